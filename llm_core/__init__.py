@@ -1,0 +1,1 @@
+"""Our own inference engine: GGUF files, quantized transformers, numba kernels. No ROS inside."""
