@@ -1,0 +1,61 @@
+"""IQ4_NL, IQ4_XS, MXFP4: four bits a value that index a table of unevenly spaced levels."""
+
+import numpy as np
+
+from llm_core.gguf.types import GGMLType
+from llm_core.quants.format import Format, halves, join_halves
+
+# ggml's kvalues_iq4nl: levels denser near zero, where weights are
+IQ4_LEVELS = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.int8)
+# OCP Microscaling (MX) v1.0, E2M1, doubled so that they are integers; the scale is halved in turn
+E2M1_LEVELS = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.int8)
+
+
+class IQ4_NL(Format, type=GGMLType.IQ4_NL):
+    """x = d * level; 32 values, low nibbles first."""
+
+    layout = np.dtype([("d", "<f2"), ("qs", "u1", (16,))])
+
+    def decode(self, records):
+        levels = IQ4_LEVELS[halves(records["qs"])].astype(np.float32)
+        return records["d"].astype(np.float32)[:, None] * levels
+
+
+class IQ4_XS(Format, type=GGMLType.IQ4_XS):
+    """x = d * (scale - 32) * level; 8 groups of 32, each scale 6 bits: 4 in `scales_l`, 2 in `scales_h`."""
+
+    layout = np.dtype([("d", "<f2"), ("scales_h", "<u2"), ("scales_l", "u1", (4,)), ("qs", "u1", (128,))])
+
+    def decode(self, records):
+        n = len(records)
+        low = (records["scales_l"][:, :, None] >> np.array([0, 4], np.uint8)).reshape(n, 8) & np.uint8(0x0F)
+        high = (records["scales_h"][:, None] >> np.arange(0, 16, 2, dtype=np.uint16)).astype(np.uint8) & np.uint8(3)
+        scales = (low | (high << 4)).astype(np.int8) - np.int8(32)
+        d = records["d"].astype(np.float32)[:, None] * scales.astype(np.float32)
+        levels = IQ4_LEVELS[halves(records["qs"].reshape(n, 8, 16))].astype(np.float32)
+        return (d[:, :, None] * levels).reshape(n, 256)
+
+
+class MXFP4(Format, type=GGMLType.MXFP4):
+    """x = 2^(e - 128) * level; 32 values, low nibbles first; `e` is a biased power of two (E8M0)."""
+
+    layout = np.dtype([("e", "u1"), ("qs", "u1", (16,))])
+
+    def decode(self, records):
+        levels = E2M1_LEVELS[halves(records["qs"])].astype(np.float32)
+        return half_power(records["e"])[:, None] * levels
+
+    def encode(self, values):
+        peak = np.abs(values).max(axis=-1)
+        # the peak's power of two, less 2 for the levels' own largest power (6 = 1.5 * 2^2)
+        e = np.where(peak > 0, np.floor(np.log2(peak)) - np.float32(2) + np.float32(127), np.float32(0)).astype(np.uint8)
+        grid = half_power(e)[:, None, None] * E2M1_LEVELS.astype(np.float32)
+        best = np.abs(grid - values[:, :, None]).argmin(axis=-1).astype(np.uint8)
+        return self.pack(e=e[:, None], qs=join_halves(best))
+
+
+def half_power(e: np.ndarray) -> np.ndarray:
+    """2^(e - 128) as float32, of uint8 `e`: the exponent field itself, but for the two subnormals at the bottom."""
+    e = e.astype(np.uint32)
+    bits = np.where(e < 2, np.uint32(0x00200000) << np.minimum(e, 1), (np.maximum(e, 1) - np.uint32(1)) << np.uint32(23))
+    return bits.astype(np.uint32).view(np.float32)

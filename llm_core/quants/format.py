@@ -1,0 +1,142 @@
+"""What a storage format is: a block layout, `dequantize`, and for some `quantize`; and the table of all of them.
+
+A format is a class in one of this folder's files: it names its `GGMLType`, declares its block's bytes as a numpy record
+(`layout`), and turns records into values. Subclassing registers it in `FORMATS`; sizes come from the one table in
+`llm_core.gguf.types`. Everything is the readable numpy reference, equal bit for bit to the `gguf` package; the
+kernels are tested against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from llm_core.errors import ModelError
+from llm_core.gguf.types import GGMLType
+
+FORMATS: dict[GGMLType, Format] = {}
+
+# float32 values worked on at a time: the temporaries stay in the cache, whatever the tensor's size
+_CHUNK = 1 << 18
+
+
+class Format:
+    """Base of the formats; the instances are in `FORMATS`.
+
+    A subclass gives `layout` (a numpy record dtype of one block), `decode(records) -> float32 [n, block]` and, if it can
+    be written, `encode(float32 [n, block]) -> records`; blocks are independent of each other.
+    """
+
+    type: GGMLType
+    layout: np.dtype
+    encode: Callable[[np.ndarray], np.ndarray] | None = None
+    takes_nonfinite = False
+
+    def __init_subclass__(cls, type: GGMLType | None = None):
+        if type is None:  # a shared base of some formats, no format itself
+            return
+        cls.type = type
+        if cls.layout.itemsize != type.nbytes or type in FORMATS:
+            raise TypeError(f"{cls.__name__}: layout of {cls.layout.itemsize} bytes, or {type.name} is there already")
+        FORMATS[type] = cls()
+
+    @property
+    def name(self) -> str:
+        return self.type.name
+
+    @property
+    def block(self) -> int:
+        """Values per block."""
+        return self.type.block
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes per block."""
+        return self.type.nbytes
+
+    @property
+    def can_quantize(self) -> bool:
+        return self.encode is not None
+
+    def pack(self, **fields: np.ndarray) -> np.ndarray:
+        """Records of `layout` from arrays [n, k]; a field that is a single number takes [n, 1]."""
+        records = np.empty(len(next(iter(fields.values()))), self.layout)
+        for name, values in fields.items():
+            records[name] = values if records[name].ndim == 2 else values[:, 0]
+        return records
+
+    def decode(self, records: np.ndarray) -> np.ndarray:
+        """Records of `layout` [n] to float32 [n, block]."""
+        raise NotImplementedError
+
+    def dequantize(self, blocks: np.ndarray) -> np.ndarray:
+        """uint8 [n, nbytes] to float32 [n, block], bit for bit as the `gguf` package does, NaN and infinities too."""
+        if blocks.dtype != np.uint8 or blocks.ndim != 2 or blocks.shape[1] != self.nbytes:
+            raise ModelError(f"{self.name} blocks must be uint8 [n, {self.nbytes}], found {blocks.dtype} {blocks.shape}")
+        with np.errstate(all="ignore"):
+            return self.decode(np.ascontiguousarray(blocks).view(self.layout)[:, 0])
+
+    def quantize(self, values: np.ndarray) -> np.ndarray:
+        """float32 [n, block] to uint8 [n, nbytes], bit for bit as the `gguf` package does.
+
+        Raises ModelError for a format that cannot be written and, but for the float formats, for NaN and infinities.
+        """
+        if self.encode is None:
+            writable = ", ".join(f.name for f in FORMATS.values() if f.can_quantize)
+            raise ModelError(f"{self.name} cannot be quantized to (possible: {writable})")
+        if values.dtype != np.float32 or values.ndim != 2 or values.shape[1] != self.block:
+            raise ModelError(f"{self.name} values must be float32 [n, {self.block}], found {values.dtype} {values.shape}")
+        if not self.takes_nonfinite and not np.isfinite(values).all():
+            bad = np.argwhere(~np.isfinite(values))[0]
+            raise ModelError(f"{self.name} cannot hold {values[tuple(bad)]} (block {bad[0]}, value {bad[1]})")
+        with np.errstate(all="ignore"):
+            records = self.encode(np.ascontiguousarray(values))
+        return records.view(np.uint8).reshape(len(values), self.nbytes)
+
+
+def format_of(type: GGMLType) -> Format:
+    """The format of a tensor type; raises ModelError with the type's name when it is one that we do not run."""
+    if type not in FORMATS:
+        raise ModelError(f"type {type.name} is not supported (supported: {', '.join(f.name for f in FORMATS.values())})")
+    return FORMATS[type]
+
+
+def dequantize(data: np.ndarray, type: GGMLType) -> np.ndarray:
+    """uint8 [rows, bytes per row] to a fresh float32 [rows, columns], in chunks: no large temporaries."""
+    form = format_of(type)
+    if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] % form.nbytes:
+        raise ModelError(f"{form.name} rows must be uint8 [rows, k * {form.nbytes}], found {data.dtype} {data.shape}")
+    rows, columns = data.shape[0], data.shape[1] // form.nbytes * form.block
+    out = np.empty((rows, columns), np.float32)
+    blocks, values = np.ascontiguousarray(data).reshape(-1, form.nbytes), out.reshape(-1, form.block)
+    step = max(1, _CHUNK // form.block)
+    for start in range(0, len(blocks), step):
+        values[start : start + step] = form.dequantize(blocks[start : start + step])
+    return out
+
+
+def quantize(values: np.ndarray, type: GGMLType) -> np.ndarray:
+    """float [rows, columns] to uint8 [rows, bytes per row]; columns must be a multiple of the format's block."""
+    form = format_of(type)
+    if values.ndim != 2 or values.shape[1] % form.block:
+        raise ModelError(f"{form.name} needs [rows, k * {form.block}] values, found shape {values.shape}")
+    out = np.empty((values.shape[0], values.shape[1] // form.block * form.nbytes), np.uint8)
+    blocks = np.ascontiguousarray(values).reshape(-1, form.block)
+    packed = out.reshape(-1, form.nbytes)
+    step = max(1, _CHUNK // form.block)
+    for start in range(0, len(blocks), step):
+        chunk = blocks[start : start + step].astype(np.float32, copy=False)
+        packed[start : start + step] = form.quantize(chunk)
+    return out
+
+
+def halves(packed: np.ndarray) -> np.ndarray:
+    """uint8 [..., k] to uint8 [..., 2 * k]: all low nibbles, then all high nibbles."""
+    return np.concatenate([packed & 0x0F, packed >> 4], axis=-1)
+
+
+def join_halves(nibbles: np.ndarray) -> np.ndarray:
+    """The inverse of `halves`."""
+    low, high = np.split(nibbles, 2, axis=-1)
+    return (low & 0x0F) | (high << 4)

@@ -1,0 +1,125 @@
+"""Q4_0, Q4_1, Q5_0, Q5_1, Q8_0: 32 values a block, one scale (and for _1 one offset), as ggml first had them.
+
+_0: x = d * (q - half); _1: x = d * q + m. The low nibbles of `qs` are values 0 to 15, the high ones 16 to 31; bit i of
+`qh` is the fifth bit of value i.
+"""
+
+import numpy as np
+
+from llm_core.gguf.types import GGMLType
+from llm_core.quants.format import Format, halves, join_halves
+
+
+def _column(records: np.ndarray, name: str) -> np.ndarray:
+    """A block's half-precision field as float32 [n, 1]."""
+    return records[name].astype(np.float32)[:, None]
+
+
+def _inverse(d: np.ndarray) -> np.ndarray:
+    """1 / d, and 0 where d is 0."""
+    return np.where(d == 0, np.float32(0), np.float32(1) / d)
+
+
+def _peak(values: np.ndarray) -> np.ndarray:
+    """The value of largest magnitude in each block, with its sign: [n, 1]."""
+    where = np.abs(values).argmax(axis=-1)
+    return values[np.arange(len(values)), where][:, None]
+
+
+def _fifth_bits(records: np.ndarray) -> np.ndarray:
+    """`qh` as uint8 [n, 32] of 0 or 16."""
+    return np.unpackbits(records["qh"], axis=-1, bitorder="little") << 4
+
+
+def _to_levels(scaled: np.ndarray, top: int) -> np.ndarray:
+    return np.trunc(scaled).astype(np.uint8).clip(0, top)
+
+
+class _Signed(Format):
+    """x = d * (q - half), the block's peak mapped to -half."""
+
+    half: int
+
+    def levels(self, values):
+        d = _peak(values) / np.float32(-self.half)
+        return d, _to_levels(values * _inverse(d) + np.float32(self.half + 0.5), 2 * self.half - 1)
+
+
+class _Offset(Format):
+    """x = d * q + m, the block's minimum mapped to 0 and its maximum to `top`."""
+
+    top: int
+
+    def levels(self, values):
+        low = values.min(axis=-1, keepdims=True)
+        d = (values.max(axis=-1, keepdims=True) - low) / np.float32(self.top)
+        return d, low, _to_levels((values - low) * _inverse(d) + np.float32(0.5), self.top)
+
+
+class Q4_0(_Signed, type=GGMLType.Q4_0):
+    layout = np.dtype([("d", "<f2"), ("qs", "u1", (16,))])
+    half = 8
+
+    def decode(self, records):
+        q = halves(records["qs"]).astype(np.int8) - np.int8(8)
+        return _column(records, "d") * q.astype(np.float32)
+
+    def encode(self, values):
+        d, q = self.levels(values)
+        return self.pack(d=d, qs=join_halves(q))
+
+
+class Q4_1(_Offset, type=GGMLType.Q4_1):
+    layout = np.dtype([("d", "<f2"), ("m", "<f2"), ("qs", "u1", (16,))])
+    top = 15
+
+    def decode(self, records):
+        q = halves(records["qs"]).astype(np.float32)
+        return _column(records, "d") * q + _column(records, "m")
+
+    def encode(self, values):
+        d, m, q = self.levels(values)
+        return self.pack(d=d, m=m, qs=join_halves(q))
+
+
+class Q5_0(_Signed, type=GGMLType.Q5_0):
+    layout = np.dtype([("d", "<f2"), ("qh", "u1", (4,)), ("qs", "u1", (16,))])
+    half = 16
+
+    def decode(self, records):
+        q = (halves(records["qs"]) | _fifth_bits(records)).astype(np.int8) - np.int8(16)
+        return _column(records, "d") * q.astype(np.float32)
+
+    def encode(self, values):
+        d, q = self.levels(values)
+        return self.pack(d=d, qh=np.packbits(q >> 4, axis=-1, bitorder="little"), qs=join_halves(q))
+
+
+class Q5_1(_Offset, type=GGMLType.Q5_1):
+    layout = np.dtype([("d", "<f2"), ("m", "<f2"), ("qh", "u1", (4,)), ("qs", "u1", (16,))])
+    top = 31
+
+    def decode(self, records):
+        q = (halves(records["qs"]) | _fifth_bits(records)).astype(np.float32)
+        return _column(records, "d") * q + _column(records, "m")
+
+    def encode(self, values):
+        d, m, q = self.levels(values)
+        return self.pack(d=d, m=m, qh=np.packbits(q >> 4, axis=-1, bitorder="little"), qs=join_halves(q))
+
+
+class Q8_0(Format, type=GGMLType.Q8_0):
+    """x = d * q, q a signed byte."""
+
+    layout = np.dtype([("d", "<f2"), ("qs", "i1", (32,))])
+
+    def decode(self, records):
+        return records["qs"].astype(np.float32) * _column(records, "d")
+
+    def encode(self, values):
+        d = np.abs(values).max(axis=-1, keepdims=True) / np.float32(127)
+        scaled = values * _inverse(d)
+        # ties away from zero, as C's roundf; numpy's rint would go to even
+        whole = np.floor(np.abs(scaled))
+        whole += np.floor(2 * (np.abs(scaled) - whole))
+        return self.pack(d=d, qs=(np.sign(scaled) * whole).astype(np.int8))
