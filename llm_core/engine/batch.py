@@ -1,0 +1,39 @@
+"""A plan of the scheduler as the arrays that the runner takes (docs/architecture.md, "program, models, runner")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of several sequences; int32 arrays: tokens, positions [rows], starts [n + 1], tables [n, blocks], outputs [m]."""
+
+    tokens: np.ndarray
+    positions: np.ndarray
+    starts: np.ndarray
+    tables: np.ndarray
+    outputs: np.ndarray
+
+
+def build_batch(plan: list[tuple]) -> tuple[Batch, list]:
+    """The batch of [(request, rows)], and the requests whose last row's logits come out, in their order."""
+    tokens: list[int] = []
+    positions: list[int] = []
+    starts = [0]
+    outputs: list[int] = []
+    drawing = []
+    tables = np.zeros((len(plan), max(len(request.table) for request, _ in plan)), dtype=np.int32)
+    for at, (request, rows) in enumerate(plan):
+        first = request.computed
+        tokens += request.tokens[first : first + rows]
+        positions += range(first, first + rows)
+        starts.append(len(tokens))
+        tables[at, : len(request.table)] = request.table
+        if first + rows == len(request.tokens):
+            outputs.append(len(tokens) - 1)
+            drawing.append(request)
+    arrays = (np.array(values, dtype=np.int32) for values in (tokens, positions, starts))
+    return Batch(*arrays, tables, np.array(outputs, dtype=np.int32)), drawing

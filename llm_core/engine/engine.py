@@ -1,0 +1,173 @@
+"""The engine as callers see it: load a model, submit requests from any thread, stream or wait, close.
+
+In: a prompt (text, token ids or chat messages) and SamplingParams. Out: a Handle. Everything that can be refused is refused
+here, in the caller's thread, as a RequestError; the engine thread (loop.py) sees only requests that fit.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from numbers import Integral, Real
+from pathlib import Path
+
+from llm_core.engine.cache import BlockCache
+from llm_core.engine.handle import Completion, Event, Handle
+from llm_core.engine.loader import ModelInfo, Parts, Progress, load_parts
+from llm_core.engine.loop import EngineStats, Loop
+from llm_core.engine.request import Limits, Request
+from llm_core.engine.scheduler import Scheduler
+from llm_core.errors import RequestError
+from llm_core.grammar import GrammarCompiler
+from llm_core.sampling import SamplingParams
+
+MAX_PRIORITY = 1000
+Prompt = str | Sequence[int] | Sequence[Mapping]
+
+
+class Engine:
+    """One model, served to many callers at once. A context manager; `close` frees the model's memory.
+
+    `model`: a path, a name (`llm_core.hub`), or `Parts` for tests. `n_ctx`: tokens of one request, prompt and answer.
+    `n_blocks`: KV blocks, None: the runner's choice. `max_rows`: token rows computed in one step, all requests together.
+    `max_requests`: requests that run at once; `max_queue`: more that may wait. `progress`: called while loading with
+    (what is being done, fraction). Raises ModelError or RequestError.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Parts,
+        *,
+        n_ctx: int = 4096,
+        n_threads: int | None = None,
+        n_blocks: int | None = None,
+        max_rows: int = 256,
+        max_requests: int = 16,
+        max_queue: int = 64,
+        progress: Progress | None = None,
+    ) -> None:
+        _integer("n_ctx", n_ctx, 8, 1 << 24)
+        _integer("max_rows", max_rows, 1, 1 << 16)
+        _integer("max_requests", max_requests, 1, 4096)
+        _integer("max_queue", max_queue, 0, 1 << 20)
+        for name, value in (("n_threads", n_threads), ("n_blocks", n_blocks)):
+            if value is not None:
+                _integer(name, value, 1, 1 << 24)
+        if isinstance(model, (str, Path)):
+            model = load_parts(model, n_ctx, n_blocks, max_rows, n_threads, progress)
+        runner, self.tokenizer, self.chat_template, info = Parts(*model)
+        cache = BlockCache(runner.n_blocks, runner.block_size)
+        n_ctx = min(runner.n_ctx, runner.n_blocks * runner.block_size)
+        self.info: ModelInfo | None = info
+        self._limits = Limits(n_ctx, runner.n_vocab, frozenset(self.tokenizer.stop_ids))
+        self._grammars = GrammarCompiler(self.tokenizer, runner.n_vocab)
+        scheduler = Scheduler(cache, min(max_rows, runner.max_rows), max_requests)
+        self._loop = Loop(runner, scheduler, max_requests + max_queue)
+        # Closes the loop when the last reference to the engine goes, and before the interpreter does.
+        self._finalizer = weakref.finalize(self, self._loop.close)
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens that prompt and answer of one request may have together."""
+        return self._limits.n_ctx
+
+    def submit(
+        self,
+        prompt: Prompt,
+        params: SamplingParams | None = None,
+        *,
+        tools: Sequence[Mapping] | None = None,
+        priority: int = 0,
+        deadline_s: float | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> Handle:
+        """Queue a request and return at once.
+
+        `prompt`: raw text, token ids, or messages (dicts with role and content) for the model's chat template, with `tools`.
+        `priority`: higher ones go first and may put lower ones on hold. `deadline_s`: seconds from now after which the
+        request ends with what it has (finish_reason "deadline"). `on_event`: called in the engine thread with every event;
+        it must be quick, and if it raises, the request fails. Raises RequestError (QueueFull, EngineClosed among them).
+        """
+        params = SamplingParams() if params is None else params
+        if not isinstance(params, SamplingParams):
+            raise RequestError(f"params is a {type(params).__name__}: SamplingParams wanted")
+        _integer("priority", priority, -MAX_PRIORITY, MAX_PRIORITY)
+        if deadline_s is not None:
+            if isinstance(deadline_s, bool) or not isinstance(deadline_s, Real) or not 0 < deadline_s < 1e9:
+                raise RequestError(f"deadline_s is {deadline_s!r}: a number of seconds above 0 wanted")
+        params.check_vocabulary(self._limits.n_vocab)
+        tokens = self.encode(prompt, tools)
+        self._check_length(tokens)
+        constraint = None if params.grammar is None else self._grammars.compile(params.grammar)
+        handle = Handle(on_event)
+        decoder = self.tokenizer.stream()
+        request = Request(tokens, params, self._limits, decoder, handle, constraint, int(priority), deadline_s)
+        # A bound method: a handle in use keeps its engine from being closed.
+        handle._on_cancel = partial(self._cancel, request)
+        self._loop.submit(request)
+        return handle
+
+    def generate(self, prompt: Prompt, params: SamplingParams | None = None, **options) -> Completion:
+        """`submit` and wait; an interrupt while waiting cancels the request."""
+        handle = self.submit(prompt, params, **options)
+        try:
+            return handle.result()
+        except BaseException:
+            handle.cancel()
+            raise
+
+    def chat(self, messages: Sequence[Mapping], params: SamplingParams | None = None, **options) -> Completion:
+        """The assistant's next turn."""
+        return self.generate(messages, params, **options)
+
+    def encode(self, prompt: Prompt, tools: Sequence[Mapping] | None = None) -> list[int]:
+        """The token ids of a prompt, as `submit` would use them."""
+        if isinstance(prompt, str):
+            return list(self.tokenizer.encode(prompt, add_special=True, parse_special=False))
+        if isinstance(prompt, (bytes, bytearray)) or not hasattr(prompt, "__len__") or isinstance(prompt, Mapping):
+            raise RequestError(f"prompt is a {type(prompt).__name__}: text, token ids or messages wanted")
+        if len(prompt) and all(isinstance(message, Mapping) for message in prompt):
+            if self.chat_template is None:
+                raise RequestError("prompt is a list of messages, but the model has no chat template")
+            return list(self.chat_template.encode(list(prompt), tools=tools, add_generation_prompt=True))
+        for token in prompt:
+            if isinstance(token, bool) or not isinstance(token, Integral) or not 0 <= token < self._limits.n_vocab:
+                raise RequestError(f"prompt has {token!r}: token ids from 0 to {self._limits.n_vocab - 1} wanted")
+        return [int(token) for token in prompt]
+
+    def stats(self) -> EngineStats:
+        """A snapshot: state, load, rates, KV blocks, counters."""
+        return self._loop.stats()
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Wait until no request is open; False when `timeout` seconds pass before."""
+        return self._loop.drain(timeout)
+
+    def close(self) -> None:
+        """End open requests as cancelled, free the model, refuse further ones. May be called twice."""
+        self._finalizer()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *exc) -> None:
+        self.close()
+
+    def _cancel(self, request: Request) -> None:
+        request.cancelled = True
+        self._loop.wake()
+
+    def _check_length(self, tokens: list[int]) -> None:
+        if not tokens:
+            raise RequestError("prompt is empty: at least one token wanted")
+        if len(tokens) >= self._limits.n_ctx:
+            raise RequestError(
+                f"prompt has {len(tokens)} tokens, the context {self._limits.n_ctx}: "
+                f"at most {self._limits.n_ctx - 1} fit with a token of answer"
+            )
+
+
+def _integer(name: str, value, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
+        raise RequestError(f"{name} is {value!r}: an integer from {low} to {high} wanted")

@@ -1,0 +1,82 @@
+"""From a model's path or name to the parts that an engine needs: runner, tokenizer, chat template, facts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+Progress = Callable[[str, float], None]  # (what is being done, fraction of the whole)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a client may want to know of a loaded model."""
+
+    name: str
+    architecture: str
+    path: str
+    n_ctx: int  # context of this engine, tokens
+    n_ctx_train: int  # context that the model was made for; 0 when it does not say
+    n_vocab: int
+    parameters: int
+    quantization: str  # the type that holds most parameters, e.g. "Q4_K"
+    size_bytes: int  # tensor data
+    has_chat_template: bool
+
+
+class Parts(NamedTuple):
+    """What an engine is made of. A test may pass its own."""
+
+    runner: object
+    tokenizer: object
+    chat_template: object | None = None
+    info: ModelInfo | None = None
+
+
+def load_parts(
+    model: str | Path, n_ctx: int, n_blocks: int | None, max_rows: int, n_threads: int | None, progress: Progress | None
+) -> Parts:
+    """Open, check and pack a model. Raises ModelError; imports the numeric half of the package only when called."""
+    say = progress or (lambda what, fraction: None)
+    say("opening the model file", 0.0)
+    from llm_core.chat import ChatTemplate
+    from llm_core.gguf import open_gguf
+    from llm_core.hub import resolve
+    from llm_core.models import load_model
+    from llm_core.program import Runner
+    from llm_core.tokenizer import Tokenizer
+
+    path = resolve(str(model))
+    file = open_gguf(path)
+    say("reading the vocabulary", 0.1)
+    tokenizer = Tokenizer.from_metadata(file.metadata)
+    template = ChatTemplate.from_metadata(file.metadata, tokenizer)
+    say("packing the weights", 0.3)
+    runner = Runner(load_model(file), n_ctx=n_ctx, n_blocks=n_blocks, max_rows=max_rows, n_threads=n_threads)
+    say("ready", 1.0)
+    return Parts(runner, tokenizer, template, _info(file, path, runner))
+
+
+def _info(file, path: Path, runner) -> ModelInfo:
+    metadata = file.metadata
+    parameters: Counter = Counter()
+    for tensor in file.tensors.values():
+        size = 1
+        for dimension in tensor.shape:
+            size *= dimension
+        parameters[tensor.type.name] += size
+    return ModelInfo(
+        name=metadata.str("general.name", default=Path(path).stem),
+        architecture=metadata.architecture,
+        path=str(path),
+        n_ctx=runner.n_ctx,
+        n_ctx_train=metadata.int("{arch}.context_length", default=0),
+        n_vocab=runner.n_vocab,
+        parameters=sum(parameters.values()),
+        quantization=parameters.most_common(1)[0][0] if parameters else "",
+        size_bytes=sum(tensor.data.nbytes for tensor in file.tensors.values()),
+        has_chat_template="tokenizer.chat_template" in metadata,
+    )

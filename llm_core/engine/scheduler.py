@@ -1,0 +1,162 @@
+"""Who computes which rows next. Knows requests and blocks, no tensors, no threads, no sampling.
+
+A request has tokens, of which the first `computed` are in the KV cache; the rest are pending: a prompt, one drawn token, or a
+few tokens that a grammar forced. Each step every request that draws gets its row first, then prompt chunks share what is
+left of `max_rows`, higher priorities before lower ones, equals alike. When blocks run out, the lowest and latest running
+request gives its blocks back and waits: its text stays, its cache is found again or recomputed. The first request in order is
+never the victim of another, and each fits alone (checked at submit), so there is always progress.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from itertools import groupby
+
+from llm_core.engine.cache import ROOT, BlockCache
+
+
+def _rank(request) -> tuple:
+    return (-request.priority, request.arrival)
+
+
+class Scheduler:
+    """Requests in, plans out. Used by the engine thread only."""
+
+    def __init__(self, cache: BlockCache, max_rows: int, max_running: int) -> None:
+        self.cache = cache
+        self.max_rows = max_rows
+        self.max_running = max_running
+        self.waiting: list = []  # best first
+        self.running: list = []  # best first
+        self.preemptions = 0
+        self._turn = 0
+
+    @property
+    def idle(self) -> bool:
+        return not self.waiting and not self.running
+
+    def add(self, request) -> None:
+        """Queue a new request (no tokens computed)."""
+        insort(self.waiting, request, key=_rank)
+
+    def remove(self, request) -> None:
+        """Forget a request, wherever it is, and free its blocks."""
+        if request in self.running:
+            self.running.remove(request)
+            self._free(request)
+        else:
+            self.waiting.remove(request)
+
+    def schedule(self) -> list[tuple]:
+        """The next step: [(request, rows)], rows > 0 in all and at most max_rows together."""
+        self._secure_blocks()
+        self._admit()
+        self._turn += 1
+        plan = self._split_rows()
+        for request, _ in plan:
+            request.last_turn = self._turn
+        return plan
+
+    def done(self, plan: list[tuple]) -> None:
+        """The step was computed: book it and make full blocks findable."""
+        size = self.cache.block_size
+        for request, rows in plan:
+            request.computed += rows
+            while (request.registered + 1) * size <= request.computed:
+                at = request.registered
+                tokens = request.tokens[at * size : (at + 1) * size]
+                block = self.cache.register(request.serial, tokens, request.table[at])
+                self._advance(request, block)
+
+    def _secure_blocks(self) -> None:
+        """Give every running request the blocks its pending tokens need; the last ones in rank pay."""
+        at = 0
+        while at < len(self.running):
+            request = self.running[at]
+            missing = self.cache.blocks_for(len(request.tokens)) - len(request.table)
+            blocks = self.cache.allocate(missing) if missing > 0 else []
+            if blocks is None:
+                self._preempt(self.running[-1])
+            else:
+                request.table += blocks
+                at += 1
+
+    def _admit(self) -> None:
+        while self.waiting:
+            request = self.waiting[0]
+            while not self._start(request):
+                if not self.running or self.running[-1].priority >= request.priority:
+                    return
+                self._preempt(self.running[-1])
+
+    def _start(self, request) -> bool:
+        """Move the first waiting request to the running ones if a slot and its blocks are there."""
+        if len(self.running) >= self.max_running:
+            return False
+        found, serial = self.cache.match(request.tokens)
+        missing = self.cache.blocks_for(len(request.tokens)) - len(found)
+        # Room for everyone's next block: without it the newcomer would soon be thrown out again.
+        spare = len(self.running) + 1 if self.running else 0
+        blocks = self.cache.allocate(missing) if missing + spare <= self.cache.n_free else None
+        if blocks is None:
+            self.cache.release(found)
+            return False
+        self.waiting.remove(request)
+        request.table = found + blocks
+        request.registered, request.serial = len(found), serial
+        request.computed = len(found) * self.cache.block_size
+        request.started(request.computed)
+        insort(self.running, request, key=_rank)
+        return True
+
+    def _preempt(self, request) -> None:
+        self.preemptions += 1
+        self.running.remove(request)
+        self._free(request)
+        insort(self.waiting, request, key=_rank)
+
+    def _free(self, request) -> None:
+        self.cache.release(request.table)
+        request.table, request.computed, request.registered, request.serial = [], 0, 0, ROOT
+
+    def _split_rows(self) -> list[tuple]:
+        left = self.max_rows
+        plan = []
+        drawing = [r for r in self.running if r.pending == 1]
+        # Least recently served first, in case there are more requests than rows.
+        for request in sorted(drawing, key=lambda r: (-r.priority, r.last_turn, r.arrival))[:left]:
+            plan.append((request, 1))
+            left -= 1
+        shared: set[tuple] = set()
+        for _, group in groupby((r for r in self.running if r.pending > 1), key=lambda r: r.priority):
+            equals = [r for r in group if not self._wait_for_twin(r, shared)]
+            equals.sort(key=lambda r: (r.pending, r.last_turn, r.arrival))
+            for at, request in enumerate(equals):
+                # Smallest first, each at most an equal share of what is left.
+                rows = min(request.pending, -(-left // (len(equals) - at)))
+                if rows > 0:
+                    plan.append((request, rows))
+                    left -= rows
+        return plan
+
+    def _wait_for_twin(self, request, shared: set[tuple]) -> bool:
+        """Skip over blocks that others have computed since; true if another request computes the next one right now."""
+        size = self.cache.block_size
+        while request.computed == request.registered * size and request.pending > size:
+            tokens = tuple(request.tokens[request.computed : request.computed + size])
+            block = self.cache.find(request.serial, tokens)
+            if block is None:
+                key = (request.serial, tokens)
+                twin = key in shared
+                shared.add(key)
+                return twin
+            self.cache.release([request.table[request.registered]])
+            self._advance(request, block)
+            request.computed += size
+            request.skipped(size)
+        return False
+
+    def _advance(self, request, block: int) -> None:
+        request.table[request.registered] = block
+        request.registered += 1
+        request.serial = self.cache.serial(block)
