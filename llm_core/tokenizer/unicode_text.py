@@ -1,0 +1,85 @@
+"""What the tokenizers take for text: `str` or `bytes`, valid Unicode or not.
+
+`clean(text)` makes valid UTF-8 text for the models that work on characters; `raw(text)` gives the bytes for those that have
+byte tokens. Broken input is read as llama.cpp reads it: one U+FFFD for each byte that starts no well-formed sequence.
+In a `str`, the surrogates that `os.fsdecode` makes of raw bytes stand for those bytes; any other lone surrogate is U+FFFD.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from llm_core.errors import RequestError
+
+REPLACEMENT = "\ufffd"
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_NOT_ESCAPED_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
+
+def is_broken(text: str | bytes) -> bool:
+    """True if `text` is not valid Unicode."""
+    if isinstance(text, str):
+        return _SURROGATES.search(text) is not None
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def raw(text: str | bytes) -> bytes:
+    """The bytes that `text` stands for (they need not be UTF-8)."""
+    if isinstance(text, bytes):
+        return text
+    return _NOT_ESCAPED_BYTES.sub(REPLACEMENT, text).encode("utf-8", "surrogateescape")
+
+
+def clean(text: str | bytes) -> str:
+    """`text` as valid Unicode; raises RequestError when it is neither str nor bytes."""
+    if isinstance(text, str):
+        if _SURROGATES.search(text) is None:
+            return text
+    elif isinstance(text, (bytes, bytearray)):
+        text = bytes(text)
+        try:
+            return text.decode("utf-8")
+        except UnicodeDecodeError:
+            return _repair(text)
+    else:
+        raise RequestError(f"text: expected str or bytes, got {type(text).__name__}")
+    return _repair(raw(text))
+
+
+def sequence_length(lead: int) -> int:
+    """How many bytes a UTF-8 sequence with this first byte claims (a continuation byte claims itself)."""
+    return 1 if lead < 0xC0 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+
+
+def _repair(data: bytes) -> str:
+    return data.decode("utf-8", "llm_core.repair")
+
+
+def _repair_one(error: UnicodeError) -> tuple[str, int]:
+    """Codec error handler: (text for the malformed spot, where to go on)."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    code, size = _code_point(error.object, error.start)
+    good = code is not None and not 0xD800 <= code < 0xE000
+    return (chr(code) if good else REPLACEMENT), error.start + size
+
+
+def _code_point(data: bytes, pos: int) -> tuple[int | None, int]:
+    """(code point or None, bytes taken) of a malformed spot: over-long forms count as what they mean."""
+    lead = data[pos]
+    size = sequence_length(lead)
+    tail = data[pos + 1 : pos + size]
+    if lead < 0xC0 or lead > 0xF7 or len(tail) != size - 1 or any(b & 0xC0 != 0x80 for b in tail):
+        return None, 1
+    code = lead & (0x7F >> size)
+    for b in tail:
+        code = code << 6 | (b & 0x3F)
+    return (code if code < 0x110000 else None), size
+
+
+codecs.register_error("llm_core.repair", _repair_one)
