@@ -49,8 +49,8 @@ class Metadata(Mapping):
         return f"Metadata({self.source!r}, {len(self)} keys)"
 
     def key(self, key: str) -> str:
-        """`key` with "{arch}" replaced by the architecture."""
-        return key.replace("{arch}", self.architecture) if "{arch}" in key else key
+        """`key` with "{arch}" replaced by the architecture (but a file's own key is always itself)."""
+        return key.replace("{arch}", self.architecture) if "{arch}" in key and key not in self._values else key
 
     @property
     def architecture(self) -> str:

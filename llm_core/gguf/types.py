@@ -171,7 +171,7 @@ RETIRED_TYPES = {
     38: "IQ4_NL_8_8",
 }
 
-_ESCAPED = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufff9-\ufffb]")
+_ESCAPED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufff9-\ufffb]")
 
 
 def escape(text: str, limit: int | None = None) -> str:
