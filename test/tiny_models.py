@@ -62,7 +62,7 @@ class TinyConfig:
 TINY_CONFIGS = {
     "llama": TinyConfig("llama", n_embd=96, n_heads=6, n_kv_heads=2, head_dim=32, n_ff=160),
     "qwen2": TinyConfig(
-        "qwen2", n_embd=128, n_heads=4, n_kv_heads=2, head_dim=64, n_ff=224, rope_base=1e6, qkv_bias=True, tied=True
+        "qwen2", n_embd=192, n_heads=3, n_kv_heads=1, head_dim=64, n_ff=224, rope_base=1e6, qkv_bias=True, tied=True
     ),
     "qwen3": TinyConfig(
         "qwen3", n_embd=96, n_heads=4, n_kv_heads=1, head_dim=128, n_ff=160, rope_base=1e6, qk_norm=True, eps=1e-6
@@ -164,7 +164,7 @@ def tiny_metadata(config: TinyConfig) -> dict[str, object]:
     a = c.arch
     metadata: dict[str, object] = {
         "general.architecture": a,
-        "general.name": f"tiny {a}",
+        "general.name": "tiny",
         f"{a}.context_length": c.n_ctx,
         f"{a}.embedding_length": c.n_embd,
         f"{a}.block_count": c.n_layers,
@@ -272,6 +272,24 @@ def encode(config: TinyConfig, name: str, values: np.ndarray, type: GGMLType) ->
     return quantize(values, type), type
 
 
+def write_config(
+    path: str | Path,
+    config: TinyConfig,
+    type: GGMLType = GGMLType.F32,
+    metadata: dict[str, object] | None = None,
+    tensors: dict[str, np.ndarray | None] | None = None,
+) -> Path:
+    """Write the model of a configuration and return its path; see `write_tiny`."""
+    with GGUFWriter(path) as writer:
+        for key, value in (tiny_metadata(config) | (metadata or {})).items():
+            if value is not None:
+                writer.add(key, value)
+        for name, values in (tiny_tensors(config) | (tensors or {})).items():
+            if values is not None:
+                writer.add_tensor(name, *encode(config, name, values, type))
+    return Path(path)
+
+
 def write_tiny(
     path: str | Path,
     arch: str = "llama",
@@ -286,13 +304,32 @@ def write_tiny(
     entries under their full names ("blk.0.attn_q.weight", float32 arrays); None leaves the entry out. Both are for
     spoiling a file.
     """
-    config = tiny_config(arch, **overrides)
-    writer = GGUFWriter(path)
-    for key, value in (tiny_metadata(config) | (metadata or {})).items():
-        if value is not None:
-            writer.add(key, value)
-    for name, values in (tiny_tensors(config) | (tensors or {})).items():
-        if values is not None:
-            writer.add_tensor(name, *encode(config, name, values, type))
-    writer.close()
-    return Path(path)
+    return write_config(path, tiny_config(arch, **overrides), type, metadata, tensors)
+
+
+# One per architecture and rotary variant: what transformers is asked about (golden/transformers_logits.py) and every
+# implementation is held against (test_models.py).
+CASES = {
+    "llama": tiny_config("llama"),
+    "llama-bias": tiny_config("llama", qkv_bias=True, tied=True),
+    "llama-head-80": tiny_config("llama", n_heads=4, n_kv_heads=4, head_dim=80),
+    "llama-linear": tiny_config("llama", rope_scaling="linear"),
+    "llama-llama3": tiny_config("llama", rope_scaling="llama3"),
+    "llama-yarn": tiny_config("llama", rope_scaling="yarn"),
+    "qwen2": tiny_config("qwen2"),
+    "qwen2-yarn": tiny_config("qwen2", rope_scaling="yarn"),
+    "qwen3": tiny_config("qwen3"),
+    "gemma2": tiny_config("gemma2"),
+    "gemma3": tiny_config("gemma3"),
+    "gemma3-linear": tiny_config("gemma3", rope_scaling="linear"),
+    "phi3": tiny_config("phi3"),
+    "phi3-longrope-long": tiny_config("phi3", rope_scaling="longrope", rope_original=16),
+    "phi3-longrope-short": tiny_config("phi3", rope_scaling="longrope"),
+    "phi3-partial": tiny_config("phi3", rope_dim=72, window=0),
+}
+GOLDEN_ROWS = slice(2, None, 3)  # the positions whose logits are recorded
+
+
+def case_tokens(config: TinyConfig) -> np.ndarray:
+    """24 token ids, int32: three times the smallest window, spread over the vocabulary."""
+    return (np.arange(1, 25) * 89 % config.n_vocab).astype(np.int32)
