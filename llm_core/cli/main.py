@@ -1,0 +1,115 @@
+"""`llm-core VERB …`: finds the verb's file in this folder and runs it.
+
+A verb is one module with `SUMMARY`, `add_arguments(parser)` and `run(args) -> int`; its name is the file's, "-" for "_", and
+files that begin with "_" are not verbs. Only the module of the verb in use is imported. Exit codes: 0 done, 2 bad input (one
+`error:` line on stderr), 130 interrupted, 141 the reader of our output went away, 1 a bug of ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import llm_core.cli
+from llm_core.errors import LLMCoreError
+
+PROGRAM = "llm-core"
+DONE, BUG, BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with errors in one line and no abbreviated options."""
+
+    def __init__(self, **options) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        report(message)
+        raise SystemExit(BAD_INPUT)
+
+
+def report(message: object) -> None:
+    """One `error:` line on stderr, whatever the message holds."""
+    line = " ".join(str(message).split()) or type(message).__name__
+    print("error: " + "".join(c if c.isprintable() else repr(c)[1:-1] for c in line), file=sys.stderr, flush=True)
+
+
+def verbs() -> dict[str, str]:
+    """Verb → module."""
+    folder = llm_core.cli.__path__
+    names = sorted(m.name for m in pkgutil.iter_modules(folder) if m.name != "main" and not m.name.startswith("_"))
+    return {name.replace("_", "-"): f"llm_core.cli.{name}" for name in names}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that cannot show a letter must not end the program
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+        return code
+    except SystemExit as leaving:  # argparse, after --help or an error
+        return leaving.code if isinstance(leaving.code, int) else DONE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads: say nothing, and keep the interpreter's own flush at exit from complaining.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        report(f"{where}{error.strerror or error}")
+        return BAD_INPUT
+    except LLMCoreError as error:
+        report(error)
+        return BAD_INPUT
+    except Exception as error:
+        if os.environ.get("LLM_CORE_DEBUG"):
+            raise
+        report(f"internal error: {type(error).__name__}: {error} (LLM_CORE_DEBUG=1 shows where)")
+        return BUG
+
+
+def _run(argv: list[str]) -> int:
+    known = verbs()
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_overview(known))
+        return DONE if argv else BAD_INPUT
+    if argv[0] == "--version":
+        print(f"{PROGRAM} {_version()}")
+        return DONE
+    verb, rest = argv[0], argv[1:]
+    if verb not in known:
+        report(f"{verb!r} is not a command; known are {', '.join(known)}")
+        return BAD_INPUT
+    module = import_module(known[verb])
+    parser = Parser(prog=f"{PROGRAM} {verb}", description=module.SUMMARY)
+    module.add_arguments(parser)
+    return module.run(parser.parse_args(rest))
+
+
+def _overview(known: dict[str, str]) -> str:
+    width = max(map(len, known))
+    lines = [f"  {verb:{width}}  {import_module(module).SUMMARY}" for verb, module in known.items()]
+    return "\n".join([f"usage: {PROGRAM} COMMAND …", "", *lines, "", f"{PROGRAM} COMMAND --help tells more."])
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("llm_ros")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
