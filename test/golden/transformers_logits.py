@@ -136,7 +136,8 @@ def case_logits(config: TinyConfig) -> np.ndarray:
     }
     missing, unexpected = model.load_state_dict(state, strict=False)
     absent = {"lm_head.weight"} if config.tied else set()
-    zero = {name for name in missing if name.endswith("o_proj.bias")}  # llama's attention_bias adds one, our case has none
+    # llama's attention_bias adds a bias behind the output projection, which our case has not
+    zero = {name for name in missing if name.endswith("o_proj.bias")}
     if unexpected or set(missing) - absent - zero:
         raise SystemExit(f"{config.arch}: weights do not fit: missing {missing}, unexpected {unexpected}")
     with torch.no_grad():
