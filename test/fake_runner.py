@@ -47,7 +47,7 @@ class FakeTokenizer:
     def decode(self, ids, skip_special: bool = True) -> str:
         return b"".join(VOCABULARY[i] for i in ids if not (skip_special and i in CONTROL)).decode(errors="replace")
 
-    def stream(self) -> FakeStream:
+    def stream(self, skip_special: bool = True, start: bool = True) -> FakeStream:
         return FakeStream()
 
 

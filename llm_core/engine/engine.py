@@ -101,7 +101,7 @@ class Engine:
         self._check_length(tokens)
         constraint = None if params.grammar is None else self._grammars.compile(params.grammar)
         handle = Handle(on_event)
-        decoder = self.tokenizer.stream()
+        decoder = self.tokenizer.stream(start=False)  # the answer continues the prompt
         request = Request(tokens, params, self._limits, decoder, handle, constraint, int(priority), deadline_s)
         # A bound method: a handle in use keeps its engine from being closed.
         handle._on_cancel = partial(self._cancel, request)
