@@ -23,6 +23,8 @@ _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 _SCALARS = {kind: struct.Struct("<" + code) for kind, code in t.SCALAR_CODES.items()}
 _WINDOW = 1 << 20
+# an array in an array counts as this many elements: it takes that much longer to read
+_ARRAY_COST = 32
 
 # what other files people hand over by mistake begin with
 _OTHER_FILES = {
@@ -77,11 +79,14 @@ class _Window:
         self.fd, self.size, self.source = fd, size, source
         self.buffer = b""
         self.position = 0
-        self.subject = "header"
+        # what errors are about, and its name if it has one already
+        self.subject: tuple[str, str | None] = ("header", None)
 
     def error(self, problem: str, offset: int | None = None) -> GGUFError:
         where = self.position if offset is None else offset
-        return GGUFError(f"{escape(self.source)}: {self.subject} at byte {where:,}: {problem}")
+        what, name = self.subject
+        subject = what if name is None else f"{what} {quoted(name)}"
+        return GGUFError(f"{escape(self.source)}: {subject} at byte {where:,}: {problem}")
 
     def load(self, end: int) -> bytes:
         """Makes bytes [0, end) available; the caller has checked end <= size."""
@@ -161,7 +166,7 @@ def read_header(fd: int, size: int, source: str, budget: Budget) -> Header:
         _read_pair(window, index, values, types, budget)
     alignment = _alignment(window, values, types)
     infos = [_read_tensor(window, index, alignment) for index in range(n_tensors)]
-    window.subject = "tensor data"
+    window.subject = ("tensor data", None)
     data_offset = -(-window.position // alignment) * alignment
     tensors = _place(window, infos, data_offset)
     return Header(version, values, types, tensors, alignment, data_offset)
@@ -192,11 +197,11 @@ def _read_version(window: _Window) -> int:
 
 def _read_pair(window: _Window, index: int, values: dict, types: dict, budget: Budget) -> None:
     at = window.position
-    window.subject = f"key number {index}"
+    window.subject = (f"key number {index}", None)
     key = window.text("its name", t.MAX_NAME_BYTES)
-    window.subject = f"key {quoted(key)}"
     if not key:
         raise window.error("its name is empty", at)
+    window.subject = ("key", key)
     if key in values:
         raise window.error("is there twice", at)
     kind = _value_type(window, "the value type")
@@ -239,11 +244,12 @@ def _read_array(window: _Window, budget: Budget, depth: int) -> tuple[list, Valu
         raise window.error(
             f"an array of {count:,} × {element.name} is announced, but the file ends after {left:,} more bytes", at
         )
-    if count > budget.elements:
+    cost = count * (_ARRAY_COST if element is ValueType.ARRAY else 1)
+    if cost > budget.elements:
         raise window.error(
             f"an array of {count:,} elements: more than {t.MAX_ELEMENTS:,} in all metadata, which no model needs", at
         )
-    budget.elements -= count
+    budget.elements -= cost
     if element is ValueType.STRING:
         return _read_strings(window, count), element
     if element is ValueType.ARRAY:
@@ -300,7 +306,7 @@ def _alignment(window: _Window, values: dict, types: dict) -> int:
     key = "general.alignment"
     if key not in values:
         return t.DEFAULT_ALIGNMENT
-    window.subject = f"key {quoted(key)}"
+    window.subject = ("key", key)
     alignment, (kind, _) = values[key], types[key]
     if kind is not ValueType.UINT32:
         raise window.error(f"must be of type UINT32, found {kind.name}")
@@ -312,11 +318,11 @@ def _alignment(window: _Window, values: dict, types: dict) -> int:
 def _read_tensor(window: _Window, index: int, alignment: int) -> tuple[TensorInfo, int]:
     """One tensor's line, its offset still relative to the data; and where in the header it stands."""
     at = window.position
-    window.subject = f"tensor number {index}"
+    window.subject = (f"tensor number {index}", None)
     name = window.text("its name", t.MAX_NAME_BYTES)
-    window.subject = f"tensor {quoted(name)}"
     if not name:
         raise window.error("its name is empty", at)
+    window.subject = ("tensor", name)
     n_dims = window.u32("the number of dimensions")
     if n_dims > t.MAX_DIMS:
         raise window.error(f"has {n_dims:,} dimensions, at most {t.MAX_DIMS} are allowed", at)
@@ -351,7 +357,7 @@ def _place(window: _Window, infos: list[tuple[TensorInfo, int]], data_offset: in
     placed: list[TensorInfo] = []
     names: set[str] = set()
     for info, at in infos:
-        window.subject = f"tensor {quoted(info.name)}"
+        window.subject = ("tensor", info.name)
         if info.name in names:
             raise window.error("is there twice", at)
         names.add(info.name)
@@ -364,6 +370,6 @@ def _place(window: _Window, infos: list[tuple[TensorInfo, int]], data_offset: in
     ordered = sorted(placed, key=lambda info: info.offset)
     for before, after in zip(ordered, ordered[1:]):
         if before.offset + before.nbytes > after.offset:
-            window.subject = f"tensor {quoted(after.name)}"
+            window.subject = ("tensor", after.name)
             raise window.error(f"its data overlaps that of tensor {quoted(before.name)}", after.offset)
     return placed

@@ -15,12 +15,12 @@ VERSIONS = (2, 3)
 DEFAULT_ALIGNMENT = 32
 MAX_DIMS = 4
 
-# Ceilings that no honest model comes near (Gemma's header: 15 MB, 1.3 million array elements). They bound the time and
-# the memory that a hostile header can cost, whatever the size of the file around it.
-MAX_HEADER_BYTES = 128 << 20
-MAX_STRING_BYTES = 16 << 20
+# Ceilings above what any model needs (the largest: a vocabulary of 262,144 with its merges, 1.3 million array elements in
+# 15 MB). They bound the time and the memory that a hostile header can cost, whatever the size of the file around it.
+MAX_HEADER_BYTES = 64 << 20
+MAX_STRING_BYTES = 4 << 20
 MAX_NAME_BYTES = 1024
-MAX_ELEMENTS = 4 << 20
+MAX_ELEMENTS = 2 << 20
 MAX_KEYS = 65_536
 MAX_TENSORS = 65_536
 MAX_NESTING = 4
