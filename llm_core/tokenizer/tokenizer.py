@@ -58,11 +58,14 @@ class Tokenizer:
         """Build from `tokenizer.ggml.*`; ModelError names the key that is missing or wrong."""
         return Tokenizer(Vocab.from_metadata(metadata))
 
-    def encode(self, text: str | bytes, add_special: bool = True, parse_special: bool = False) -> list[int]:
+    def encode(
+        self, text: str | bytes, add_special: bool = True, parse_special: bool = False, guard: str = ""
+    ) -> list[int]:
         """Token ids of `text` (broken UTF-8: see unicode_text).
 
         `add_special`: put BOS before and EOS after if the file says so. `parse_special`: spellings of control tokens become
-        those tokens; never use it on text that a user wrote.
+        those tokens; never use it on text that a user wrote. `guard`: a character that is taken out once the control tokens are found,
+        so that a spelling broken up by it stays text (chat.guard).
         """
         if not isinstance(text, (str, bytes)):
             raise RequestError(f"text: expected str or bytes, got {type(text).__name__}")
@@ -71,7 +74,7 @@ class Tokenizer:
         if add_special and self.add_bos:
             out.append(self.bos_id)
         first = True
-        for piece in (self._special if parse_special else self._user).split(text):
+        for piece in self._pieces(text, parse_special, guard):
             if isinstance(piece, int):
                 out.append(piece)
                 first = True
@@ -82,6 +85,14 @@ class Tokenizer:
             out.append(self.vocab.ids["eos"])
         if add_special and self.add_sep:
             out.append(self.vocab.ids["sep"])
+        return out
+
+    def _pieces(self, text: str, parse_special: bool, guard: str) -> list[str | int]:
+        if not guard or guard not in text:
+            return (self._special if parse_special else self._user).split(text)
+        out: list[str | int] = []
+        for piece in (self._special if parse_special else self._user).split(text):
+            out += self._user.split(piece.replace(guard, "")) if isinstance(piece, str) else [piece]
         return out
 
     def token_bytes(self, token: int) -> bytes:

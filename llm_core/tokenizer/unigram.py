@@ -12,7 +12,7 @@ import tokenizers
 from tokenizers import models
 
 from llm_core.errors import ModelError
-from llm_core.tokenizer.unicode_text import clean
+from llm_core.tokenizer.unicode_text import clean, raw
 from llm_core.tokenizer.vocab import PREFIX, TokenType, Vocab
 
 SPACE = "\u2581"
@@ -91,13 +91,12 @@ class Unigram:
 
     def encode(self, text: str | bytes, first: bool) -> list[int]:
         """Ids of one piece of text (`first` is of no matter here)."""
-        normal = self.normalize(clean(text).replace("\U0010ffff", "\ufffd"))
+        normal = self.normalize(text).replace("\U0010ffff", "\ufffd")
         return self.inner.encode(normal, add_special_tokens=False).ids if normal else []
 
-    def normalize(self, text: str) -> str:
+    def normalize(self, text: str | bytes) -> str:
         """The file's character table, then spaces as U+2581, one before the text if the file says so."""
-        if self.charsmap:
-            text = self._map(text)
+        text = self._map(raw(text)) if self.charsmap else clean(text)
         if self.merge_spaces:
             words = [word for word in text.split(" ") if word]
             return "".join(SPACE + word for word in words)
@@ -107,9 +106,9 @@ class Unigram:
         spaces = len(text) - len(text.lstrip(SPACE))
         return text if spaces == len(text) else text[:spaces] + SPACE + text[spaces:]
 
-    def _map(self, text: str) -> str:
+    def _map(self, data: bytes) -> str:
+        """Broken bytes become U+FFFD after the mapping, which would turn that character into a space."""
         longest = self.charsmap.longest
-        data = text.encode("utf-8")
         out, pos, kept = [], 0, 0
         while pos < len(data):
             match = longest(data, pos)
@@ -118,9 +117,9 @@ class Unigram:
                 while pos < len(data) and data[pos] & 0xC0 == 0x80:
                     pos += 1
                 continue
-            out += [data[kept:pos].decode("utf-8", "replace"), match[1]]
+            out += [clean(data[kept:pos]), match[1]]
             pos = kept = pos + match[0]
-        return "".join(out) + data[kept:].decode("utf-8", "replace")
+        return "".join(out) + clean(data[kept:])
 
     @staticmethod
     def token_bytes(text: str) -> bytes:

@@ -17,6 +17,8 @@ _HAN = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73
         (0x2B920, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F))  # fmt: skip
 _WHITE = frozenset("\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000") | {chr(c) for c in range(0x2000, 0x200B)}
 
+_CONTROL = frozenset(("Cc", "Cf", "Co", "Cs"))
+
 
 class WordPiece:
     """The `bert` model. `encode` takes one piece of text without special tokens."""
@@ -54,7 +56,7 @@ class WordPiece:
         category = unicodedata.category(char)
         if char in _WHITE:
             return " "
-        if char in "\0\ufffd" or category == "Cc" or (self.strip_accents and category[0] == "M"):
+        if char in "\0\ufffd" or category in _CONTROL or (self.strip_accents and category[0] == "M"):
             return ""
         lower = char.lower() if self.lowercase else char
         char_out = lower if len(lower) == 1 else char
