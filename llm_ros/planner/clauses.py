@@ -1,0 +1,428 @@
+"""Cuts a command into clauses, each with its verb and its items: the people, things, places and texts it speaks of.
+
+In: a command, `Names` and a `Lexicon`. Out: `Clause`s in the order in which they are to happen ("before X, do Y" is turned
+round). An item knows its preposition and the place attached to it ("the cup on the table"). Decides nothing about skills.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from llm_ros.planner import words as w
+from llm_ros.planner.names import Mention, Names, Token, tokenize
+from llm_ros.planner.verbs import Lexicon, Verb
+
+QUESTION = frozenset("what where who which when why how whose".split())
+_RELATIVE = frozenset("who that which is are was were located placed standing lying sitting there currently being been".split())
+_BREAKS = frozenset(". ; ! ?".split())
+_SEQUENCE = frozenset("then afterwards afterward thereafter subsequently next finally lastly".split())
+
+
+@dataclass
+class Item:
+    """kind: place door object category person me thing_pronoun person_pronoun here text number quote.
+
+    names: candidates (several: ambiguous) or the words said. prep: how it is attached. place: where it is, if said.
+    mods: describing words before it. count: how many were asked for. definite: "the", "this".
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    prep: str
+    start: int
+    end: int
+    mods: tuple[str, ...] = ()
+    place: Item | None = None
+    count: int = 1
+    definite: bool = False
+    many: bool = False
+    described: bool = False
+
+
+@dataclass
+class Clause:
+    """One thing to do. text: the words after the verb. negated: it is forbidden ("do not", "without")."""
+
+    verb: Verb | None
+    items: list[Item]
+    tokens: list[Token]
+    start: int
+    end: int
+    negated: bool = False
+    question: str = ""
+    subject: list[Item] = field(default_factory=list)
+
+
+class Splitter:
+    """Makes clauses out of one command."""
+
+    def __init__(self, command: str, names: Names, lexicon: Lexicon):
+        self.tokens: list[Token] = tokenize(command)
+        self.mentions: list[Mention] = names.find(self.tokens)
+        self.lexicon = lexicon
+        self.at: dict[int, Mention] = {i: m for m in self.mentions for i in range(m.start, m.end)}
+
+    def clauses(self) -> list[Clause]:
+        """All clauses, in the order of doing."""
+        result: list[Clause] = []
+        for start, end, order in self._spans():
+            clause = self._clause(start, end)
+            if clause is None:
+                continue
+            if order == "before" and result:
+                result.insert(len(result) - 1, clause)
+            else:
+                result.append(clause)
+        return self._merged(result)
+
+    def _merged(self, clauses: list[Clause]) -> list[Clause]:
+        """A clause without a verb that only says where belongs to the next one: "in the study, count the pens"."""
+        result: list[Clause] = []
+        pending: list[Item] = []
+        for clause in clauses:
+            only_where = clause.verb is None and not clause.question and clause.items and all(
+                item.kind in ("place",) for item in clause.items) and not clause.subject
+            if only_where and clause is not clauses[-1]:
+                pending += clause.items
+                continue
+            clause.items = pending + clause.items
+            pending = []
+            result.append(clause)
+        return result
+
+    # -- where clauses begin and end
+
+    def _spans(self) -> list[tuple[int, int, str]]:
+        """(start, end, order): order "before" marks a clause that happens before the one in front of it."""
+        tokens, spans, start, order, flip = self.tokens, [], 0, "", ""
+        position = 0
+        while position < len(tokens):
+            step, mark = self._boundary(position, start)
+            if step:
+                spans.append((start, position, order))
+                if flip and position > start:
+                    flip = ""
+                    order = "before"
+                else:
+                    order = ""
+                order = mark or order
+                start = position = position + step
+                continue
+            if position == start and tokens[position].low in ("before", "prior") and not self._temporal_noun(position):
+                flip = "yes"
+                start = position = position + (2 if tokens[position].low == "prior" else 1)
+                continue
+            position += 1
+        spans.append((start, len(tokens), order))
+        return [span for span in spans if span[0] < span[1]]
+
+    def _temporal_noun(self, position: int) -> bool:
+        return False
+
+    def _boundary(self, i: int, start: int) -> tuple[int, str]:
+        """How many tokens at `i` separate two clauses (0: none), and the order of the clause that follows."""
+        tokens = self.tokens
+        low = tokens[i].low
+        if i in self.at or tokens[i].quoted:
+            return 0, ""
+        if low in _BREAKS:
+            return 1, ""
+        if low in _SEQUENCE and (i == start or self._verb_after(i + 1) or i + 1 >= len(tokens)):
+            return 1, ""
+        if low in (",", ":"):
+            j = i + 1
+            return (1, "") if self._opens(j, start) else (0, "")
+        if low in ("and", "but", "plus", "or") and self._opens(i + 1, start):
+            return 1, ""
+        if low in ("before", "after", "once") and i > start and self._verb_after(i + 1, gerund=True):
+            return 1, "" if low == "before" else "before"
+        if low == "to" and i > start and not self._speech(start, i) and self._purpose(i, start):
+            return 1, ""
+        if low == "without" and self._verb_after(i + 1, gerund=True):
+            return 0, ""
+        if i > start and low in ("without", "while") and i + 1 < len(tokens) and tokens[i + 1].low.endswith("ing"):
+            return 0, ""
+        return 0, ""
+
+    def _opens(self, i: int, start: int) -> bool:
+        """Whether a new clause begins at `i` (after a comma or an "and")."""
+        i = self._skip(i)
+        if i >= len(self.tokens):
+            return True
+        low = self.tokens[i].low
+        if low in _SEQUENCE or low in ("before", "after", "once", "without") and i not in self.at:
+            return True
+        if low == "do" and self.tokens[i + 1:i + 2] and self.tokens[i + 1].low == "not":
+            return True
+        if self._speech(start, i) and self._quoted_speech(start):
+            return False
+        verb = self.lexicon.match(self.tokens, i, self.at)
+        if verb and self._is_verb_here(verb):
+            return True
+        if low in QUESTION and not self._relative_use(i):
+            return True
+        if self.tokens[i - 1].low == "," and start < i and not self._has_verb(start, i):
+            return True
+        return False
+
+    def _relative_use(self, i: int) -> bool:
+        return self.tokens[i].low in ("who", "which", "where")
+
+    def _has_verb(self, start: int, end: int) -> bool:
+        return any(self.lexicon.match(self.tokens, k, self.at) for k in range(start, end))
+
+    def _quoted_speech(self, start: int) -> bool:
+        return any(token.low == "that" for token in self.tokens[start + 1:start + 4])
+
+    def _is_verb_here(self, verb: Verb) -> bool:
+        """After "and", a word that is also a noun is a verb only if something follows that it can act on."""
+        if verb.frame in ("work", "harm") or verb.word in _NOUNS_TOO:
+            following = self.tokens[verb.end:verb.end + 1]
+            if not following:
+                return verb.frame == "harm"
+            low = following[0].low
+            return (low in w.DETERMINERS or low in w.PREPOSITIONS and verb.frame != "work" or low in w.PRONOUNS_THING or low in w.PRONOUNS_PERSON
+                    or low in w.SELF or verb.end in self.at or low in ("on", "off", "up", "how"))
+        return True
+
+    def _verb_after(self, i: int, gerund: bool = False) -> bool:
+        i = self._skip(i)
+        if gerund and i < len(self.tokens) and self.tokens[i].low in ("you", "having", "you've"):
+            i = self._skip(i + 1)
+            if i < len(self.tokens) and self.tokens[i].low in ("have", "are", "were", "had"):
+                i += 1
+        return self.lexicon.match(self.tokens, i, self.at) is not None
+
+    def _skip(self, i: int) -> int:
+        """Past fillers and openings that say nothing."""
+        moved = True
+        while moved and i < len(self.tokens):
+            moved = False
+            for opening in w.OPENINGS:
+                if tuple(token.low for token in self.tokens[i:i + len(opening)]) == opening and not any(
+                        k in self.at for k in range(i, i + len(opening))):
+                    i, moved = i + len(opening), True
+                    break
+            if not moved and i < len(self.tokens) and i not in self.at and (
+                    self.tokens[i].low in w.FILLERS or self.tokens[i].low in (",", ":", "and")):
+                if self.tokens[i].low in ("can", "could", "may", "will", "would") and self.tokens[i + 1:i + 2] and self.tokens[i + 1].low == "i":
+                    break
+                i, moved = i + 1, True
+        return i
+
+    def _speech(self, start: int, end: int) -> bool:
+        """Whether the clause so far is about saying or asking: what follows may be its content."""
+        i = self._skip(start)
+        verb = self.lexicon.match(self.tokens, i, self.at)
+        return bool(verb and verb.frame in ("tell", "ask", "wish") or verb and verb.word in ("i", "can", "could", "may"))
+
+    def _purpose(self, i: int, start: int) -> bool:
+        """ "go to the kitchen to find a cup": "to" before a bare verb, once the clause has its own verb."""
+        verb = self.lexicon.match(self.tokens, i + 1, self.at)
+        if not verb or verb.frame == "work" or not self._has_verb(start, i) or verb.word in _NOUNS_TOO and not self._is_verb_here(verb):
+            return False
+        return self.tokens[i - 1].low not in ("next", "close", "over", "back", "up", "down", "how", "where", "want", "like", "need")
+
+    # -- what a clause says
+
+    def _clause(self, start: int, end: int) -> Clause | None:
+        begin, negated = self._skip(start), False
+        tokens = self.tokens
+        if begin < end and tokens[begin].low in ("without", "not") or [t.low for t in tokens[begin:begin + 2]] == ["do", "not"]:
+            negated = True
+            begin = self._skip(begin + (2 if tokens[begin].low == "do" else 1))
+        while begin < end and begin not in self.at and tokens[begin].low in ("if", "when", "once", "after", "while", "by", "having", "as", "soon", "whenever", "until"):
+            begin = self._skip(begin + 1)
+            while begin < end and tokens[begin].low in ("you", "have", "are", "had") and begin not in self.at:
+                begin += 1
+        if begin >= end:
+            return None
+        question, at_question = self._question(begin, end)
+        if question:
+            return Clause(None, self.items(at_question, end), tokens, at_question, end, negated, question)
+        verb, subject = self._find_verb(begin, end)
+        if verb is None:
+            items = self.items(begin, end)
+            return Clause(None, items, tokens, begin, end, negated)
+        return Clause(verb, self.items(verb.end, end), tokens, verb.end, end, negated,
+                      subject=self.items(subject, verb.start) if subject < verb.start else [])
+
+    def _question(self, begin: int, end: int) -> tuple[str, int]:
+        low = [token.low for token in self.tokens[begin:end]]
+        if low[:2] == ["how", "many"]:
+            return "how many", begin + 2
+        if low[:1] and low[0] in QUESTION and begin not in self.at:
+            return low[0], begin + 1
+        if low[:1] and low[0] in ("is", "are", "do", "does", "was") and len(low) > 2 and low[1] in ("there", "the", "any", "we", "a", "you", "i", "somebody", "someone"):
+            return "is there", begin + (2 if low[1] in ("there", "we", "you", "i") else 1)
+        return "", begin
+
+    def _find_verb(self, begin: int, end: int) -> tuple[Verb | None, int]:
+        """The clause's verb and where its subject or leading words begin."""
+        tokens = self.tokens
+        verb = self.lexicon.match(tokens, begin, self.at)
+        if verb and verb.end <= end and tokens[begin].low != "i" and verb.frame != "wish":
+            return self._chained(verb, end), begin
+        if verb and verb.end <= end and tokens[begin].low == "i":
+            return verb, begin
+        statement = any(t.low in ("is", "are", "was", "were", "has", "am") and begin + k not in self.at and
+                        (begin + k == begin + 1 or begin + k - 1 in self.at) for k, t in enumerate(tokens[begin:end]))
+        for position in range(begin + 1, end):
+            verb = self.lexicon.match(tokens, position, self.at)
+            if not verb or verb.end > end:
+                continue
+            if verb.frame == "wish":
+                return verb, begin
+            if tokens[position].low == "can" or statement or tokens[position].low in _NOUNS_TOO and tokens[position - 1].low in w.DETERMINERS:
+                continue
+            return self._chained(verb, end), begin
+        return None, begin
+
+    def _chained(self, verb: Verb, end: int) -> Verb:
+        """ "go and find", "go get", "come help": the second verb is the task."""
+        if verb.frame not in ("go",) or verb.end >= end or verb.end in self.at:
+            return verb
+        following = self.lexicon.match(self.tokens, self._skip(verb.end), self.at)
+        if following and following.end <= end and following.frame not in ("work",) and self._skip(verb.end) <= verb.end + 1:
+            return following
+        return verb
+
+    def items(self, start: int, end: int) -> list[Item]:
+        """People, things, places and texts between two tokens, each with its preposition; places attach to what they follow."""
+        return attach(ItemReader(self, start, end).read())
+
+
+_NOUNS_TOO = frozenset("guide place answer count open close follow wait show lead store present supply leave hold rest stop offer question request name "
+                       "state report stick shadow trail tail drop hand pass take step run pop".split())
+
+
+class ItemReader:
+    """Reads the items of one stretch of tokens, left to right."""
+
+    def __init__(self, splitter: Splitter, start: int, end: int):
+        self.s, self.i, self.end = splitter, start, end
+        self.prep, self.run, self.items = "", [], []
+
+    def read(self) -> list[Item]:
+        """All items, in order."""
+        while self.i < self.end:
+            mention = self.s.at.get(self.i)
+            token = self.s.tokens[self.i]
+            if mention:
+                self._mention(mention)
+            elif token.quoted:
+                self._flush()
+                self._add("quote", (token.text,), self.i, self.i + 1)
+                self.i += 1
+            elif not self._closed_class(token.low):
+                self.run.append(self.i)
+                self.i += 1
+        self._flush()
+        return self.items
+
+    def _mention(self, mention: Mention) -> None:
+        if mention.kind in ("object", "category") and self._goes_on(mention.end):
+            self.run += range(mention.start, mention.end)
+            self.i = mention.end
+            return
+        mods, count, definite = self._modifiers()
+        if mention.kind in ("place", "person") and mods and not mention.described:
+            self._flush()
+            mods = ()
+        self.run = []
+        self._add(mention.kind, mention.names, mention.start, mention.end, mods, count, definite, mention.many, mention.described)
+        self.i = mention.end
+
+    def _goes_on(self, i: int) -> bool:
+        """ "tin opener": a name followed by another noun is a part of a longer, unknown name."""
+        if i >= self.end or i in self.s.at or self.s.tokens[i].quoted:
+            return False
+        low = self.s.tokens[i].low
+        closed = (low in w.PREPOSITIONS or low in w.DETERMINERS or low in w.FILLERS or low in w.SELF or low in w.PRONOUNS_PERSON or low in w.HERE
+                  or low in _RELATIVE or low in ("and", "or", "not", "do", "does", "you", "i", "we", "have", "has", "instead", "too") or not low[0].isalnum())
+        return not closed and self.s.lexicon.match(self.s.tokens, i, self.s.at) is None
+
+    def _modifiers(self) -> tuple[tuple[str, ...], int, bool]:
+        words = [self.s.tokens[k].low for k in self.run]
+        count = next((int(w.NUMBERS[x]) if x in w.NUMBERS else int(x) for x in words
+                      if x in w.NUMBERS and x not in ("a", "an", "half", "zero") or x.isdecimal() and len(x) < 4), 1)
+        mods = tuple(x for x in words if x not in w.DETERMINERS and x not in w.NUMBERS and not x.isdecimal() and x not in w.FILLERS
+                     and x not in ("of", "pair", "couple"))
+        return mods, count, any(x in ("the", "this", "that") for x in words)
+
+    def _closed_class(self, low: str) -> bool:
+        """Handles a preposition, a pronoun or another word that ends a noun phrase; False if the word belongs to one."""
+        for words, prep in w.LONG_PREPOSITIONS.items():
+            if tuple(t.low for t in self.s.tokens[self.i:self.i + len(words)]) == words and self.i + len(words) <= self.end:
+                self._flush()
+                self.prep, self.i = prep, self.i + len(words)
+                return True
+        if low == "of" and self.run:
+            return False
+        kind = ("me" if low in w.SELF else "person_pronoun" if low in w.PRONOUNS_PERSON else "here" if low in w.HERE else
+                "thing_pronoun" if low in w.PRONOUNS_THING and self._alone() else "")
+        if kind:
+            self._flush()
+            self._add(kind, (low,), self.i, self.i + 1)
+        elif low in w.PREPOSITIONS or low in ("and", "or") or not low[0].isalnum():
+            self._flush()
+            if low in w.PREPOSITIONS:
+                self.prep = low
+            elif low in ("and", "or") and self.items:
+                self.prep = self.items[-1].prep
+        elif not (low in _RELATIVE or low in ("please", "also", "too", "now", "again", "do", "not", "afterwards", "together", "immediately")):
+            return False
+        else:
+            self._flush()
+        self.i += 1
+        return True
+
+    def _alone(self) -> bool:
+        """ "this"/"that"/"one" stands for a thing only when no noun follows."""
+        i = self.i + 1
+        return not self.run and (self.s.tokens[self.i].low in ("it", "those", "these") and not self._goes_on(i) and i not in self.s.at or i >= self.end or (
+            i not in self.s.at and not self._goes_on(i) and self.s.tokens[self.i].low in ("it", "this", "one")))
+
+    def _flush(self) -> None:
+        """Turns the words read so far into a text or number item."""
+        run, self.run = self.run, []
+        while run and (self.s.tokens[run[0]].low in w.DETERMINERS or self.s.tokens[run[0]].low in w.FILLERS):
+            run = run[1:]
+        while run and (self.s.tokens[run[-1]].low in w.FILLERS or self.s.tokens[run[-1]].low in ("a", "the", "an", "you", "i", "for")):
+            run = run[:-1]
+        if not run:
+            return
+        words = [self.s.tokens[k].low for k in run]
+        first = words[0]
+        number = w.NUMBERS.get(first, float(first) if first.isdecimal() and len(first) < 8 else None)
+        if number is not None and len(words) == 2 and w.singular(words[1]) in w.UNITS:
+            self._add("number", (f"{number * w.UNITS[w.singular(words[1])]:g}",), run[0], run[-1] + 1)
+            return
+        if number is not None and len(words) > 1:
+            run, words = run[1:], words[1:]
+            while len(words) > 1 and words[0] in ("of", "a", "an", "the"):
+                run, words = run[1:], words[1:]
+        before = self.s.tokens[run[0] - 1].low if run[0] else ""
+        self._add("text", (" ".join(words),), run[0], run[-1] + 1, count=int(number or 1), definite=before in ("the", "this", "that"),
+                  many=w.singular(words[-1]) != words[-1])
+
+    def _add(self, kind, names, start, end, mods=(), count=1, definite=False, many=False, described=False) -> None:
+        self.items.append(Item(kind, tuple(names), self.prep, start, end, mods, None, count, definite, many, described))
+        self.prep = ""
+
+
+def attach(items: list[Item]) -> list[Item]:
+    """Hangs "in/on/at/from/near PLACE" on the person or thing right before it; places of destination stay on their own."""
+    result: list[Item] = []
+    for item in items:
+        before = result[-1] if result else None
+        if (item.kind in ("place", "here") and before and before.kind in ("object", "category", "person", "text", "thing_pronoun", "person_pronoun", "door")
+                and item.prep and item.prep not in w.DESTINATION and before.place is None):
+            before.place = item
+        elif item.kind == "place" and before and before.kind == "place" and item.prep in ("in", "of", "at", "inside", "within", "from"):
+            before.place = item
+        elif item.kind == "place" and before and before.place is not None and item.prep in ("in", "of", "at", "inside", "within") and before.place.place is None:
+            before.place.place = item
+        else:
+            result.append(item)
+    return result

@@ -1,0 +1,242 @@
+"""From clauses to readings: every way in which a command may be meant, as lists of goals.
+
+In: a command, a world, skills. Out: `Readings`: one list of goals per admissible reading, the likeliest first. A clause whose verb
+is in the lexicon has one reading; one that is not understood has a few, built from the people, things and places in it, and
+the model chooses. Raises `PlanError` (refused) or `Question` (to be clarified).
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from llm_ros.planner import words as w
+from llm_ros.planner.clauses import Clause, Item, Splitter
+from llm_ros.planner.frames import FRAME_GOALS, bring, fetch, find_one, hand_to, put
+from llm_ros.planner.names import Names
+from llm_ros.planner.plan import PlanError
+from llm_ros.planner.refer import PEOPLE, THINGS, Goal, Question, Referee, people_in, places_in, snake
+from llm_ros.planner.speech import SPEECH_GOALS, question
+from llm_ros.planner.verbs import HARM_PHRASES, HARM_THINGS, Lexicon
+from llm_ros.planner.world import OPERATOR, World
+
+MAX_READINGS = 12
+_TOGETHER = ("at the same time", "simultaneously", "at once both", "in parallel")
+
+
+@dataclass(frozen=True)
+class Readings:
+    """readings: lists of goals. forbidden: goals that the command itself rules out ("without entering the study").
+
+    certain: there is one reading and every clause of it was understood.
+    """
+
+    readings: list[list[Goal]]
+    forbidden: list[Goal]
+    certain: bool
+
+
+class Interpreter:
+    """Reads commands for one world and one set of skills."""
+
+    def __init__(self, skills, world: World):
+        self.skills, self.world = skills, world
+        self.lexicon = Lexicon(skills)
+        self.names = Names(world, frozenset(self.lexicon.words))
+        self._frames = {**FRAME_GOALS, **SPEECH_GOALS, "wish": self._wish, "harm": _harm, "work": self._work}
+
+    def read(self, command: str) -> Readings:
+        """All readings of a command."""
+        splitter = Splitter(command, self.names, self.lexicon)
+        text = " ".join(token.low for token in splitter.tokens)
+        self._refuse_harm(text, splitter)
+        clauses = splitter.clauses()
+        ref = Referee(self.world, splitter.tokens)
+        parts: list[list[list[Goal]]] = []
+        forbidden: list[Goal] = []
+        understood = True
+        failure: Exception | None = None
+        tasks = [clause for clause in clauses if clause.verb is not None or clause.question]
+        for clause in clauses:
+            if clause.negated:
+                forbidden += self._negated(ref, clause)
+                continue
+            if clause.verb is None and not clause.question:
+                others = tasks or parts
+                alternatives = [] if self._statement(ref, clause) or others else self._guesses(ref, clause)
+                understood = understood and not alternatives
+                if alternatives:
+                    parts.append(alternatives)
+                continue
+            goals = self._clause(ref, clause)
+            if goals:
+                parts.append([goals])
+        if ref.context.deferred:
+            parts.append([[goal for value, place in ref.context.deferred for goal in [Goal("pick", {"object": value}, {value: place} if place else {})]]])
+        if failure:
+            raise failure
+        readings = [list(itertools.chain(*choice)) for choice in itertools.islice(itertools.product(*parts), MAX_READINGS)]
+        readings = [reading for reading in readings if reading]
+        if any(phrase in text for phrase in _TOGETHER) and readings and len({g.args.get("location") for g in readings[0] if "location" in g.args}
+                                                                              | {p for g in readings[0] for p in g.facts.values()}) > 1:
+            raise PlanError("contradictory", "I cannot be in two places at the same time")
+        return Readings(readings, forbidden, understood and len(readings) == 1)
+
+    def _refuse_harm(self, text: str, splitter: Splitter) -> None:
+        for phrase in HARM_PHRASES:
+            if f" {phrase} " in f" {text} ":
+                raise PlanError("unsafe", f"I will not do that ({phrase})")
+        for word in text.split():
+            if word in HARM_THINGS:
+                raise PlanError("unsafe", f"I do not handle such things ({word})")
+
+    def _clause(self, ref: Referee, clause: Clause) -> list[Goal]:
+        if clause.question:
+            return question(ref, clause)
+        frame = clause.verb.frame
+        if frame.startswith("skill:"):
+            return self._own_skill(ref, clause, frame[6:])
+        if ref.context.deferred and frame not in ("place", "bring", "take", "go"):
+            raise PlanError("impossible", "I can hold one object at a time")
+        return self._frames[frame](ref, clause)
+
+    def _negated(self, ref: Referee, clause: Clause) -> list[Goal]:
+        """What must not happen. A clause that cannot be understood forbids nothing we would do."""
+        if clause.verb is None:
+            return []
+        word = clause.verb.word
+        if word in ("touch", "touching", "hold", "holding"):
+            return [Goal("pick", {})]
+        if word.startswith(("mov", "leav", "driv")) and not places_in(clause) and not any(item.kind in THINGS for item in clause.items):
+            return [Goal("go_to", {})]
+        before = (ref.context.held, ref.context.here, ref.context.thing, ref.context.person, ref.context.place)
+        try:
+            goals = self._clause(ref, clause)
+        except (PlanError, Question):
+            goals = []
+        ref.context.held, ref.context.here, ref.context.thing, ref.context.person, ref.context.place = before
+        return goals[-1:]
+
+    def _wish(self, ref: Referee, clause: Clause) -> list[Goal]:
+        """ "Amira needs a pen": bring it to her."""
+        people = [item for item in clause.subject if item.kind in PEOPLE]
+        things = [item for item in clause.items if item.kind in THINGS]
+        if not people or not things:
+            raise Question("What should I bring, and to whom?")
+        clause.items = [*clause.items]
+        person = people[0]
+        person.prep = "to"
+        clause.items.append(person)
+        return bring(ref, clause)
+
+    def _statement(self, ref: Referee, clause: Clause) -> bool:
+        """ "Amira is in the study.": remembers who is where; asks for nothing. False if it tells nothing."""
+        tokens = [token.low for token in clause.tokens[clause.start:clause.end]]
+        told = False
+        for item in clause.items:
+            if item.kind in ("object", "category", "person") and ({"is", "are", "was"} & set(tokens)):
+                place = ref.where(item) or next((ref.place(one) for one in places_in(clause)), None)
+                value = ref.person(item) if item.kind == "person" else ref.thing(item)
+                told = True
+                if place:
+                    ref.context.found[value] = place
+        return told
+
+    def _work(self, ref: Referee, clause: Clause) -> list[Goal]:
+        raise PlanError("impossible", f"I have no skill to {clause.verb.word}")
+
+    def _own_skill(self, ref: Referee, clause: Clause, name: str) -> list[Goal]:
+        """A skill outside the known roles: its arguments are filled by type, in order."""
+        skill, args = self.skills[name], {}
+        free = list(clause.items)
+        facts = {}
+        for arg in skill.args:
+            item = next((one for one in free if one.kind in _FITS[arg.type]), None) or (
+                next((one for one in free if one.kind in _FITS["text"]), None) if arg.free else None)
+            if item is None:
+                if arg.type == "location" and ref.context.here:
+                    args[arg.name] = ref.context.here
+                elif arg.type == "location" and any(one.place for one in free):
+                    args[arg.name] = next(ref.place(one.place) for one in free if one.place)
+                elif not arg.optional:
+                    unknown = next((one for one in free if one.kind == "text"), None)
+                    if arg.type == "location" and unknown:
+                        ref.place(unknown)
+                    raise Question(f"What is the {arg.name.replace('_', ' ')} for {name.replace('_', ' ')}?")
+                continue
+            free = [one for one in free if one is not item]
+            args[arg.name] = self._fill(ref, clause, item, arg)
+            place = ref.where(item) or next((ref.place(one) for one in free if one.kind == "place"), None)
+            if arg.type not in ("location", "number") and item.kind != "me":
+                place = place or ref.context.here or (ref.world.home_of(str(args[arg.name])) if arg.type in ("object", "category") else None)
+                if arg.type == "door" and not place and item.kind == "door":
+                    place = self.world.doors[args[arg.name]][0]
+                if place:
+                    facts[str(args[arg.name])] = place
+        goals = []
+        if facts and "at" not in {need.predicate for need in skill.needs} and not any(arg.type == "location" for arg in skill.args):
+            goals.append(Goal("go_to", {"location": next(iter(facts.values()))}))
+        if ref.context.thing is None and any(arg.type == "object" for arg in skill.args):
+            ref.context.thing = next(str(args[arg.name]) for arg in skill.args if arg.type == "object")
+        return [*goals, Goal(f"skill:{name}", args, facts)]
+
+    def _fill(self, ref: Referee, clause: Clause, item: Item, arg):
+        if arg.type == "location":
+            return ref.place(item)
+        if arg.type == "person":
+            return ref.person(item)
+        if arg.type == "number":
+            return float(item.names[0]) if item.kind == "number" else float(next(
+                (token.low for token in clause.tokens[item.start:item.end] if token.low.isdecimal()), item.count))
+        if arg.type == "text":
+            return " ".join(clause.tokens[k].text for k in range(item.start, clause.end))[:200].strip()
+        if item.kind in ("place", "door", "person"):
+            return ref.place(item) if item.kind == "place" else item.names[0]
+        return ref.thing(item, "use")
+
+    def _guesses(self, ref: Referee, clause: Clause) -> list[list[Goal]]:
+        """Readings of a clause without a known verb, from the kinds of its items; none if it names nothing of the world."""
+        named = [item for item in clause.items if item.kind in ("place", "object", "category", "person", "door")]
+        words = [t.low for t in clause.tokens[clause.start:clause.end]]
+        unknown = [x for i, x in enumerate(words) if clause.start + i not in {k for item in named for k in range(item.start, item.end)}
+                   and x not in w.DETERMINERS and x not in w.PREPOSITIONS and x not in w.FILLERS]
+        if not named or len(unknown) > 6:
+            return []
+        things = [item for item in named if item.kind in ("object", "category")]
+        places = [ref.place(item) for item in named if item.kind == "place"]
+        people = [item for item in clause.items if item.kind in PEOPLE]
+        found: list[list[Goal]] = []
+        if things:
+            value = ref.thing(things[0])
+            source = ref.where(things[0]) or (places[0] if places else None) or ref.world.home_of(value)
+            pick = [Goal("pick", {"object": value}, {value: source} if source else {})]
+            person = ref.person(people[0]) if people else OPERATOR
+            found.append([*pick, Goal("hand_over", {"object": value, "person": person})])
+            if places and not people:
+                home = ref.world.home_of(value)
+                found.append([Goal("pick", {"object": value}, {value: home} if home else {}), Goal("place", {"object": value, "location": places[-1]})])
+            found.append([Goal("find_object", {"object": value}, {value: source} if source else {})])
+        elif people:
+            person = ref.person(people[0])
+            where = ref.where(people[0])
+            facts = {person: where} if where else {}
+            found.append([Goal("find_person", {"person": person}, facts)])
+            if places:
+                found.append([Goal("guide", {"person": person, "location": places[-1]}, facts)])
+                found.append([Goal("follow", {"person": person, "location": places[-1]}, facts)])
+            else:
+                found.append([Goal("follow", {"person": person}, facts)])
+        elif places:
+            found.append([Goal("go_to", {"location": place}) for place in places])
+        return found
+
+
+def _harm(ref: Referee, clause: Clause) -> list[Goal]:
+    raise PlanError("unsafe", f"I will not {clause.verb.word} anybody or anything")
+
+
+_FITS = {"location": ("place", "here"), "object": ("object", "category", "thing_pronoun", "text", "door", "place"), "person": ("person", "me", "person_pronoun"),
+         "door": ("door", "place", "object", "text"), "category": ("category", "object", "text"), "text": ("quote", "text", "object", "category", "person", "place", "door"),
+         "number": ("number", "text")}
+
+__all__ = ["Interpreter", "Readings", "Question", "fetch", "find_one", "hand_to", "put", "people_in", "snake"]

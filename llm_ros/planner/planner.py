@@ -1,0 +1,218 @@
+"""The planner: command → readings → completed plans → the model's choice and words → a checked plan.
+
+In: a command. Out: a `Plan`: steps, a typed refusal or one question; steps are handed to `on_step` as soon as they are certain. The
+symbolic side narrows what may be said to the readings of this very command; the model decides among them and writes the texts,
+under a grammar that admits nothing else; the result is simulated before it counts. Knows no ROS and no engine.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import replace
+
+from llm_ros.planner import prompt
+from llm_ros.planner.complete import Completer
+from llm_ros.planner.grammar import open_grammar, tight_grammar
+from llm_ros.planner.interpret import Interpreter, Question, Readings
+from llm_ros.planner.plan import REFUSALS, LineReader, Plan, PlanError, Step, clarify, parse_line, refuse
+from llm_ros.planner.refer import FreeText, Goal
+from llm_ros.planner.skills import Skills
+from llm_ros.planner.validate import check_step
+from llm_ros.planner.world import World
+
+Generate = Callable[..., str]
+MAX_COMMAND = 2000
+MAX_TOKENS = 768
+SPACES = ("tight", "open")
+
+
+class Planner:
+    """Plans commands for one world and one set of skills.
+
+    generate(messages, grammar, max_tokens, on_text, cancelled) -> str: any text generator that obeys a Lark grammar, decodes
+    greedily, calls on_text(piece) as text arrives and stops early when cancelled() is true.
+    space: "tight" lets the model choose among the readings of the command; "open" lets it write any plan over the skills
+    (used to measure bare models), which is then completed and checked in the same way.
+    examples: how many worked examples the prompt shows.
+    """
+
+    def __init__(self, generate: Generate, skills: Skills, world: World, space: str = "tight", examples: int = 1):
+        if space not in SPACES:
+            raise ValueError(f"space: expected one of {', '.join(SPACES)}, got {space!r}")
+        if not 0 <= examples <= 8:
+            raise ValueError(f"examples: expected 0 to 8, got {examples}")
+        self._generate, self.skills, self.world, self.space = generate, skills, world, space
+        self._interpreter = Interpreter(skills, world)
+        self._completer = Completer(skills, world)
+        self._count = examples
+        self._examples = self._worked_examples()
+
+    def plan(self, command: str, on_step: Callable[[Step], None] | None = None,
+             cancelled: Callable[[], bool] | None = None, on_text: Callable[[str], None] | None = None) -> Plan:
+        """The checked plan for a command. Never raises for what a command says; errors of `generate` pass through.
+
+        on_step(step): each step, in order, once it is complete, checked and cannot be taken back. on_text(piece): the model's
+        raw text. cancelled(): asked often; when true the result has the status "cancelled".
+        """
+        cancelled = cancelled or (lambda: False)
+        outcome = self._clean(command)
+        if isinstance(outcome, Plan):
+            return outcome
+        if cancelled():
+            return Plan("cancelled", message="cancelled")
+        space = self._space(outcome)
+        if isinstance(space, Plan):
+            return space
+        return self._write(outcome, *space, on_step or (lambda step: None), on_text or (lambda piece: None), cancelled)
+
+    def _clean(self, command: str) -> str | Plan:
+        """The command as plain words, or why it is none."""
+        if not isinstance(command, str):
+            raise TypeError(f"command: expected str, got {type(command).__name__}")
+        if len(command) > MAX_COMMAND:
+            return refuse("too_long", f"a command has at most {MAX_COMMAND} characters, this one {len(command)}")
+        text = unicodedata.normalize("NFKC", command)
+        text = " ".join("".join(" " if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") else char for char in text).split())
+        if not any(char.isalnum() for char in text):
+            return clarify("What should I do?")
+        return text
+
+    def _space(self, command: str) -> Plan | tuple[list[list[Step]], dict[str, str]]:
+        """The plans that the command admits, likeliest first, and what it tells about where things are; or an outcome."""
+        try:
+            readings = self._interpreter.read(command)
+        except PlanError as error:
+            return refuse(error.reason, str(error))
+        except Question as question:
+            return clarify(str(question))
+        if self.space == "open":
+            return [], {name: place for goals in readings.readings for goal in goals for name, place in goal.facts.items()}
+        plans, failure = [], None
+        for goals in readings.readings:
+            try:
+                steps = self._completer.complete(goals)
+                self._respect(steps, readings)
+                plans.append(steps)
+            except PlanError as error:
+                failure = failure or error
+        plans = [steps for number, steps in enumerate(plans) if steps and steps not in plans[:number]]
+        if plans:
+            return plans, {}
+        if failure is not None:
+            return refuse(failure.reason, str(failure))
+        if readings.forbidden:
+            return clarify("I will not do that. What should I do instead?")
+        return clarify("I did not understand. Please say it in other words.")
+
+    def _respect(self, steps: list[Step], readings: Readings) -> None:
+        """Raises PlanError if the plan does what the command itself rules out."""
+        for goal in readings.forbidden:
+            skill = self.skills.playing(goal.role)
+            if skill is None:
+                continue
+            banned = {skill.slots[slot]: value for slot, value in goal.args.items() if slot in skill.slots and slot != "text"}
+            for step in steps:
+                if step.skill == skill.name and all(self._covers(step.args.get(name), value) for name, value in banned.items()):
+                    raise PlanError("contradictory", f"that needs {step}, which the command forbids")
+
+    def _covers(self, done, banned) -> bool:
+        return done == banned or banned in self.world.rooms and self.world.room_of(done) == banned
+
+    def _worked_examples(self) -> list[tuple[str, list[Step]]]:
+        """Typical commands with the plans that this planner's own symbolic side makes of them."""
+        found = []
+        for text in prompt.command_templates(self.world) if self._count else ():
+            try:
+                found.append((text, self._completer.complete(self._interpreter.read(text).readings[0])))
+            except (PlanError, Question, IndexError):
+                continue
+        return found
+
+    def _write(self, command, plans, facts, on_step, on_text, cancelled) -> Plan:
+        """Lets the model write, checks line by line, and hands out steps as soon as they are certain."""
+        grammar = tight_grammar(plans) if plans else open_grammar(self.skills, self.world)
+        asked = prompt.messages(self.skills, command, prompt.nearest(command, self._examples, self._count))
+        reader, steps, lines = LineReader(), [], []
+
+        def take(piece: str) -> None:
+            on_text(piece)
+            for line in reader.push(piece):
+                lines.append(line)
+                if plans and line != "done":
+                    steps.append(self._admitted(line, len(steps), steps, plans))
+                    on_step(steps[-1])
+
+        text = self._generate(asked, grammar, MAX_TOKENS, take, cancelled)
+        if cancelled():
+            return Plan("cancelled", message="cancelled", text=text)
+        lines += reader.close()
+        if plans:
+            return self._finished(steps, lines, plans, text)
+        return self._open_plan(lines, facts, text, on_step)
+
+    def _admitted(self, line: str, number: int, before: list[Step], plans: list[list[Step]]) -> Step:
+        """The step of a plan that agrees with what was written so far, with the model's own texts filled in."""
+        for steps in plans:
+            if number < len(steps) and all(_agrees(a, b) for a, b in zip(before, steps)):
+                filled = _filled(steps[number], line)
+                if filled is not None:
+                    return check_step(filled, self.skills, self.world)
+        raise PlanError("impossible", f"the model wrote {line[:80]!r}, which no reading of the command admits")
+
+    def _finished(self, steps, lines, plans, text) -> Plan:
+        whole = any(len(steps) == len(one) and all(_agrees(a, b) for a, b in zip(steps, one)) for one in plans)
+        if not whole:
+            return refuse("not_understood", "the model stopped before the plan was complete", text)
+        return Plan("plan", tuple(steps), text=text, notes=tuple(f"inserted {step}" for step in steps if step.inserted))
+
+    def _open_plan(self, lines: list[str], facts: dict[str, str], text: str, on_step) -> Plan:
+        """A plan written freely: read, completed by the same symbolic side, checked."""
+        goals: list[Goal] = []
+        try:
+            for line in lines:
+                if line == "done":
+                    break
+                name, values = parse_line(line)
+                if name == "refuse":
+                    reason = values[0] if values and values[0] in REFUSALS else "impossible"
+                    return refuse(reason, text=text)
+                if name == "clarify":
+                    return clarify(values[0] if values else "What do you mean?", text)
+                if name not in self.skills:
+                    raise PlanError("impossible", f"there is no skill {name!r}")
+                args = dict(zip((arg.name for arg in self.skills[name].args), values))
+                goals.append(Goal(f"skill:{name}", args, facts if not goals else {}))
+            steps = self._completer.complete(goals)
+        except PlanError as error:
+            return refuse(error.reason, str(error), text)
+        except ValueError as error:
+            return refuse("not_understood", str(error), text)
+        if not steps:
+            return clarify("I did not understand. Please say it in other words.", text)
+        for step in steps:
+            on_step(step)
+        return Plan("plan", tuple(steps), text=text, notes=tuple(f"inserted {step}" for step in steps if step.inserted))
+
+
+def _agrees(written: Step, admitted: Step) -> bool:
+    """Whether a written step is an instance of an admitted one: equal but for the texts that the model writes."""
+    return written.skill == admitted.skill and written.args.keys() == admitted.args.keys() and all(
+        isinstance(value, FreeText) or written.args[name] == value for name, value in admitted.args.items())
+
+
+def _filled(admitted: Step, line: str) -> Step | None:
+    """The admitted step with the texts of `line`, or None if the line is another step."""
+    free = [name for name, value in admitted.args.items() if isinstance(value, FreeText)]
+    if not free:
+        return admitted if str(admitted) == line else None
+    try:
+        skill, values = parse_line(line)
+    except ValueError:
+        return None
+    if skill != admitted.skill or len(values) != len(admitted.args):
+        return None
+    args = dict(zip(admitted.args, values))
+    filled = replace(admitted, args={name: args[name] if name in free else value for name, value in admitted.args.items()})
+    prefixes = all(args[name].startswith(admitted.args[name].prefix.strip()) for name in free)
+    return filled if prefixes and str(filled) == line else None

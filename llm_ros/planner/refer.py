@@ -1,0 +1,212 @@
+"""Who and what is meant: turns the items of a clause into names or free texts that a skill accepts.
+
+In: items (clauses.py), the world, what was spoken of before. Out: argument values, or `PlanError` (no such place …), or
+`Question` (which table? bring what?). Keeps the dialogue context of one command: the last thing, person and place.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from llm_ros.planner import words as w
+from llm_ros.planner.clauses import Clause, Item
+from llm_ros.planner.names import Token, words_of
+from llm_ros.planner.plan import PlanError
+from llm_ros.planner.verbs import HARM_THINGS
+from llm_ros.planner.world import OPERATOR, World
+
+MAX_FREE = 80
+# Things no robot of this kind carries, whatever the world file says.
+_NOT_CARRIED = frozenset(
+    "moon sun star sky house building wall floor ceiling roof car truck bus elephant horse cow whale unicorn dragon mountain tree ocean sea river "
+    "lake planet earth mars cloud rain rainbow air fire wind love happiness world city country piano kitchen room bathroom "
+    "bedroom window stairs staircase elevator ghost dinosaur mammoth lion tiger bear shark spaceship rocket airplane plane helicopter ship train "
+    "tank skyscraper bridge street road forest garden swimming-pool".split())
+_SUPERLATIVE = re.compile(r"\w+est$|most|least|largest|best|worst|leftmost|rightmost")
+_VAGUE = frozenset("thing things something anything item items stuff object objects one ones some".split())
+
+
+class Question(Exception):
+    """Something essential is missing or ambiguous; the text is the one question to ask."""
+
+
+@dataclass(frozen=True)
+class FreeText:
+    """A text that the model is to write: about `topic`, beginning with `prefix`."""
+
+    topic: str
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.prefix}<{self.topic}>"
+
+
+@dataclass
+class Goal:
+    """A deed to be done: a role of roles.py or "skill:<name>", with values for its slots.
+
+    facts: where people and things are, as known from here on.
+    """
+
+    role: str
+    args: dict[str, object]
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Context:
+    """What has been spoken of so far in this command."""
+
+    here: str | None = None
+    thing: str | None = None
+    things: list[str] = field(default_factory=list)
+    person: str | None = None
+    place: str | None = None
+    held: str | None = None
+    deferred: list[tuple[str, str | None]] = field(default_factory=list)
+    found: dict[str, str | None] = field(default_factory=dict)
+    informed: bool = False
+
+
+class Referee:
+    """Resolves the items of one command, clause by clause."""
+
+    def __init__(self, world: World, tokens: list[Token]):
+        self.world, self.tokens, self.context = world, tokens, Context()
+
+    def place(self, item: Item, placement: bool = False) -> str:
+        """The room or location that an item names."""
+        if item.kind == "here":
+            if item.names[0] == "here" and self.world.operator:
+                return self.world.operator
+            if item.names[0] == "here" or self.context.place is None:
+                raise Question(f"Where is {item.names[0]!r}? Please name the place.")
+            return self.context.place
+        if item.kind == "door":
+            return self.world.doors[self._one(item, item.names)][0]
+        if item.kind != "place":
+            raise PlanError("unknown_place", f"I do not know a place called {self.said(item)!r}")
+        names = item.names
+        if item.place is not None and item.place.kind == "place":
+            room = self.world.room_of(self.place(item.place))
+            inside = tuple(name for name in names if self.world.room_of(name) == room)
+            if not inside:
+                raise PlanError("contradictory", f"there is no {self.said(item)} in the {_plain(room or '')}")
+            names = inside
+        if len(names) > 1 and placement:
+            fit = tuple(name for name in names if name in self.world.rooms or self.world.locations[name].placement)
+            names = fit or names
+        if len(names) > 1 and (self.context.place or self.context.here):
+            room = self.world.room_of(self.context.place or self.context.here)
+            names = tuple(name for name in names if self.world.room_of(name) == room) or names
+            if len(names) > 1 and self.context.place in names:
+                names = (self.context.place,)
+        name = self._one(item, names)
+        if name in self.world.forbidden:
+            raise PlanError("forbidden", f"{_plain(name)} is a forbidden zone")
+        self.context.place = name
+        return name
+
+    def where(self, item: Item | None) -> str | None:
+        """The place attached to an item, if there is one."""
+        return self.place(item.place) if item is not None and item.place is not None else None
+
+    def thing(self, item: Item, verb: str = "bring") -> str:
+        """The object, category or free text that an item names."""
+        if item.kind in ("thing_pronoun", "person_pronoun"):
+            if self.context.thing is None:
+                raise Question(f"What should I {verb}?")
+            return self.context.thing
+        if item.kind == "object":
+            value = self._object(item)
+        elif item.kind == "category":
+            sorting = [mod for mod in item.mods if _SUPERLATIVE.fullmatch(mod)]
+            value = "_".join([*sorting, item.names[0]])
+        elif item.kind in ("place", "door", "person", "me"):
+            raise PlanError("impossible", f"I cannot {verb} the {self.said(item)}")
+        else:
+            value = self._free_thing(item, verb)
+        self.context.thing = value
+        return value
+
+    def _object(self, item: Item) -> str:
+        names = item.names
+        if len(names) > 1 and item.place is not None:
+            place = self.place(item.place)
+            near = [name for name in names if self.world.home_of(name) and (
+                self.world.home_of(name) == place or self.world.room_of(self.world.home_of(name)) == place)]
+            names = tuple(near) or names
+        if len(names) > 1 and not item.definite:
+            return snake(self.said(item, singular=True))
+        return self._one(item, names)
+
+    def _free_thing(self, item: Item, verb: str) -> str:
+        words = [word for word in words_of(item.names[0]) if word not in w.DETERMINERS]
+        text = " ".join(words)
+        head = w.singular(words[words.index("of") - 1] if "of" in words[1:] else words[-1]) if words else ""
+        if not words or text in _VAGUE or set(words) <= _VAGUE | {"else", "nice", "good"}:
+            raise Question(f"What should I {verb}?")
+        if head in HARM_THINGS or set(words) & HARM_THINGS:
+            raise PlanError("unsafe", f"I will not {verb} {text}")
+        if head in _NOT_CARRIED or "-".join(words) in _NOT_CARRIED:
+            raise PlanError("impossible", f"I cannot {verb} the {text}")
+        if len(text) > MAX_FREE:
+            raise PlanError("unknown_object", f"I do not know the object {text[:MAX_FREE]!r}")
+        if words[-1] != w.singular(words[-1]) and item.count <= 4 and "of" not in words:
+            words[-1] = w.singular(words[-1]) if item.count > 1 else words[-1]
+        return snake(" ".join(words))
+
+    def person(self, item: Item) -> str:
+        """The person that an item names or describes."""
+        if item.kind == "me":
+            return OPERATOR
+        if item.kind in ("person_pronoun", "thing_pronoun"):
+            if self.context.person is None:
+                raise Question("Whom do you mean?")
+            return self.context.person
+        if item.kind == "person":
+            value = snake(self._one(item, item.names))
+        else:
+            words = [self.tokens[k].text for k in range(item.start, item.end)]
+            if any(word[:1].isupper() for word in words):
+                raise PlanError("unknown_person", f"I do not know {' '.join(words)[:MAX_FREE]}")
+            value = snake(item.names[0][:MAX_FREE])
+        self.context.person = value
+        return value
+
+    def said(self, item: Item, singular: bool = False) -> str:
+        """An item in the words of the command."""
+        words = [*item.mods, *(self.tokens[k].low for k in range(item.start, item.end))]
+        if singular and words:
+            words[-1] = w.singular(words[-1])
+        return " ".join(words)[:MAX_FREE]
+
+    def _one(self, item: Item, names: tuple[str, ...]) -> str:
+        if len(names) == 1:
+            return names[0]
+        options = [_plain(name) for name in names[:6]]
+        raise Question(f"Which {self.said(item)} do you mean: {', '.join(options[:-1])} or {options[-1]}?")
+
+
+def snake(text: str) -> str:
+    """The spelling of names: "glass of water" → "glass_of_water"; names of the world come through unchanged."""
+    return re.sub(r"\s+", "_", text.strip())
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
+PEOPLE = ("person", "me", "person_pronoun")
+THINGS = ("object", "category", "thing_pronoun", "text")
+
+
+def people_in(clause: Clause) -> list[Item]:
+    """The items of a clause that are people."""
+    return [item for item in clause.items if item.kind in PEOPLE]
+
+
+def places_in(clause: Clause) -> list[Item]:
+    """The items of a clause that are places on their own."""
+    return [item for item in clause.items if item.kind in ("place", "here")]
