@@ -1,0 +1,60 @@
+"""The gated half of a feed-forward layer: act(gate) * up, quantized for the product that follows or left as floats."""
+from llm_core.kernels.jit import inline, op
+from llm_core.kernels.maths import gelu, silu
+from llm_core.kernels.norm import ranges
+from llm_core.kernels.quantize import quantize_block
+from llm_core.kernels.simd import get_i64, load_f32, store_f32
+
+# Words of the operation's row; GATE and UP are rows of floats with one stride.
+GATE, UP, X_STRIDE, OUT, OUT_STRIDE, WIDTH, ROW_COUNT = (8 * i for i in range(2, 9))
+
+
+@inline
+def gated_quantize(act, op, ctx, tid, n_threads):
+    """act(gate) * up → quantized rows (width a multiple of 32)."""
+    rows, width = get_i64(ctx, get_i64(op, ROW_COUNT)), get_i64(op, WIDTH)
+    out, out_stride = get_i64(op, OUT), get_i64(op, OUT_STRIDE)
+    for row, first, last in ranges(rows, width >> 5, tid, n_threads):
+        gate = get_i64(op, GATE) + row * get_i64(op, X_STRIDE)
+        up = get_i64(op, UP) + row * get_i64(op, X_STRIDE)
+        for block in range(first, last):
+            at = block * 128
+            low = act(load_f32(gate, at)) * load_f32(up, at)
+            high = act(load_f32(gate, at + 64)) * load_f32(up, at + 64)
+            quantize_block(low, high, out + row * out_stride, width, block)
+
+
+@inline
+def gated(act, op, ctx, tid, n_threads):
+    """act(gate) * up → float rows; rows are padded to a multiple of 16 floats."""
+    rows, width = get_i64(ctx, get_i64(op, ROW_COUNT)), get_i64(op, WIDTH)
+    out, out_stride = get_i64(op, OUT), get_i64(op, OUT_STRIDE)
+    for row, first, last in ranges(rows, (width + 15) >> 4, tid, n_threads):
+        gate = get_i64(op, GATE) + row * get_i64(op, X_STRIDE)
+        up = get_i64(op, UP) + row * get_i64(op, X_STRIDE)
+        for block in range(first, last):
+            store_f32(out + row * out_stride, block * 64, act(load_f32(gate, block * 64)) * load_f32(up, block * 64))
+
+
+@op
+def silu_gate(op, ctx, tid, n_threads):
+    """silu(gate) * up, floats."""
+    gated(silu, op, ctx, tid, n_threads)
+
+
+@op
+def silu_gate_quantize(op, ctx, tid, n_threads):
+    """silu(gate) * up, quantized."""
+    gated_quantize(silu, op, ctx, tid, n_threads)
+
+
+@op
+def gelu_gate(op, ctx, tid, n_threads):
+    """gelu(gate) * up, floats."""
+    gated(gelu, op, ctx, tid, n_threads)
+
+
+@op
+def gelu_gate_quantize(op, ctx, tid, n_threads):
+    """gelu(gate) * up, quantized."""
+    gated_quantize(gelu, op, ctx, tid, n_threads)

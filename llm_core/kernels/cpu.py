@@ -1,0 +1,79 @@
+"""Which instruction set the kernels are written for: one ISA level, chosen once per process.
+
+The level is the best one that this CPU has, or the one named by the environment variable LLM_CORE_ISA (so that each can
+be tested on a bigger CPU; naming one that the CPU lacks is a ModelError). It decides how `simd.py` spells the few
+operations that plain LLVM vectors cannot say (integer dot products, byte table look-ups) and how many activation columns a
+kernel takes at once. Everything else is left to LLVM, which splits 16-lane values into the registers that exist.
+"""
+import functools
+import hashlib
+import os
+import platform
+from dataclasses import dataclass
+
+import llvmlite.binding as llvm
+
+from llm_core.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Level:
+    """One instruction-set level: what it needs, and the widest tile of activation columns that its registers hold."""
+
+    name: str
+    machines: tuple[str, ...]
+    features: tuple[str, ...]
+    max_columns: int
+
+
+# Best last. "generic" has no needs: plain LLVM vectors on any machine.
+LEVELS = {
+    level.name: level
+    for level in (
+        Level("generic", (), (), 2),
+        Level("avx2", ("x86_64", "AMD64"), ("avx2", "fma", "f16c"), 4),
+        Level("avxvnni", ("x86_64", "AMD64"), ("avx2", "fma", "f16c", "avxvnni"), 4),
+        Level("avx512vnni", ("x86_64", "AMD64"), ("avx512f", "avx512bw", "avx512vl", "avx512vnni", "f16c"), 8),
+        Level("neon", ("aarch64", "arm64"), ("dotprod",), 4),
+    )
+}
+
+
+@functools.cache
+def host_features() -> frozenset[str]:
+    """The CPU features that LLVM reports for this machine."""
+    return frozenset(name for name, present in llvm.get_host_cpu_features().items() if present)
+
+
+def available(level: Level) -> bool:
+    """Can this machine run `level`?"""
+    if level.machines and platform.machine() not in level.machines:
+        return False
+    return host_features().issuperset(level.features)
+
+
+@functools.cache
+def isa() -> Level:
+    """The level in use. Raises ModelError when LLM_CORE_ISA names one that does not exist or that this CPU lacks."""
+    wanted = os.environ.get("LLM_CORE_ISA", "")
+    if not wanted:
+        return [level for level in LEVELS.values() if available(level)][-1]
+    if wanted not in LEVELS:
+        raise ModelError(f"LLM_CORE_ISA={wanted!r}: unknown level; one of {', '.join(LEVELS)}")
+    if not available(LEVELS[wanted]):
+        raise ModelError(f"LLM_CORE_ISA={wanted!r}: this CPU lacks it (needs {', '.join(LEVELS[wanted].features)})")
+    return LEVELS[wanted]
+
+
+def fingerprint() -> str:
+    """A short hash of what compiled kernels depend on besides their sources: CPU, features, level."""
+    text = "|".join([platform.machine(), llvm.get_host_cpu_name(), *sorted(host_features()), isa().name])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def default_threads() -> int:
+    """How many kernel threads to use when nobody says: the CPUs that this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1

@@ -1,0 +1,30 @@
+"""Copy the rows whose logits are wanted out of all rows, so that the output layer runs on nothing else; soft cap of logits."""
+from llm_core.kernels.jit import op, share
+from llm_core.kernels.maths import like, tanh
+from llm_core.kernels.simd import get_f32, get_i32, get_i64, load_f32, store_f32
+from llm_core.kernels.step import OUTPUT_ROWS, OUTPUTS
+
+# Words of the operations' rows. WIDTH in floats; rows are padded to a multiple of 16 floats.
+X, X_STRIDE, OUT, OUT_STRIDE, WIDTH, CAP = (8 * i for i in range(2, 8))
+
+
+@op
+def gather_outputs(op, ctx, tid, n_threads):
+    """OUT[i] = X[output row i]"""
+    first, last = share((get_i64(op, WIDTH) + 15) >> 4, tid, n_threads)
+    for i in range(get_i64(ctx, OUTPUTS)):
+        source = get_i64(op, X) + get_i32(get_i64(ctx, OUTPUT_ROWS), i * 4) * get_i64(op, X_STRIDE)
+        for block in range(first, last):
+            store_f32(get_i64(op, OUT) + i * get_i64(op, OUT_STRIDE), block * 64, load_f32(source, block * 64))
+
+
+@op
+def soft_cap_outputs(op, ctx, tid, n_threads):
+    """X = cap * tanh(X / cap), in place, on the output rows"""
+    first, last = share((get_i64(op, WIDTH) + 15) >> 4, tid, n_threads)
+    cap = get_f32(op, CAP)
+    for i in range(get_i64(ctx, OUTPUTS)):
+        x = get_i64(op, X) + i * get_i64(op, X_STRIDE)
+        for block in range(first, last):
+            value = load_f32(x, block * 64)
+            store_f32(x, block * 64, tanh(value / like(value, cap)) * like(value, cap))

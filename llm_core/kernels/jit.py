@@ -1,0 +1,101 @@
+"""How kernels are compiled: `inline` for device functions, `op` for the operations that a program calls.
+
+An operation is a C function `void(op, ctx, tid, n_threads)`: `op` is the address of its row in the program (int64 words),
+`ctx` the address of the step's header, and it writes only the slice of its output that belongs to thread `tid`. It is
+compiled when a program first uses it, so that a model pays only for the formats it holds, and kept on disk in a folder
+named by a hash of every kernel source, the numba and llvmlite versions and the CPU: numba alone would not see an edit in another file.
+"""
+import functools
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import llvmlite
+import numba
+from numba import types
+from numba.core import config
+from numba.core.ccallback import CFunc
+
+from llm_core.kernels import cpu
+
+# error_model="numpy": no division checks. `contract` lets LLVM fuse a*b+c; NaN and infinity keep their meaning.
+OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}}
+OP_SIGNATURE = types.void(types.int64, types.int64, types.int64, types.int64)
+
+inline = numba.njit(nogil=True, **OPTIONS)
+
+
+@inline
+def share(count, tid, n_threads):
+    """The slice (first, last) of `count` items that belongs to thread `tid`."""
+    return count * tid // n_threads, count * (tid + 1) // n_threads
+
+
+_compiled: list[tuple[str, float]] = []
+on_compile: list[Callable[[str], None]] = []
+_lock = threading.Lock()
+
+
+def cache_root() -> Path:
+    """Where llm_core keeps what it can make again: LLM_CORE_CACHE, or llm_core in the user's cache folder."""
+    explicit = os.environ.get("LLM_CORE_CACHE")
+    if explicit:
+        return Path(explicit)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llm_core"
+
+
+@functools.cache
+def cache_folder() -> Path:
+    """The folder of compiled kernels for these sources on this machine."""
+    digest = hashlib.sha256(f"{numba.__version__}|{llvmlite.__version__}|{cpu.fingerprint()}".encode())
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(source.read_bytes())
+    return cache_root() / "kernels" / digest.hexdigest()[:20]
+
+
+class Op:
+    """An operation of a program: compiled (or loaded from disk) when its `address` is first asked for."""
+
+    def __init__(self, function):
+        self.function = function
+        self.name = function.__name__
+        self.__doc__ = function.__doc__
+        self._compiled = None
+
+    @property
+    def address(self) -> int:
+        """The C function's address."""
+        with _lock:
+            if self._compiled is None:
+                self._compiled = self._compile()
+        return self._compiled.address
+
+    def _compile(self) -> CFunc:
+        callback = CFunc(self.function, (OP_SIGNATURE.args, OP_SIGNATURE.return_type), {}, dict(OPTIONS))
+        previous, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
+        try:
+            callback.enable_caching()
+        except RuntimeError:
+            pass  # no writable cache folder: compile in memory
+        finally:
+            config.CACHE_DIR = previous
+        for listener in on_compile:
+            listener(self.name)
+        started = time.perf_counter()
+        callback.compile()
+        if not callback.cache_hits:
+            _compiled.append((self.name, time.perf_counter() - started))
+        return callback
+
+
+def op(function) -> Op:
+    """Decorator: make `function(op, ctx, tid, n_threads)` an operation of a program."""
+    return Op(function)
+
+
+def compile_times() -> list[tuple[str, float]]:
+    """(operation, seconds) of what this process had to compile because the disk did not have it."""
+    return list(_compiled)

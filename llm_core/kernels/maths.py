@@ -1,0 +1,73 @@
+"""Vector functions that kernels share: exp, tanh, SiLU, GELU on float32 vectors of any width."""
+import math
+
+import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
+
+from llm_core.kernels.jit import inline
+from llm_core.kernels.simd import F32, I32, call, const, f32, fma, maximum, minimum
+
+LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
+# Taylor's coefficients of exp on ±ln(2)/2, highest power first: relative error below 2e-7.
+_POLYNOMIAL = tuple(1 / math.factorial(n) for n in range(7, -1, -1))
+
+
+def _f(vector_type, value):
+    return const(vector_type, float(np.float32(value)))
+
+
+@intrinsic
+def exp(_ctx, x):
+    """e^x, relative error below 3e-7; 0 below -87.3, 2.4e38 above 88.3 (never infinite); NaN stays NaN."""
+    def generate(_context, builder, sig, args):
+        vector = sig.return_type.llvm
+        suffix = f"v{vector.count}f32"
+        integer = ir.VectorType(I32, vector.count)
+        clamped = builder.select(builder.fcmp_ordered(">", args[0], _f(vector, 88.3)), _f(vector, 88.3), args[0])
+        scaled = builder.fmul(clamped, _f(vector, 1 / math.log(2)))
+        n = call(builder, f"llvm.rint.{suffix}", vector, scaled)
+        r = call(builder, f"llvm.fma.{suffix}", vector, n, _f(vector, -LN2_HIGH), clamped)
+        r = call(builder, f"llvm.fma.{suffix}", vector, n, _f(vector, -LN2_LOW), r)
+        p = _f(vector, _POLYNOMIAL[0])
+        for c in _POLYNOMIAL[1:]:
+            p = call(builder, f"llvm.fma.{suffix}", vector, p, r, _f(vector, c))
+        too_low = builder.fcmp_ordered("<", args[0], _f(vector, -87.3))
+        safe = builder.select(too_low, const(vector, 0.0), n)   # fptosi of huge numbers is undefined
+        safe = builder.select(builder.fcmp_unordered("uno", args[0], args[0]), const(vector, 0.0), safe)
+        bits = builder.shl(builder.add(builder.fptosi(safe, integer), const(integer, 127)), const(integer, 23))
+        value = builder.fmul(p, builder.bitcast(bits, vector))
+        return builder.select(too_low, const(vector, 0.0), value)
+    return x(x), generate
+
+
+@intrinsic
+def like(_ctx, x, scalar):
+    """A vector as wide as x with `scalar` in every lane."""
+    from llm_core.kernels.simd import splat
+    from numba import types
+
+    def generate(context, builder, sig, args):
+        return splat(builder, context.cast(builder, args[1], sig.args[1], types.float32), sig.args[0].lanes)
+    return f32(x.lanes)(x, scalar), generate
+
+
+@inline
+def tanh(x):
+    """Hyperbolic tangent: absolute error below 3e-7."""
+    bounded = maximum(minimum(x, like(x, 10.0)), like(x, -10.0))
+    e = exp(bounded + bounded)
+    return (e - like(x, 1.0)) / (e + like(x, 1.0))
+
+
+@inline
+def silu(x):
+    """x / (1 + e^-x)"""
+    return x / (exp(like(x, 0.0) - x) + like(x, 1.0))
+
+
+@inline
+def gelu(x):
+    """The tanh form of GELU, as gemma and llama.cpp use it (Hendrycks and Gimpel, 2016)."""
+    inner = fma(x * x, x * like(x, 0.044715), x) * like(x, math.sqrt(2 / math.pi))
+    return x * like(x, 0.5) * (tanh(inner) + like(x, 1.0))

@@ -1,0 +1,82 @@
+"""Products with unquantized weights: F32 F16 BF16. Activations stay float32.
+
+A panel holds, for each k, the 16 rows' values side by side.
+"""
+import numpy as np
+
+from llm_core.gguf.types import GGMLType
+from llm_core.kernels.jit import inline, op
+from llm_core.kernels.matmul.panels import Panel, PanelFormat, fetch, run_panels
+from llm_core.kernels.simd import fma, load_bf16, load_f16, load_f32, per_column, wide, zeros
+
+
+@inline
+def panel_of(load, size, w, k, x, stride, columns):
+    """The product with values of `size` bytes that `load` turns into floats; four sums hide the latency of a single row."""
+    a, b, c, d = zeros(columns), zeros(columns), zeros(columns), zeros(columns)
+    step = 16 * size
+    i = 0
+    if len(columns) == 1:
+        while i + 4 <= k:
+            at = i * step
+            fetch(w, at, 4 * step, columns)
+            a = fma(wide(load(w, at), columns), per_column(x, i * 4, stride, columns), a)
+            b = fma(wide(load(w, at + step), columns), per_column(x, i * 4 + 4, stride, columns), b)
+            c = fma(wide(load(w, at + 2 * step), columns), per_column(x, i * 4 + 8, stride, columns), c)
+            d = fma(wide(load(w, at + 3 * step), columns), per_column(x, i * 4 + 12, stride, columns), d)
+            i += 4
+    while i < k:
+        a = fma(wide(load(w, i * step), columns), per_column(x, i * 4, stride, columns), a)
+        i += 1
+    return (a + b) + (c + d)
+
+
+@Panel
+def panel_f32(w, k, x, stride, columns):
+    """float32 weights"""
+    return panel_of(load_f32, 4, w, k, x, stride, columns)
+
+
+@Panel
+def panel_f16(w, k, x, stride, columns):
+    """half-precision weights"""
+    return panel_of(load_f16, 2, w, k, x, stride, columns)
+
+
+@Panel
+def panel_bf16(w, k, x, stride, columns):
+    """bfloat16 weights"""
+    return panel_of(load_bf16, 2, w, k, x, stride, columns)
+
+
+@op
+def matmul_f32(op, ctx, tid, n_threads):
+    """F32 weights."""
+    run_panels(panel_f32, op, ctx, tid, n_threads)
+
+
+@op
+def matmul_f16(op, ctx, tid, n_threads):
+    """F16 weights."""
+    run_panels(panel_f16, op, ctx, tid, n_threads)
+
+
+@op
+def matmul_bf16(op, ctx, tid, n_threads):
+    """BF16 weights."""
+    run_panels(panel_bf16, op, ctx, tid, n_threads)
+
+
+def _packer(dtype):
+    def pack(rows):
+        values = np.ascontiguousarray(rows).view(dtype)
+        grouped = values.reshape(values.shape[0] // 16, 16, -1).transpose(0, 2, 1)
+        return np.ascontiguousarray(grouped).view(np.uint8).reshape(values.shape[0] // 16, -1)
+    return pack
+
+
+FORMATS = {
+    GGMLType.F32: PanelFormat(1, 64, _packer(np.uint32), matmul_f32, quantized=False),
+    GGMLType.F16: PanelFormat(1, 32, _packer(np.uint16), matmul_f16, quantized=False),
+    GGMLType.BF16: PanelFormat(1, 32, _packer(np.uint16), matmul_bf16, quantized=False),
+}

@@ -1,0 +1,149 @@
+"""Matrix products out[m, n] = x[m, k] · W[n, k]: how weights are packed into panels, and the loop that all formats share.
+
+A panel is 16 rows of W over all of k, in the order in which the kernel reads it: units of 64 bytes (16 rows x 4 bytes, see
+`dot.py`), then the scales of the block, 16 rows wide. The last panel is padded with zero rows. Nothing is
+expanded: a packed weight takes the bytes of the file (to within 4 %).
+
+A format gives a `PanelFormat`: a packer (numpy) and a panel function (`@Panel`) `panel(w, k, x, stride, columns)` that returns the wide accumulator of one panel against a tile of activation rows. `run_panels` splits the panels over the threads and the
+activation rows into tiles, so that every weight byte is read from memory once per step whatever the number of rows.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numba import types
+from numba.core.imputils import lower_constant
+from numba.extending import models, overload, register_model, typeof_impl
+
+from llm_core.kernels import cpu
+from llm_core.kernels.jit import Op, inline, share
+from llm_core.kernels.simd import Columns, get_i64, load_columns, load_f32, prefetch, store_columns, wide
+
+ROWS = 16
+# Prefetch distance in bytes while one row of activations streams the weights (decode); found by measurement.
+AHEAD = 4096
+
+# Words of a matmul's row in the program, after the operation's address and flags.
+X, X_STRIDE, OUT, OUT_STRIDE, WEIGHT, PANEL_BYTES, N_PANELS, K, BIAS, RESIDUAL, ROW_COUNT = (8 * i for i in range(2, 13))
+
+_TILES = {2: (2, 1, 1), 4: (4, 2, 1), 8: (8, 4, 1)}[cpu.isa().max_columns]
+LARGE, MEDIUM, ONE = Columns(_TILES[0]), Columns(_TILES[1]), Columns(1)
+
+
+@dataclass(frozen=True)
+class PanelFormat:
+    """How one weight format is packed and multiplied.
+
+    block: values of k per packed block; block_bytes: bytes of a packed block (16 rows); pack: uint8 [rows, row bytes]
+    (rows a multiple of 16) → uint8 [panels, panel bytes]; op: the operation; quantized: does it take int8 activations?
+    """
+
+    block: int
+    block_bytes: int
+    pack: Callable[[np.ndarray], np.ndarray]
+    op: Op
+    quantized: bool = True
+
+    def panel_bytes(self, k: int) -> int:
+        """Bytes of one panel of rows of `k` values."""
+        return -(-k // self.block) * self.block_bytes
+
+
+def words(blocks: np.ndarray) -> np.ndarray:
+    """uint8 [rows, blocks, 4 * u] → [panels, blocks, 64 * u]: every 4 bytes become one lane of a unit."""
+    rows, n_blocks, n_bytes = blocks.shape
+    lanes = np.ascontiguousarray(blocks).view(np.uint32).reshape(rows // ROWS, ROWS, n_blocks, n_bytes // 4)
+    return np.ascontiguousarray(lanes.transpose(0, 2, 3, 1)).view(np.uint8).reshape(rows // ROWS, n_blocks, -1)
+
+
+def lanes(values: np.ndarray) -> np.ndarray:
+    """[rows, blocks, s] of any type → bytes [panels, blocks, s * 16 * itemsize]: 16 rows of each value side by side."""
+    rows, n_blocks, count = values.shape
+    grouped = values.reshape(rows // ROWS, ROWS, n_blocks, count).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(grouped).view(np.uint8).reshape(rows // ROWS, n_blocks, -1)
+
+
+def assemble(*parts: np.ndarray) -> np.ndarray:
+    """Concatenate the parts of each block and flatten a panel: → uint8 [panels, panel bytes]."""
+    packed = np.concatenate(parts, axis=2)
+    return packed.reshape(packed.shape[0], -1)
+
+
+class Panel:
+    """A panel function as a compile-time value. (numba cannot keep kernels on disk that take functions as arguments.)"""
+
+    def __init__(self, function):
+        self.name, self.function = function.__name__, inline(function)
+
+
+class _PanelType(types.Type):
+    def __init__(self, panel):
+        self.panel = panel
+        super().__init__(name=f"Panel({panel.name})")
+
+
+register_model(_PanelType)(models.OpaqueModel)
+
+
+@typeof_impl.register(Panel)
+def _typeof_panel(value, _context):
+    return _PanelType(value)
+
+
+@lower_constant(_PanelType)
+def _constant_panel(context, _builder, _type, _value):
+    return context.get_dummy_value()
+
+
+def multiply(panel, w, k, x, stride, columns):
+    """The accumulator of `panel` at address w against a tile of activation rows at x."""
+    return panel.function(w, k, x, stride, columns)
+
+
+@overload(multiply)
+def _multiply(panel, w, k, x, stride, columns):
+    function = panel.panel.function
+    return lambda panel, w, k, x, stride, columns: function(w, k, x, stride, columns)
+
+
+@inline
+def fetch(w, at, n_bytes, columns):
+    """While a single row streams the weights, ask for the lines that come AHEAD bytes later."""
+    if len(columns) == 1:
+        for line in range(0, n_bytes, 64):
+            prefetch(w, at + AHEAD + line)
+
+
+@inline
+def finish(op, panel, row, acc, columns):
+    """Add bias and residual to a tile's accumulator and store it."""
+    stride = get_i64(op, OUT_STRIDE)
+    at = row * stride + panel * 64
+    bias, residual = get_i64(op, BIAS), get_i64(op, RESIDUAL)
+    if bias != 0:
+        acc = acc + wide(load_f32(bias, panel * 64), columns)
+    if residual != 0:
+        acc = acc + load_columns(residual, at, stride, columns)
+    store_columns(get_i64(op, OUT), at, stride, acc)
+
+
+@inline
+def run_panels(panel, op, ctx, tid, n_threads):
+    """This thread's share of a product: every panel against tiles of LARGE, MEDIUM and single activation rows."""
+    rows = get_i64(ctx, get_i64(op, ROW_COUNT))
+    x, stride = get_i64(op, X), get_i64(op, X_STRIDE)
+    weight, size, k = get_i64(op, WEIGHT), get_i64(op, PANEL_BYTES), get_i64(op, K)
+    first, last = share(get_i64(op, N_PANELS), tid, n_threads)
+    large, medium = len(LARGE), len(MEDIUM)
+    for p in range(first, last):
+        w = weight + p * size
+        m = 0
+        while m + large <= rows:
+            finish(op, p, m, multiply(panel, w, k, x + m * stride, stride, LARGE), LARGE)
+            m += large
+        while medium > 1 and m + medium <= rows:
+            finish(op, p, m, multiply(panel, w, k, x + m * stride, stride, MEDIUM), MEDIUM)
+            m += medium
+        while m < rows:
+            finish(op, p, m, multiply(panel, w, k, x + m * stride, stride, ONE), ONE)
+            m += 1

@@ -1,0 +1,135 @@
+"""A checked model file: configuration, parameters by their GGUF names, and the program that its architecture records.
+
+`load_model` finds the architecture's module by `general.architecture` (`llm_core/models/<name>.py`, or an alias), lets it record its
+program once, and so checks every tensor's presence, type and shape. It reads no weights and compiles nothing; that is the
+runner's work. Raises ModelError with the key or tensor that is wrong.
+"""
+import importlib
+import pkgutil
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from llm_core.errors import ModelError
+from llm_core.gguf import GGUFFile, open_gguf
+from llm_core.models import rope
+from llm_core.models.config import Config, read_config
+from llm_core.program.graph import Graph
+from llm_core.program.params import Param
+
+# Other names under which the same computation is published.
+ALIASES = {"mistral": "llama"}
+# Modules of this package that are no architecture.
+_TOOLS = {"model", "config", "rope", "blocks"}
+
+
+def architectures() -> list[str]:
+    """The architectures that run here."""
+    here = str(Path(__file__).parent)
+    return sorted({m.name for m in pkgutil.iter_modules([here])} - _TOOLS | set(ALIASES))
+
+
+class Block:
+    """The tensors of one layer: `block.attn_q` is `blk.<layer>.attn_q.weight`; a missing one raises ModelError."""
+
+    def __init__(self, model: "Model", prefix: str):
+        self._model, self._prefix = model, prefix
+
+    def __getattr__(self, name: str) -> Param:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._model.param(f"{self._prefix}{name}.weight")
+
+    def get(self, name: str, suffix: str = "weight") -> Param | None:
+        """The tensor if the file has it, else None."""
+        return self._model.find(f"{self._prefix}{name}.{suffix}")
+
+
+class Model:
+    """A model file and its architecture. `graph` is the recorded program; `rope_tables(n_ctx)` its angle tables."""
+
+    def __init__(self, file: GGUFFile, architecture: ModuleType):
+        self.file = file
+        self.architecture = architecture
+        self.config: Config = read_config(file)
+        self._params: dict[str, Param] = {}
+
+    @property
+    def source(self) -> str:
+        """What errors call the file."""
+        return self.file.metadata.source
+
+    def find(self, name: str) -> Param | None:
+        """The parameter of this GGUF name, or None."""
+        if name not in self._params:
+            tensor = self.file.tensors.get(name)
+            if tensor is None:
+                return None
+            self._params[name] = Param(tensor)
+        return self._params[name]
+
+    def param(self, name: str) -> Param:
+        """The parameter of this GGUF name. Raises ModelError when the file has none."""
+        found = self.find(name)
+        if found is None:
+            raise ModelError(f"{self.source}: tensor {name!r} is missing ({self.config.architecture} needs it)")
+        return found
+
+    def block(self, layer: int) -> Block:
+        """The tensors of one layer."""
+        return Block(self, f"blk.{layer}.")
+
+    @property
+    def output(self) -> Param:
+        """The output matrix: its own tensor, or the token embedding when the two are tied."""
+        return self.find("output.weight") or self.param("token_embd.weight")
+
+    @property
+    def embedding_scale(self) -> float:
+        """What embeddings are multiplied by."""
+        scale = getattr(self.architecture, "embedding_scale", None)
+        return scale(self.config) if scale else 1.0
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The program, recorded when first asked for."""
+        c = self.config
+        graph = Graph(c.n_head, c.n_kv, c.head_dim, c.eps, c.rope.n_rot, self.architecture.INTERLEAVED_ROPE)
+        self.architecture.record(graph, self)
+        if graph.logits.width != c.n_vocab:
+            raise ModelError(f"{self.source}: the output layer has {graph.logits.width:,} rows, the vocabulary {c.n_vocab:,}")
+        return graph
+
+    def rope_tables(self, n_ctx: int) -> dict[str, np.ndarray]:
+        """float32 [n_ctx, n_rot] per table name that the program uses ("global", and "local" where layers differ)."""
+        kinds = getattr(self.architecture, "rope_configs", lambda model: {"global": model.config.rope})(self)
+        return {name: rope.table(config, self._rope_factors(config, n_ctx), n_ctx) for name, config in kinds.items()}
+
+    def _rope_factors(self, config: rope.RopeConfig, n_ctx: int) -> np.ndarray | None:
+        """Per-pair divisors: Llama 3's list, or LongRoPE's long list beyond the original context, else its short one."""
+        long = n_ctx > config.n_ctx_original
+        name = {"longrope": "rope_factors_long.weight" if long else "rope_factors_short.weight"}.get(config.scaling, "rope_freqs.weight")
+        tensor = self.file.tensors.get(name)
+        if tensor is None:
+            return None
+        half = config.n_rot // 2
+        if tuple(tensor.shape) != (half,):
+            raise ModelError(f"{self.source}: tensor {name!r}: shape {tuple(tensor.shape)}, expected ({half},)")
+        values = tensor.dequantize()
+        if not (np.isfinite(values).all() and (values > 0).all()):
+            raise ModelError(f"{self.source}: tensor {name!r}: divisors must be positive numbers")
+        return values
+
+
+def load_model(source: str | Path | GGUFFile) -> Model:
+    """A checked model, from a path or an opened file. Raises ModelError (GGUFError for what is wrong with the file)."""
+    file = source if isinstance(source, GGUFFile) else open_gguf(source)
+    name = file.metadata.architecture
+    if ALIASES.get(name, name) not in set(architectures()) - set(ALIASES):
+        raise file.metadata.error("general.architecture", f"{name!r} is not supported; supported: {', '.join(architectures())}")
+    model = Model(file, importlib.import_module(f"llm_core.models.{ALIASES.get(name, name)}"))
+    model.graph  # noqa: B018 - recording is the check
+    model.rope_tables(1)
+    return model

@@ -1,0 +1,104 @@
+"""Linking: buffers get addresses, operations get barriers, and a recorded graph becomes int64 rows that threads replay.
+
+Buffers whose values are no longer read are given to later ones, so scratch memory does not grow with depth. A barrier is set only
+where an operation touches what another one wrote, or writes what another one reads, since the last barrier: q, k and v products run
+without one between them.
+"""
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from llm_core.kernels.threads import ROW_WORDS
+from llm_core.program.graph import Address, Buffer, Graph, Step
+from llm_core.program.params import Param
+
+ALIGNMENT = 64
+
+
+class Slots:
+    """Pieces of scratch memory that buffers take in turn."""
+
+    def __init__(self, max_rows: int, max_outputs: int):
+        self._rows = {False: max_rows, True: max_outputs}
+        self._free: list[tuple[int, int]] = []
+        self.slot_of: dict[Buffer, int] = {}
+        self.sizes: list[int] = []
+
+    def take(self, buffer: Buffer) -> None:
+        """Give `buffer` the smallest free slot that holds it, or a new one."""
+        size = buffer.stride * self._rows[buffer.of_outputs] + ALIGNMENT
+        fitting = [s for s in self._free if s[0] >= size]
+        if fitting:
+            chosen = min(fitting)
+            self._free.remove(chosen)
+            self.slot_of[buffer] = chosen[1]
+        else:
+            self.slot_of[buffer] = len(self.sizes)
+            self.sizes.append(size)
+
+    def give_back(self, buffer: Buffer) -> None:
+        """The buffer's value is dead."""
+        slot = self.slot_of[buffer]
+        self._free.append((self.sizes[slot], slot))
+
+
+def place(graph: Graph, max_rows: int, max_outputs: int) -> tuple[dict[Buffer, int], np.ndarray, dict[Buffer, int]]:
+    """Addresses of all buffers, the memory they live in, and the slot of each (buffers that share a slot share memory)."""
+    steps = graph.body + graph.head
+    kept = {graph.embedding.floats_at.target, graph.logits.floats_at.target}
+    last_use = {}
+    for i, step in enumerate(steps):
+        for item in (*step.reads, *step.writes):
+            last_use[item] = i
+    slots = Slots(max_rows, max_outputs)
+    slots.take(graph.embedding.floats_at.target)
+    # The head runs again for each slice of outputs, so what it reads from the body must outlive it.
+    crossing = {item for step in graph.head for item in step.reads} & {item for step in graph.body for item in step.writes}
+    for i, step in enumerate(steps):
+        for item in step.writes:
+            if isinstance(item, Buffer) and item not in slots.slot_of:
+                slots.take(item)
+        for item in {*step.reads, *step.writes}:
+            if isinstance(item, Buffer) and last_use[item] == i and item not in kept and item not in crossing:
+                slots.give_back(item)
+    starts = np.cumsum([0] + [-(-size // ALIGNMENT) * ALIGNMENT for size in slots.sizes])
+    memory = np.zeros(int(starts[-1]) + ALIGNMENT, np.uint8)
+    base = -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+    return {b: base + int(starts[s]) for b, s in slots.slot_of.items()}, memory, slots.slot_of
+
+
+def barriers(steps: list[Step], slot_of: Mapping[Buffer, int]) -> list[bool]:
+    """Is a barrier needed after each step? Always after the last."""
+    after = [False] * len(steps)
+    read: set = set()
+    written: set = set()
+    for i, step in enumerate(steps):
+        reads = {slot_of.get(item, item) for item in step.reads}
+        writes = {slot_of.get(item, item) for item in step.writes}
+        if reads & written or writes & (written | read):
+            after[i - 1] = True
+            read, written = set(), set()
+        read |= reads
+        written |= writes
+    after[-1] = True
+    return after
+
+
+def encode(steps: list[Step], slot_of: Mapping[Buffer, int], resolve: Callable[[Address], int]) -> np.ndarray:
+    """int64 [steps, ROW_WORDS]: addresses of compiled operations, barrier flags, words."""
+    program = np.zeros((len(steps), ROW_WORDS), np.int64)
+    for row, step, barrier in zip(program, steps, barriers(steps, slot_of)):
+        row[0], row[1] = step.op.address, barrier
+        for at, word in step.words.items():
+            row[at // 8] = resolve(word) if isinstance(word, Address) else word
+    return program
+
+
+def parameters(graph: Graph) -> list[Param]:
+    """Every parameter that the program reads, once, in the order of first use."""
+    found: dict[Param, None] = {}
+    for step in graph.body + graph.head:
+        for word in step.words.values():
+            if isinstance(word, Address) and isinstance(word.target, Param):
+                found[word.target] = None
+    return list(found)

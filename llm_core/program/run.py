@@ -1,0 +1,171 @@
+"""The runner: a model's program linked into memory, its KV cache, and `step`, which computes one batch of rows.
+
+One step is: look up embeddings, fill the header, replay the body; then, for the rows whose logits are wanted, replay the head. All
+memory is taken when the runner is made; the KV cache is one reservation whose pages become real when they are first written.
+A runner is owned by one thread at a time.
+"""
+import mmap
+from collections.abc import Callable
+
+import numpy as np
+
+from llm_core.errors import LLMCoreError, RequestError
+from llm_core.kernels import cpu, step
+from llm_core.kernels.attention import scratch_bytes
+from llm_core.kernels.threads import ThreadPool
+from llm_core.models.model import Model
+from llm_core.program import link
+from llm_core.program.batch import Batch
+from llm_core.program.graph import Address, Cache
+from llm_core.program.params import Param
+
+BLOCK_SIZE = 32
+MAX_OUTPUTS = 32
+MAX_THREADS = 62
+
+
+class Runner:
+    """Computes logits for batches.
+
+    model: from `load_model`; n_ctx: positions a sequence may have; n_blocks: KV blocks of BLOCK_SIZE positions in all (default: enough for
+    one full context); max_rows: rows per step; n_threads: default all CPUs of this process; progress(what, fraction) is told how
+    packing goes. Raises RequestError for sizes that make no sense, ModelError when a weight cannot be packed.
+    """
+
+    block_size = BLOCK_SIZE
+
+    def __init__(self, model: Model, *, n_ctx: int = 4096, n_blocks: int | None = None, max_rows: int = 256,
+                 n_threads: int | None = None, progress: Callable[[str, float], None] | None = None):
+        n_threads = cpu.default_threads() if n_threads is None else n_threads
+        for name, value, low, high in (("n_ctx", n_ctx, 1, 1 << 26), ("max_rows", max_rows, 1, 1 << 16),
+                                       ("n_threads", n_threads, 1, MAX_THREADS)):
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise RequestError(f"{name} = {value!r}: must be an integer from {low} to {high}")
+        self.model, self.n_ctx, self.max_rows = model, n_ctx, max_rows
+        self.n_vocab = model.config.n_vocab
+        self.max_blocks = -(-n_ctx // BLOCK_SIZE)
+        self.n_blocks = self.max_blocks if n_blocks is None else n_blocks
+        if not isinstance(self.n_blocks, int) or self.n_blocks < 1:
+            raise RequestError(f"n_blocks = {self.n_blocks!r}: must be a positive integer")
+        say = progress or (lambda what, fraction: None)
+        self._embedding = model.param("token_embd.weight").tensor
+        self._scale = np.float32(model.embedding_scale)
+        self._max_outputs = min(MAX_OUTPUTS, max_rows)
+        self._link(say)
+        self._pool: ThreadPool | None = ThreadPool(n_threads)
+        self.n_threads = n_threads
+
+    # --- making -------------------------------------------------------------------------------------------------------
+
+    def _link(self, say) -> None:
+        model, graph, config = self.model, self.model.graph, self.model.config
+        self._params = link.parameters(graph)
+        total = sum(p.tensor.nbytes for p in self._params) or 1
+        done = 0
+        for param in self._params:
+            param.pack()
+            done += param.tensor.nbytes
+            say("packing weights", done / total)
+        self._tables = model.rope_tables(self.n_ctx)
+        block_bytes = BLOCK_SIZE * config.n_kv * config.head_dim * 2
+        self._cache_stride = block_bytes * self.n_blocks
+        self.kv_bytes = self._cache_stride * 2 * config.n_layer
+        try:
+            self._cache_memory = mmap.mmap(-1, self.kv_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except (OSError, OverflowError, ValueError) as error:
+            raise RequestError(f"n_ctx = {self.n_ctx}, n_blocks = {self.n_blocks}: a KV cache of {self.kv_bytes / 1e9:.1f} GB "
+                               f"cannot be reserved ({error})") from error
+        self._cache_base = np.frombuffer(self._cache_memory, np.uint8).ctypes.data
+        addresses, self._memory, slot_of = link.place(graph, self.max_rows, self._max_outputs)
+        per_thread = -(-scratch_bytes(config.head_dim, BLOCK_SIZE) // 64) * 64
+        self._scratch = np.zeros(per_thread * (MAX_THREADS + 1), np.uint8)
+        named = {"block_size": BLOCK_SIZE, "scratch": self._scratch.ctypes.data, "scratch_bytes": per_thread}
+        named |= {("rope", name): table.ctypes.data for name, table in self._tables.items()}
+
+        def resolve(address: Address) -> int:
+            target = address.target
+            if isinstance(target, Param):
+                return target.packed.ctypes.data + address.offset
+            if isinstance(target, Cache):
+                return self._cache_base + (2 * target.layer + "kv".index(target.kind)) * self._cache_stride
+            return (named[target] if target in named else addresses[target]) + address.offset
+
+        say("loading kernels", 0.0)
+        self._body = link.encode(graph.body, slot_of, resolve)
+        self._head = link.encode(graph.head, slot_of, resolve)
+        say("loading kernels", 1.0)
+        self._x = self._rows_of(addresses[graph.embedding.floats_at.target], self.max_rows, graph.embedding.stride)
+        self._logits = self._rows_of(addresses[graph.logits.floats_at.target], self._max_outputs, graph.logits.stride)
+        self._header = np.zeros(step.N_WORDS, np.int64)
+
+    def _rows_of(self, address: int, rows: int, stride: int) -> np.ndarray:
+        start = address - self._memory.ctypes.data
+        return self._memory[start:start + rows * stride].view(np.float32).reshape(rows, stride // 4)
+
+    # --- running ------------------------------------------------------------------------------------------------------
+
+    def step(self, batch: Batch) -> np.ndarray:
+        """Compute a batch: stores K and V of every row; returns float32 [outputs, n_vocab], valid until the next step.
+
+        Raises RequestError when the batch names tokens, positions, blocks or rows that do not exist (nothing is computed then).
+        """
+        if self._pool is None:
+            raise LLMCoreError("the runner is closed")
+        arrays = [np.ascontiguousarray(a, np.int32) for a in (batch.tokens, batch.positions, batch.starts, batch.tables, batch.outputs)]
+        tokens, positions, starts, tables, outputs = arrays
+        self._check(*arrays)
+        n = len(tokens)
+        sequences = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
+        rows = self._embedding.dequantize(tokens)
+        np.multiply(rows, self._scale, out=self._x[:n, :rows.shape[1]])
+        header = self._header
+        for at, value in ((step.ROWS, n), (step.N_SEQUENCES, len(starts) - 1), (step.STARTS, starts.ctypes.data),
+                          (step.POSITIONS, positions.ctypes.data), (step.SEQUENCES, sequences.ctypes.data),
+                          (step.TABLES, tables.ctypes.data), (step.TABLE_STRIDE, tables.shape[1] * 4)):
+            header[at // 8] = value
+        self._pool.run(self._body, header)
+        slices = [outputs[i:i + self._max_outputs] for i in range(0, len(outputs), self._max_outputs)]
+        done = []
+        for wanted in slices:
+            header[step.OUTPUTS // 8], header[step.OUTPUT_ROWS // 8] = len(wanted), wanted.ctypes.data
+            self._pool.run(self._head, header)
+            view = self._logits[:len(wanted), :self.n_vocab]
+            done.append(view if len(slices) == 1 else view.copy())
+        return done[0] if len(done) == 1 else np.concatenate([np.empty((0, self.n_vocab), np.float32), *done])
+
+    def _check(self, tokens, positions, starts, tables, outputs) -> None:
+        n = len(tokens)
+        if not 0 < n <= self.max_rows or len(positions) != n:
+            raise RequestError(f"batch: {n} tokens and {len(positions)} positions; 1 to {self.max_rows} of each are allowed")
+        if tokens.min() < 0 or tokens.max() >= self.n_vocab:
+            raise RequestError(f"batch: token {tokens.max() if tokens.max() >= self.n_vocab else tokens.min()} "
+                               f"is not in the vocabulary of {self.n_vocab}")
+        if positions.min() < 0 or positions.max() >= self.n_ctx:
+            raise RequestError(f"batch: position {positions.max()} is outside the context of {self.n_ctx}")
+        sizes = np.diff(starts)
+        if len(starts) < 2 or starts[0] != 0 or starts[-1] != n or sizes.min() < 1:
+            raise RequestError(f"batch: starts {starts.tolist()} do not divide {n} rows")
+        same = np.ones(n, bool)
+        same[starts[:-1]] = False
+        if (np.diff(positions, prepend=positions[0])[same] != 1).any():
+            raise RequestError("batch: positions inside a sequence must be consecutive")
+        last_blocks = positions[starts[1:] - 1] // BLOCK_SIZE
+        if tables.ndim != 2 or len(tables) != len(sizes) or tables.shape[1] <= last_blocks.max():
+            raise RequestError(f"batch: tables of shape {tables.shape} for {len(sizes)} sequences of up to {last_blocks.max() + 1} blocks")
+        used = tables[np.arange(tables.shape[1]) <= last_blocks[:, None]]
+        if used.min() < 0 or used.max() >= self.n_blocks:
+            raise RequestError(f"batch: KV block {used.max()} does not exist (there are {self.n_blocks})")
+        if len(outputs) and (outputs.min() < 0 or outputs.max() >= n):
+            raise RequestError(f"batch: output row {outputs.max()} does not exist (there are {n})")
+
+    def close(self) -> None:
+        """Stop the threads and let go of the memory."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+            for param in self._params:
+                param.packed = None
+            self._params = []
+            self._memory = self._scratch = self._x = self._logits = self._body = self._head = None
+            self._tables = {}
+            self._cache_memory = None
