@@ -161,21 +161,24 @@ def top_k(c: Candidates, k: int) -> Candidates:
 
 
 def top_p(c: Candidates, p: float) -> Candidates:
-    """The fewest best tokens whose probabilities add up to p or more (Holtzman et al. 2019), best first."""
-    total = np.exp(c.logits - c.logits.max()).sum(dtype=np.float64)
-    size = c.ids.size if c.best_first else 256
-    while True:
-        best = np.arange(c.ids.size) if c.best_first else _largest(c.logits, size)
-        mass = np.cumsum(np.exp(c.logits[best] - c.logits[best[0]]), dtype=np.float64)
-        if mass[-1] >= p * total or best.size == c.ids.size:
-            best = best[: int(np.searchsorted(mass, p * total)) + 1]
-            return Candidates(c.ids[best], c.logits[best], True)
-        size *= 8  # rarely needed: the mass of a language model's distribution sits in a few hundred tokens
+    """The fewest best tokens whose probabilities add up to p or more (Holtzman et al. 2019)."""
+    if c.best_first:
+        mass = np.cumsum(np.exp(c.logits - c.logits[0]), dtype=np.float64)
+        size = int(np.searchsorted(mass, p * mass[-1])) + 1
+        return Candidates(c.ids[:size], c.logits[:size], True)
+    weights = np.exp(c.logits - c.logits.max())
+    total = weights.sum(dtype=np.float64)
+    # Tokens below this weight cannot weigh 1 - p together: they are out, and only the others need sorting.
+    head = np.flatnonzero(weights >= 0.5 * (1 - p) * total / weights.size)
+    mass = np.cumsum(np.sort(weights[head])[::-1], dtype=np.float64)
+    size = min(int(np.searchsorted(mass, p * total)) + 1, head.size)
+    best = head[_largest(weights[head], size, in_order=False)]
+    return Candidates(c.ids[best], c.logits[best], False)
 
 
 def min_p(c: Candidates, p: float) -> Candidates:
     """Tokens at least p times as probable as the best."""
-    keep = c.logits >= c.logits.max() + np.float32(math.log(p))
+    keep = np.flatnonzero(c.logits >= c.logits.max() + np.float32(math.log(p)))
     return Candidates(c.ids[keep], c.logits[keep], c.best_first)
 
 
@@ -204,9 +207,19 @@ def penalize(logits: np.ndarray, recent: Sequence[int], params: SamplingParams) 
 
 def draw(c: Candidates, uniform: float) -> int:
     """The id at `uniform` (in [0, 1)) of the cumulative distribution."""
-    mass = np.cumsum(np.exp(c.logits - c.logits.max()), dtype=np.float64)
-    at = int(np.searchsorted(mass, uniform * mass[-1], side="right"))
-    return int(c.ids[min(at, c.ids.size - 1)])
+    weights = np.exp(c.logits - c.logits.max())
+    # Two levels, so that a whole vocabulary needs no running sum over all of it.
+    starts = np.arange(0, weights.size, 512)
+    sums = np.cumsum(np.add.reduceat(weights, starts, dtype=np.float64))
+    target = uniform * sums[-1]
+    part = min(int(np.searchsorted(sums, target, side="right")), starts.size - 1)
+    first = int(starts[part])
+    mass = np.cumsum(weights[first : first + 512], dtype=np.float64)
+    before = sums[part - 1] if part else 0.0
+    at = first + int(np.searchsorted(mass, target - before, side="right"))
+    # Rounding can point past the end, or at a token of weight 0: then the last one with a weight is meant.
+    at = min(at, first + mass.size - 1)
+    return int(c.ids[at if weights[at] > 0 else np.flatnonzero(weights)[-1]])
 
 
 class TokenLogprob(NamedTuple):
@@ -303,17 +316,22 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return x - math.log(float(np.exp(x).sum()))
 
 
-def _largest(x: np.ndarray, k: int) -> np.ndarray:
-    """Indices of the k largest of x, largest first, ties by index.
+def _largest(x: np.ndarray, k: int, in_order: bool = True) -> np.ndarray:
+    """Indices of the k largest of x, ties by index; largest first, or `in_order=False`: by index.
 
     For a big x: split it into groups; the k-th largest of the groups' maxima is a lower bound of the k-th largest of all,
     so only the few values above it need sorting. Two passes at memory speed instead of a partition of everything.
     """
-    groups = x.size // 64
-    picked = None
-    if groups > 4 * k:
-        maxima = x[: groups * 64].reshape(64, groups).max(axis=0)
-        picked = np.flatnonzero(x >= np.partition(maxima, groups - k)[groups - k])
-    values = x if picked is None else x[picked]
-    order = np.argsort(-values, kind="stable")[:k]
-    return order if picked is None else picked[order]
+    if in_order:
+        groups = x.size // 64
+        picked = None
+        if groups > 4 * k:
+            maxima = x[: groups * 64].reshape(64, groups).max(axis=0)
+            picked = np.flatnonzero(x >= np.partition(maxima, groups - k)[groups - k])
+        order = np.argsort(-(x if picked is None else x[picked]), kind="stable")[:k]
+        return order if picked is None else picked[order]
+    border = np.partition(x, x.size - k)[x.size - k]
+    above = x > border
+    even = np.flatnonzero(x == border)[: k - np.count_nonzero(above)]
+    above[even] = True
+    return np.flatnonzero(above)
