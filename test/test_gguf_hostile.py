@@ -23,7 +23,7 @@ DATA = bytes(4096)
 def attempt(path: Path) -> GGUFError | None:
     """Opens the file and looks at all that is in it: what it raised (only ModelError may), within time and memory."""
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         with open_gguf(path) as file:
             repr(dict(file.metadata))
@@ -37,7 +37,7 @@ def attempt(path: Path) -> GGUFError | None:
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert time.perf_counter() - start < 1, "took too long"
+        assert time.process_time() - start < 1, "took too long"
         assert peak < (8 << 20), f"allocated {peak:,} bytes"
 
 
@@ -89,7 +89,7 @@ ATTACKS = {
     "array element type": (gguf([array("k", 13, 1, bytes(64))]), "the array's element type 13 is unknown"),
     "array of too many": (
         gguf([array("k", 0, limits.MAX_ELEMENTS + 1, bytes(limits.MAX_ELEMENTS + 1))]),
-        "an array of 2,097,153 elements: more than",
+        "an array of 2,097,153 × UINT8 is more than",
     ),
     "string in array": (gguf([array("k", 8, 2, string("a") + u64(2**63))]), "string 1 of 2 is said to be .* bytes long"),
     "strings past the end": (gguf([array("k", 8, 3, string("a" * 9) + string(""))]), "string 2 of 3 begins past the end"),
@@ -97,7 +97,7 @@ ATTACKS = {
     "nesting": (gguf([nested(5)]), "arrays are nested more than 4 deep"),
     "deep nesting": (gguf([nested(20_000)]), "arrays are nested more than 4 deep"),
     "many arrays": (
-        gguf([array("k", 9, 70_000, (u32(0) + u64(0)) * 70_000)]), "an array of 70,000 elements: more than"
+        gguf([array("k", 9, 70_000, (u32(0) + u64(0)) * 70_000)]), "an array of 70,000 × ARRAY is more than"
     ),
     "many huge arrays": (
         gguf([array("k", 9, 60_000, (u32(9) + u64(2**30)) * 60_000)]),
@@ -198,10 +198,10 @@ def test_a_huge_sparse_file_costs_nothing(tmp_path):
     path = tmp_path / "sparse.gguf"
     for head, match in (
         (gguf([string("k") + u32(8) + u64(2**39)]), "the string is 549,755,813,888 bytes long, at most"),
-        (gguf([array("k", 0, 2**39, b"")]), "an array of 549,755,813,888 elements: more than"),
-        (gguf([array("k", 8, 2**36, b"")]), "an array of 68,719,476,736 elements: more than"),
+        (gguf([array("k", 0, 2**39, b"")]), "an array of 549,755,813,888 × UINT8 is more than"),
+        (gguf([array("k", 8, 2**36, b"")]), "an array of 68,719,476,736 × STRING is more than"),
         (gguf([array("k", 8, 2, u64(2**38))]), "string 0 of 2 is 274,877,906,944 bytes long, at most"),
-        (gguf([array("k", 9, 2**35, b"")]), "an array of 34,359,738,368 elements: more than"),
+        (gguf([array("k", 9, 2**35, b"")]), "an array of 34,359,738,368 × ARRAY is more than"),
         (gguf(n_pairs=2**36), "68,719,476,736 keys announced, at most"),
         (gguf(n_tensors=2**36), "68,719,476,736 tensors announced, at most"),
         (gguf(n_pairs=60_000), "key number 0 at byte 24: its name is empty"),
@@ -242,7 +242,7 @@ def valid(tmp_path_factory) -> bytes:
 def test_a_file_cut_anywhere_is_an_error(tmp_path, valid):
     path = tmp_path / "cut.gguf"
     padded = -144 % 32  # the last tensor's padding may be missing, its data may not
-    for length in (*range(0, 1000), *range(1000, len(valid) - padded, 7), len(valid) - padded - 1):
+    for length in (*range(0, 600), *range(600, len(valid) - padded, 13), len(valid) - padded - 1):
         path.write_bytes(valid[:length])
         with pytest.raises(GGUFError):
             open_gguf(path)
@@ -255,14 +255,14 @@ def test_changed_bytes_give_a_file_or_an_error(tmp_path, valid):
     header = valid.index(b"blk.0.attn_k.weight") + 60
     random_bytes = random.Random(20)
     opened = 0
-    for _ in range(1500):
+    for _ in range(700):
         content = bytearray(valid)
         for _ in range(random_bytes.choice((1, 1, 1, 2, 8))):
             at = random_bytes.randrange(header)
             content[at] = random_bytes.choice((0, 1, 0x7F, 0x80, 0xFF, random_bytes.randrange(256), content[at] ^ 1))
         path.write_bytes(content)
         opened += attempt(path) is None
-    assert 100 < opened < 1400
+    assert 50 < opened < 650
 
 
 def test_changed_counts_and_lengths_give_a_file_or_an_error(tmp_path, valid):
@@ -270,15 +270,15 @@ def test_changed_counts_and_lengths_give_a_file_or_an_error(tmp_path, valid):
     header = valid.index(b"blk.0.attn_k.weight") + 60
     refused = 0
     for at in range(4, header, 4):
-        for number in (0, 2**16, 2**32 - 1, 2**63, 2**64 - 1):
+        for number in (2**16, 2**32 - 1, 2**63):
             path.write_bytes(valid[:at] + u64(number) + valid[at + 8 :])
             refused += attempt(path) is not None
-    assert refused > 500
+    assert refused > 300
 
 
 def test_inserted_and_removed_bytes_give_a_file_or_an_error(tmp_path, valid):
     path = tmp_path / "changed.gguf"
-    for at in range(0, 900, 3):
+    for at in range(0, 900, 7):
         for content in (valid[:at] + valid[at + 1 :], valid[:at] + b"\0" + valid[at:], valid[:at] + valid[at + 8 :]):
             path.write_bytes(content)
             attempt(path)

@@ -246,9 +246,7 @@ def _read_array(window: _Window, budget: Budget, depth: int) -> tuple[list, Valu
         )
     cost = count * (_ARRAY_COST if element is ValueType.ARRAY else 1)
     if cost > budget.elements:
-        raise window.error(
-            f"an array of {count:,} elements: more than {t.MAX_ELEMENTS:,} in all metadata, which no model needs", at
-        )
+        raise window.error(f"an array of {count:,} × {element.name} is more than the metadata of any model need", at)
     budget.elements -= cost
     if element is ValueType.STRING:
         return _read_strings(window, count), element
