@@ -140,21 +140,27 @@ class Scheduler:
         return plan
 
     def _wait_for_twin(self, request, shared: set[tuple]) -> bool:
-        """Skip over blocks that others have computed since; true if another request computes the next one right now."""
+        """Skip over blocks that others have computed since; true if another request computes the next one right now.
+
+        `shared`: (serial before, tokens) of the blocks that are being computed.
+        """
         size = self.cache.block_size
-        while request.computed == request.registered * size and request.pending > size:
-            tokens = tuple(request.tokens[request.computed : request.computed + size])
-            block = self.cache.find(request.serial, tokens)
-            if block is None:
-                key = (request.serial, tokens)
-                twin = key in shared
+        while True:
+            first = request.registered * size
+            tokens = tuple(request.tokens[first : first + size])
+            key = (request.serial, tokens)
+            if request.computed > first or request.pending <= size:  # begun already, or too short to be shared
                 shared.add(key)
-                return twin
+                return False
+            block = self.cache.find(*key)
+            if block is None:
+                waits = key in shared
+                shared.add(key)
+                return waits
             self.cache.release([request.table[request.registered]])
             self._advance(request, block)
             request.computed += size
             request.skipped(size)
-        return False
 
     def _advance(self, request, block: int) -> None:
         request.table[request.registered] = block
