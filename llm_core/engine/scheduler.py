@@ -51,9 +51,9 @@ class Scheduler:
         """The next step: [(request, rows)], rows > 0 in all and at most max_rows together."""
         self._secure_blocks()
         self._admit()
-        self._turn += 1
         plan = self._split_rows()
         for request, _ in plan:
+            self._turn += 1
             request.last_turn = self._turn
         return plan
 
