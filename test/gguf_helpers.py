@@ -30,7 +30,9 @@ def array(key: str | bytes, kind: int, count: int, body: bytes) -> bytes:
     return string(key) + u32(ValueType.ARRAY) + u32(kind) + u64(count) + body
 
 
-def tensor(name: str | bytes, dims: tuple[int, ...] = (32,), kind: int = 0, offset: int = 0, n_dims: int | None = None) -> bytes:
+def tensor(
+    name: str | bytes, dims: tuple[int, ...] = (32,), kind: int = 0, offset: int = 0, n_dims: int | None = None
+) -> bytes:
     """A tensor's line of the header; `dims` in the file's order (columns first)."""
     count = len(dims) if n_dims is None else n_dims
     return string(name) + u32(count) + struct.pack(f"<{len(dims)}Q", *dims) + u32(kind) + u64(offset)

@@ -147,7 +147,9 @@ def test_a_copy_through_reader_and_writer_is_equal_byte_for_byte(tmp_path):
 
 def test_version_2_and_scalars_without_dimensions(tmp_path):
     path = tmp_path / "v2.gguf"
-    path.write_bytes(gguf([ARCHITECTURE], [tensor("x", ()), tensor("y", (2, 3), 0, 32)], bytes(range(32 + 24)), version=2))
+    path.write_bytes(
+        gguf([ARCHITECTURE], [tensor("x", ()), tensor("y", (2, 3), 0, 32)], bytes(range(32 + 24)), version=2)
+    )
     with open_gguf(path) as file:
         assert file.version == 2 and file.tensors["x"].shape == () and file.tensors["y"].shape == (3, 2)
         assert file.tensors["x"].data.shape == (1, 4) and file.tensors["x"].dequantize().shape == ()
@@ -291,7 +293,7 @@ def test_broken_split_sets(tmp_path):
     def refused(path, match):
         with pytest.raises(GGUFError, match=match):
             open_gguf(path)
-        for each, content in zip(paths, originals):
+        for each, content in zip(paths, originals, strict=True):
             each.write_bytes(content)
 
     paths[2].unlink()
@@ -317,20 +319,40 @@ def test_the_writer_refuses_what_it_cannot_write(tmp_path):
     writer = GGUFWriter(tmp_path / "w.gguf")
     writer.add("a", 1).add_tensor("t", np.zeros(32, np.float32))
     for key, value, kind in (
-        ("a", 2, None), ("", 1, None), ("b", 256, ValueType.UINT8), ("b", -1, ValueType.UINT64), ("b", 2**64, None),
-        ("b", True, ValueType.UINT32), ("b", 1, ValueType.BOOL), ("b", 1.5, ValueType.INT32), ("b", "\ud800", None),
-        ("b", [1, "x"], None), ("b", None, None), ("b", {}, None), ("b", "x", ValueType.FLOAT32), ("b", [1, True], None),
-        ("b" * 1025, 1, None), ("general.alignment", 64, None), ("b", 1, 99), ("b", 1e39, ValueType.FLOAT32),
+        ("a", 2, None),
+        ("", 1, None),
+        ("b", 256, ValueType.UINT8),
+        ("b", -1, ValueType.UINT64),
+        ("b", 2**64, None),
+        ("b", True, ValueType.UINT32),
+        ("b", 1, ValueType.BOOL),
+        ("b", 1.5, ValueType.INT32),
+        ("b", "\ud800", None),
+        ("b", [1, "x"], None),
+        ("b", None, None),
+        ("b", {}, None),
+        ("b", "x", ValueType.FLOAT32),
+        ("b", [1, True], None),
+        ("b" * 1025, 1, None),
+        ("general.alignment", 64, None),
+        ("b", 1, 99),
+        ("b", 1e39, ValueType.FLOAT32),
     ):
         with pytest.raises(ModelError):
             writer.add(key, value, kind)
     for name, data, kind, shape in (
-        ("t", np.zeros(32, np.float32), None, None), ("", np.zeros(32, np.float32), None, None),
-        ("u", np.zeros(31, np.float32), GGMLType.Q8_0, None), ("u", np.zeros((0, 32), np.float32), None, None),
-        ("u", np.zeros((1,) * 5, np.float32), None, None), ("u", b"\0" * 33, GGMLType.Q8_0, (32,)),
-        ("u", b"\0" * 34, GGMLType.Q8_0, None), ("u", np.zeros(4, np.complex64), None, None),
-        ("u", np.zeros(35, np.uint8), GGMLType.Q8_0, None), ("u", np.zeros(256, np.float32), GGMLType.Q4_K, None),
-        ("u", np.zeros(32, np.int32), GGMLType.Q8_0, None), ("u", np.full(32, np.nan, np.float32), GGMLType.Q8_0, None),
+        ("t", np.zeros(32, np.float32), None, None),
+        ("", np.zeros(32, np.float32), None, None),
+        ("u", np.zeros(31, np.float32), GGMLType.Q8_0, None),
+        ("u", np.zeros((0, 32), np.float32), None, None),
+        ("u", np.zeros((1,) * 5, np.float32), None, None),
+        ("u", b"\0" * 33, GGMLType.Q8_0, (32,)),
+        ("u", b"\0" * 34, GGMLType.Q8_0, None),
+        ("u", np.zeros(4, np.complex64), None, None),
+        ("u", np.zeros(35, np.uint8), GGMLType.Q8_0, None),
+        ("u", np.zeros(256, np.float32), GGMLType.Q4_K, None),
+        ("u", np.zeros(32, np.int32), GGMLType.Q8_0, None),
+        ("u", np.full(32, np.nan, np.float32), GGMLType.Q8_0, None),
         ("u", np.zeros(34, np.uint8), None, None),
     ):
         with pytest.raises(ModelError):

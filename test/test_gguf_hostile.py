@@ -79,7 +79,10 @@ ATTACKS = {
         f"string length {n}": (gguf([string("k") + u32(8) + u64(n)]), f"the string is said to be {n:,} bytes long")
         for n in HUGE
     },
-    "string not UTF-8": (gguf([string("k") + u32(8) + string(b"ab\xc3")]), r"key 'k'.*the string is not UTF-8 \(byte 47\)"),
+    "string not UTF-8": (
+        gguf([string("k") + u32(8) + string(b"ab\xc3")]),
+        r"key 'k'.*the string is not UTF-8 \(byte 47\)",
+    ),
     "surrogate": (gguf([string("k") + u32(8) + string(b"\xed\xa0\x80")]), "the string is not UTF-8"),
     **{
         f"array of {n} × type {kind}": (gguf([array("k", kind, n, bytes(64))]), f"array of {n:,} ×")
@@ -91,13 +94,23 @@ ATTACKS = {
         gguf([array("k", 0, limits.MAX_ELEMENTS + 1, bytes(limits.MAX_ELEMENTS + 1))]),
         "an array of 2,097,153 × UINT8 is more than",
     ),
-    "string in array": (gguf([array("k", 8, 2, string("a") + u64(2**63))]), "string 1 of 2 is said to be .* bytes long"),
-    "strings past the end": (gguf([array("k", 8, 3, string("a" * 9) + string(""))]), "string 2 of 3 begins past the end"),
-    "string in array not UTF-8": (gguf([array("k", 8, 2, string("a") + string(b"\x80"))]), "string 1 of 2 is not UTF-8"),
+    "string in array": (
+        gguf([array("k", 8, 2, string("a") + u64(2**63))]),
+        "string 1 of 2 is said to be .* bytes long",
+    ),
+    "strings past the end": (
+        gguf([array("k", 8, 3, string("a" * 9) + string(""))]),
+        "string 2 of 3 begins past the end",
+    ),
+    "string in array not UTF-8": (
+        gguf([array("k", 8, 2, string("a") + string(b"\x80"))]),
+        "string 1 of 2 is not UTF-8",
+    ),
     "nesting": (gguf([nested(5)]), "arrays are nested more than 4 deep"),
     "deep nesting": (gguf([nested(20_000)]), "arrays are nested more than 4 deep"),
     "many arrays": (
-        gguf([array("k", 9, 70_000, (u32(0) + u64(0)) * 70_000)]), "an array of 70,000 × ARRAY is more than"
+        gguf([array("k", 9, 70_000, (u32(0) + u64(0)) * 70_000)]),
+        "an array of 70,000 × ARRAY is more than",
     ),
     "many huge arrays": (
         gguf([array("k", 9, 60_000, (u32(9) + u64(2**30)) * 60_000)]),
@@ -105,7 +118,10 @@ ATTACKS = {
     ),
     "alignment 0": (gguf([scalar("general.alignment", ValueType.UINT32, 0)]), "must be a power of two, found 0"),
     "alignment 48": (gguf([scalar("general.alignment", ValueType.UINT32, 48)]), "must be a power of two, found 48"),
-    "alignment u64": (gguf([scalar("general.alignment", ValueType.UINT64, 32)]), "must be of type UINT32, found UINT64"),
+    "alignment u64": (
+        gguf([scalar("general.alignment", ValueType.UINT64, 32)]),
+        "must be of type UINT32, found UINT64",
+    ),
     "alignment string": (gguf([scalar("general.alignment", ValueType.STRING, "32")]), "must be of type UINT32"),
     "alignment 2^31": (
         gguf([scalar("general.alignment", ValueType.UINT32, 2**31)], [tensor("t")], DATA),
@@ -119,15 +135,24 @@ ATTACKS = {
     "2^32-1 dimensions": (gguf([], [tensor("t", n_dims=2**32 - 1)], DATA), "has 4,294,967,295 dimensions"),
     "dimension 0": (gguf([], [tensor("t", (32, 0))], DATA), "dimension 1 is 0"),
     **{
-        f"dimension {n}": (gguf([], [tensor("t", (n,), 24)], DATA), f"tensor 't' at byte .*: {n} values of I8 take {n:,} bytes")
+        f"dimension {n}": (
+            gguf([], [tensor("t", (n,), 24)], DATA),
+            f"tensor 't' at byte .*: {n} values of I8 take {n:,} bytes",
+        )
         for n in HUGE
     },
     "product 2^64": (gguf([], [tensor("t", (2**32, 2**32))], DATA), "4294967296 × 4294967296 values of F32"),
     "product 2^256": (gguf([], [tensor("t", (2**64 - 1,) * 4)], DATA), "values of F32 take"),
     "product wraps to 32": (gguf([], [tensor("t", (2**63, 2, 2, 32), 24)], DATA), "values of I8 take"),
-    "row of 33 Q8_0": (gguf([], [tensor("t", (33,), 8)], DATA), "a row of 33 values is not a multiple of Q8_0's block of 32"),
+    "row of 33 Q8_0": (
+        gguf([], [tensor("t", (33,), 8)], DATA),
+        "a row of 33 values is not a multiple of Q8_0's block of 32",
+    ),
     "row of 32 Q4_K": (gguf([], [tensor("t", (32, 8), 12)], DATA), "a row of 32 values is not a multiple of Q4_K"),
-    "tensor type 4": (gguf([], [tensor("t", kind=4)], DATA), r"tensor type 4 \(Q4_2, which ggml has removed\) is unknown"),
+    "tensor type 4": (
+        gguf([], [tensor("t", kind=4)], DATA),
+        r"tensor type 4 \(Q4_2, which ggml has removed\) is unknown",
+    ),
     "tensor type 31": (gguf([], [tensor("t", kind=31)], DATA), r"tensor type 31 \(Q4_0_4_4"),
     "tensor type 99": (gguf([], [tensor("t", kind=99)], DATA), "tensor 't' at byte .*: tensor type 99 is unknown"),
     "tensor type 2^32-1": (gguf([], [tensor("t", kind=2**32 - 1)], DATA), "tensor type 4294967295 is unknown"),
@@ -135,12 +160,18 @@ ATTACKS = {
     "offset past the end": (gguf([], [tensor("t", offset=4096)], DATA), "runs past the end of the file"),
     "offset by one block": (gguf([], [tensor("t", offset=4000)], DATA), "runs past the end of the file"),
     **{f"offset {n}": (gguf([], [tensor("t", offset=n & -32)], DATA), "runs past the end of the file") for n in HUGE},
-    "same bytes": (gguf([], [tensor("a"), tensor("b")], DATA), "tensor 'b' at byte .*: its data overlaps that of tensor 'a'"),
+    "same bytes": (
+        gguf([], [tensor("a"), tensor("b")], DATA),
+        "tensor 'b' at byte .*: its data overlaps that of tensor 'a'",
+    ),
     "overlap": (gguf([], [tensor("a", offset=64), tensor("b")], DATA), "'a' at byte .* overlaps that of tensor 'b'"),
     "no data": (gguf([], [tensor("t")]), "32 values of F32 take 128 bytes, the file has 57"),
     "fewer tensors than said": (gguf([], [tensor("t")], DATA, n_tensors=2), "tensor number 1 at byte"),
     "split count string": (gguf([scalar("split.count", ValueType.STRING, "2")]), "'split.count': '2' is not a count"),
-    "split count huge": (gguf([scalar("split.count", ValueType.UINT64, 2**64 - 1)]), "'split.count': 18446744073709551615"),
+    "split count huge": (
+        gguf([scalar("split.count", ValueType.UINT64, 2**64 - 1)]),
+        "'split.count': 18446744073709551615",
+    ),
     "split count negative": (gguf([scalar("split.count", ValueType.INT32, -1)]), "'split.count': -1"),
     "split count bool": (gguf([scalar("split.count", ValueType.BOOL, True)]), "'split.count': True"),
     "split, not named so": (gguf([scalar("split.count", ValueType.UINT16, 2)]), "one of 2 parts, but not named like"),
@@ -163,10 +194,21 @@ def test_an_attack_is_one_clear_error(tmp_path, name):
 
 def test_a_file_that_is_not_quite_hostile_opens(tmp_path):
     path = tmp_path / "good.gguf"
-    path.write_bytes(gguf(
-        [ARCHITECTURE, nested(4), array("e", 9, 0, b""), scalar("general.alignment", ValueType.UINT32, 8),
-         scalar("nan", ValueType.FLOAT32, float("nan")), scalar("split.count", ValueType.UINT16, 1)],
-        [tensor("b", (1024,), 24, 1024), tensor("a", (2**0, 1, 2, 512), 24, 0)], bytes(2048), alignment=8))
+    path.write_bytes(
+        gguf(
+            [
+                ARCHITECTURE,
+                nested(4),
+                array("e", 9, 0, b""),
+                scalar("general.alignment", ValueType.UINT32, 8),
+                scalar("nan", ValueType.FLOAT32, float("nan")),
+                scalar("split.count", ValueType.UINT16, 1),
+            ],
+            [tensor("b", (1024,), 24, 1024), tensor("a", (2**0, 1, 2, 512), 24, 0)],
+            bytes(2048),
+            alignment=8,
+        )
+    )
     assert attempt(path) is None
     with open_gguf(path) as file:
         assert file.metadata["deep"] == [[[[7]]]] and file.tensors["a"].shape == (512, 2, 1, 1)

@@ -95,7 +95,9 @@ def test_anything_else_is_an_error_with_its_reason(getter, key, options, problem
     assert str(caught.value).startswith(r"model\n.gguf: key '") and str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("name", ["", "../../etc/passwd", "llama/x", "Llama", "a" * 65, "llama\n", "ll ama", ".llama", 3, True])
+@pytest.mark.parametrize(
+    "name", ["", "../../etc/passwd", "llama/x", "Llama", "a" * 65, "llama\n", "ll ama", ".llama", 3, True]
+)
 def test_an_architecture_is_a_plain_name(name):
     with pytest.raises(GGUFError, match=r"key 'general.architecture': "):
         _ = Metadata({"general.architecture": name}).architecture

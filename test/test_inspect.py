@@ -46,11 +46,21 @@ def run(capsys, *arguments) -> str:
 def test_tables(capsys, model):
     text = run(capsys, model, "--tensors")
     for line in (
-        r"architecture +llama$", r"name +Évil \\x1b\[2J\\u202ename$", r"parameters +3,520 in 3 tensors, 3.722 kB, 8.459 bits",
-        r"context +2048$", r"layers +2$", r"key/value heads +2$", r"vocabulary +50 tokens, model gpt2, pre-tokenizer -$",
-        rf"chat template +{len(TEMPLATE)} characters", r"not supported +tensor types IQ2_XXS$", r"  Q8_0 +1 +3,200 +3.4 kB$",
-        r"  x\\n\\x07 +UINT32 +1$", r"  eps +FLOAT32 +nan$", r"t7, … 50 in all\]$", r"  odd\\x1b.weight +IQ2_XXS +1 x 256 +66 B$",
-    ):  # fmt: skip
+        r"architecture +llama$",
+        r"name +Évil \\x1b\[2J\\u202ename$",
+        r"parameters +3,520 in 3 tensors, 3.722 kB, 8.459 bits",
+        r"context +2048$",
+        r"layers +2$",
+        r"key/value heads +2$",
+        r"vocabulary +50 tokens, model gpt2, pre-tokenizer -$",
+        rf"chat template +{len(TEMPLATE)} characters",
+        r"not supported +tensor types IQ2_XXS$",
+        r"  Q8_0 +1 +3,200 +3.4 kB$",
+        r"  x\\n\\x07 +UINT32 +1$",
+        r"  eps +FLOAT32 +nan$",
+        r"t7, … 50 in all\]$",
+        r"  odd\\x1b.weight +IQ2_XXS +1 x 256 +66 B$",
+    ):
         assert re.search(line, text, re.MULTILINE), line
     assert all(part.isprintable() for part in text.split("\n"))
     assert "odd" not in run(capsys, model)
@@ -68,7 +78,12 @@ def test_json(capsys, model):
     assert found["parameters"] == 50 * 64 + 256 + 64 and found["tensor_count"] == 3
     assert found["types"]["Q8_0"] == {"tensors": 1, "parameters": 3200, "bytes": 3400}
     assert found["unsupported_types"] == ["IQ2_XXS"]
-    assert (found["context_length"], found["block_count"], found["head_count"], found["head_count_kv"]) == (2048, 2, 4, 2)
+    assert (found["context_length"], found["block_count"], found["head_count"], found["head_count_kv"]) == (
+        2048,
+        2,
+        4,
+        2,
+    )
     assert found["feed_forward_length"] is None
     assert found["vocabulary"] == {"model": "gpt2", "pre": None, "size": 50}
     assert found["chat_template"] is True and found["chat_template_characters"] == len(TEMPLATE)
@@ -76,9 +91,13 @@ def test_json(capsys, model):
     assert found["metadata"]["more"] == {"type": "ARRAY[FLOAT32]", "value": ["Infinity", 1.0]}
     assert found["metadata"]["tokenizer.ggml.tokens"]["length"] == 50 and "tensors" not in found
     assert json.loads(run(capsys, model, "--json", "--tensors"))["tensors"][2] == {
-        "name": "output_norm.weight", "type": "F32", "shape": [64], "bytes": 256, "offset": found["file_bytes"] - 256,
+        "name": "output_norm.weight",
+        "type": "F32",
+        "shape": [64],
+        "bytes": 256,
+        "offset": found["file_bytes"] - 256,
         "file": str(model),
-    }  # fmt: skip
+    }
 
 
 def test_one_value(capsys, model):
@@ -96,9 +115,20 @@ def test_one_value(capsys, model):
     [
         [],
         [scalar("general.architecture", ValueType.UINT32, 3), scalar("general.name", ValueType.BOOL, 1)],
-        [scalar("general.architecture", ValueType.STRING, "../../x\x1b"), scalar("../../x\x1b.block_count", ValueType.INT8, -1)],
-        [ARCHITECTURE, scalar("llama.block_count", ValueType.FLOAT32, math.inf), scalar("{arch}.x", ValueType.UINT8, 0)],
-        [ARCHITECTURE, scalar("tokenizer.ggml.tokens", ValueType.STRING, "x"), scalar("llama.context_length", ValueType.STRING, "\n")],
+        [
+            scalar("general.architecture", ValueType.STRING, "../../x\x1b"),
+            scalar("../../x\x1b.block_count", ValueType.INT8, -1),
+        ],
+        [
+            ARCHITECTURE,
+            scalar("llama.block_count", ValueType.FLOAT32, math.inf),
+            scalar("{arch}.x", ValueType.UINT8, 0),
+        ],
+        [
+            ARCHITECTURE,
+            scalar("tokenizer.ggml.tokens", ValueType.STRING, "x"),
+            scalar("llama.context_length", ValueType.STRING, "\n"),
+        ],
         [ARCHITECTURE, scalar("tokenizer.chat_template", ValueType.UINT64, 2**64 - 1)],
     ],
 )
@@ -120,10 +150,15 @@ def test_a_broken_file_is_a_model_error(capsys, tmp_path):
 
 def test_it_needs_no_kernels_and_no_unicode_terminal(model):
     code = (
-        "import argparse, sys; from llm_core.cli import inspect; p = argparse.ArgumentParser(); inspect.add_arguments(p);"
-        "inspect.run(p.parse_args()); heavy = {'numba', 'llvmlite', 'jinja2', 'tokenizers', 'gguf'} & set(sys.modules); assert not heavy, heavy"
+        "import argparse, sys; from llm_core.cli import inspect; p = argparse.ArgumentParser(); "
+        "inspect.add_arguments(p); "
+        "inspect.run(p.parse_args()); "
+        "heavy = {'numba', 'llvmlite', 'jinja2', 'tokenizers', 'gguf'} & set(sys.modules); assert not heavy, heavy"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(model)], capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=True
+        [sys.executable, "-c", code, str(model)],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=True,
     )
     assert b"\\xc9vil \\x1b[2J" in done.stdout and done.stdout.isascii()

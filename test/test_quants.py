@@ -11,9 +11,23 @@ from llm_core.gguf.types import BLOCK_SIZES, GGMLType
 from llm_core.quants import FORMATS, dequantize, format_of, quantize
 
 RUN = [
-    "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0",
-    "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4",
-]  # fmt: skip
+    "F32",
+    "F16",
+    "BF16",
+    "Q4_0",
+    "Q4_1",
+    "Q5_0",
+    "Q5_1",
+    "Q8_0",
+    "Q2_K",
+    "Q3_K",
+    "Q4_K",
+    "Q5_K",
+    "Q6_K",
+    "IQ4_NL",
+    "IQ4_XS",
+    "MXFP4",
+]
 WRITTEN = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "MXFP4"]
 SCALED = [name for name in RUN if GGMLType[name].block > 1 and name != "MXFP4"]
 BLOCKWISE = [name for name in WRITTEN if GGMLType[name].block > 1]
@@ -76,7 +90,9 @@ def test_every_half_precision_scale(name):
 def test_floats_of_every_kind_survive(name):
     kind = GGMLType[name]
     bits = np.arange(65536, dtype=np.uint32)
-    values = np.concatenate([bits << 16, (bits << 16) | 0x8000, (bits << 16) | 0x7FFF, (bits << 16) | 0x8001]).view(np.float32)
+    values = np.concatenate([bits << 16, (bits << 16) | 0x8000, (bits << 16) | 0x7FFF, (bits << 16) | 0x8001]).view(
+        np.float32
+    )
     packed = quantize(values.reshape(16, -1), kind)
     np.testing.assert_array_equal(packed, theirs(reference.quantize, values.reshape(16, -1), kind).view(np.uint8))
     assert_same_bits(dequantize(packed, kind), theirs(reference.dequantize, packed, kind))
@@ -88,14 +104,33 @@ def adversarial_values(block: int) -> np.ndarray:
     normal = rng.standard_normal((64, block)).astype(np.float32)
     tiny, largest = np.float32(1e-45), np.finfo(np.float32).max
     ramp = np.linspace(-1, 1, block, dtype=np.float32)
-    return np.concatenate([
-        np.zeros((1, block), np.float32), np.full((1, block), -0.0, np.float32), np.full((1, block), 3.0, np.float32),
-        np.full((1, block), -3.0, np.float32), np.full((1, block), tiny), ramp[None], ramp[None] * tiny * 40,
-        ramp[None] * largest, np.sign(ramp[None]) * largest, ramp[None] * 65504 * 8, np.round(ramp[None] * 16),
-        np.round(ramp[None] * 127), np.round(ramp[None] * 254) / 2, np.round(ramp[None] * 15) / 2, np.eye(8, block, dtype=np.float32),
-        normal, normal * np.float32(1e-38), normal * np.float32(1e-42), normal * np.float32(1e30), np.abs(normal), -np.abs(normal),
-        normal * np.exp2(rng.integers(-40, 40, (64, 1))).astype(np.float32), np.exp2(np.round(normal * 8)).astype(np.float32),
-    ]).astype(np.float32)  # fmt: skip
+    return np.concatenate(
+        [
+            np.zeros((1, block), np.float32),
+            np.full((1, block), -0.0, np.float32),
+            np.full((1, block), 3.0, np.float32),
+            np.full((1, block), -3.0, np.float32),
+            np.full((1, block), tiny),
+            ramp[None],
+            ramp[None] * tiny * 40,
+            ramp[None] * largest,
+            np.sign(ramp[None]) * largest,
+            ramp[None] * 65504 * 8,
+            np.round(ramp[None] * 16),
+            np.round(ramp[None] * 127),
+            np.round(ramp[None] * 254) / 2,
+            np.round(ramp[None] * 15) / 2,
+            np.eye(8, block, dtype=np.float32),
+            normal,
+            normal * np.float32(1e-38),
+            normal * np.float32(1e-42),
+            normal * np.float32(1e30),
+            np.abs(normal),
+            -np.abs(normal),
+            normal * np.exp2(rng.integers(-40, 40, (64, 1))).astype(np.float32),
+            np.exp2(np.round(normal * 8)).astype(np.float32),
+        ]
+    ).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", BLOCKWISE)
@@ -112,7 +147,7 @@ def test_quantizing_is_close(name):
     kind = GGMLType[name]
     values = np.random.default_rng(2).standard_normal((64, 8 * kind.block)).astype(np.float32)
     error = np.abs(dequantize(quantize(values, kind), kind) - values).max() / np.abs(values).max()
-    # half a step of the range, but where the far end is cut off (_0: one step; MXFP4: 8 becomes 6); plus the scale's rounding
+    # half a step, but where the far end is cut off (_0: one step; MXFP4: 8 becomes 6); plus the scale's rounding
     assert error < {"Q8_0": 0.0041, "Q5_0": 0.063, "Q5_1": 0.033, "Q4_0": 0.126, "Q4_1": 0.067, "MXFP4": 0.251}[name]
 
 

@@ -92,8 +92,14 @@ def report(file: GGUFFile, tensors: bool = False) -> dict[str, Any]:
     }
     if tensors:
         found["tensors"] = [
-            {"name": t.name, "type": t.type.name, "shape": list(t.shape), "bytes": t.nbytes, "offset": t.offset,
-             "file": t.mapping.source}
+            {
+                "name": t.name,
+                "type": t.type.name,
+                "shape": list(t.shape),
+                "bytes": t.nbytes,
+                "offset": t.offset,
+                "file": t.mapping.source,
+            }
             for t in file.tensors.values()
         ]
     return found
@@ -171,9 +177,9 @@ def _bytes(number: int) -> str:
 
 
 def _table(rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        "  " + "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths))).rstrip()
+        "  " + "  ".join(c.rjust(widths[i]) if i in right else c.ljust(widths[i]) for i, c in enumerate(row)).rstrip()
         for row in rows
     ]
 
@@ -190,11 +196,17 @@ def _tables(file: GGUFFile, tensors: bool) -> str:
         ("format", f"GGUF version {file.version}, {_bytes(file.size)}{parts}, alignment {file.alignment}"),
         ("architecture", _shown(found["architecture"])),
         ("name", _shown(found["name"])),
-        ("parameters", f"{found['parameters']:,} in {found['tensor_count']:,} tensors, {_bytes(found['tensor_bytes'])}"
-                       + (f", {found['bits_per_parameter']} bits each" if found["parameters"] else "")),
+        (
+            "parameters",
+            f"{found['parameters']:,} in {found['tensor_count']:,} tensors, {_bytes(found['tensor_bytes'])}"
+            + (f", {found['bits_per_parameter']} bits each" if found["parameters"] else ""),
+        ),
         *((label, _shown(found[name])) for name, label, _ in _FACTS),
-        ("vocabulary", f"{_shown(vocabulary['size'])} tokens, model {_shown(vocabulary['model'])}, "
-                       f"pre-tokenizer {_shown(vocabulary['pre'])}"),
+        (
+            "vocabulary",
+            f"{_shown(vocabulary['size'])} tokens, model {_shown(vocabulary['model'])}, "
+            f"pre-tokenizer {_shown(vocabulary['pre'])}",
+        ),
         ("chat template", template),
     ]
     if found["unsupported_types"]:
@@ -207,7 +219,9 @@ def _tables(file: GGUFFile, tensors: bool) -> str:
     keys = [(escape(key, 80), _type_name(metadata, key), _shown(metadata[key])) for key in metadata]
     lines += ["", "metadata", *_table([("key", "type", "value"), *keys])]
     if tensors:
-        rows = [(escape(t.name, 80), t.type.name, " x ".join(map(str, t.shape)) or "scalar", _bytes(t.nbytes))
-                for t in file.tensors.values()]
+        rows = [
+            (escape(t.name, 80), t.type.name, " x ".join(map(str, t.shape)) or "scalar", _bytes(t.nbytes))
+            for t in file.tensors.values()
+        ]
         lines += ["", "tensors (rows x columns)", *_table([("name", "type", "shape", "size"), *rows], right=(3,))]
     return "\n".join(lines)

@@ -8,6 +8,7 @@ the byte offset, and the key or tensor.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import struct
@@ -156,7 +157,9 @@ def read_header(fd: int, size: int, source: str, budget: Budget) -> Header:
         (n_keys, 14, t.MAX_KEYS, "keys"),
     ):
         if count > most:
-            raise window.error(f"{count:,} {what} announced, at most {most:,} are allowed", 8 if what == "tensors" else 16)
+            raise window.error(
+                f"{count:,} {what} announced, at most {most:,} are allowed", 8 if what == "tensors" else 16
+            )
         if count * least > size - window.position:
             at = 8 if what == "tensors" else 16
             raise window.error(f"{count:,} {what} announced, which cannot fit in the file's {size:,} bytes", at)
@@ -284,17 +287,22 @@ def _read_strings(window: _Window, count: int) -> list[str]:
             if end > size:
                 raise window.error(
                     f"string {index} of {count:,} is said to be {length:,} bytes long, "
-                    f"but the file ends after {size - start:,} more", position)
+                    f"but the file ends after {size - start:,} more",
+                    position,
+                )
             if length > t.MAX_STRING_BYTES:
-                raise window.error(f"string {index} of {count:,} is {length:,} bytes long, "
-                                   f"at most {t.MAX_STRING_BYTES:,} are allowed", position)
+                raise window.error(
+                    f"string {index} of {count:,} is {length:,} bytes long, at most {t.MAX_STRING_BYTES:,} are allowed",
+                    position,
+                )
             buffer = window.load(end)
             loaded = len(buffer)
         try:
             append(buffer[start:end].decode())
         except UnicodeDecodeError as error:
-            raise window.error(f"string {index} of {count:,} is not UTF-8 (byte {start + error.start:,})",
-                               position) from None
+            raise window.error(
+                f"string {index} of {count:,} is not UTF-8 (byte {start + error.start:,})", position
+            ) from None
         position = end
     window.position = position
     return strings
@@ -363,10 +371,12 @@ def _place(window: _Window, infos: list[tuple[TensorInfo, int]], data_offset: in
         if start + info.nbytes > window.size:
             raise window.error(
                 f"its data (bytes {start:,} to {start + info.nbytes:,}) runs past the end of the file "
-                f"({window.size:,} bytes): truncated?", at)
+                f"({window.size:,} bytes): truncated?",
+                at,
+            )
         placed.append(TensorInfo(info.name, info.type, info.shape, start, info.nbytes))
     ordered = sorted(placed, key=lambda info: info.offset)
-    for before, after in zip(ordered, ordered[1:]):
+    for before, after in itertools.pairwise(ordered):
         if before.offset + before.nbytes > after.offset:
             window.subject = ("tensor", after.name)
             raise window.error(f"its data overlaps that of tensor {quoted(before.name)}", after.offset)

@@ -57,7 +57,9 @@ class Metadata(Mapping):
         """`general.architecture`, checked to be a plain name: it selects a module, so it must not be a path."""
         name = self.str("general.architecture")
         if not _ARCHITECTURE.fullmatch(name):
-            raise self.error("general.architecture", f"{quoted(name)} is not an architecture's name ([a-z0-9._-], 1 to 64)")
+            raise self.error(
+                "general.architecture", f"{quoted(name)} is not an architecture's name ([a-z0-9._-], 1 to 64)"
+            )
         return name
 
     def error(self, key: str, problem: str) -> GGUFError:
@@ -92,7 +94,9 @@ class Metadata(Mapping):
         if choices is not None and value not in choices:
             raise self.error(self.key(key), f"{quoted(value)} is not one of: {', '.join(map(builtins.str, choices))}")
         if max_length is not None and len(value) > max_length:
-            raise self.error(self.key(key), f"a string of {len(value):,} characters, at most {max_length:,} are allowed")
+            raise self.error(
+                self.key(key), f"a string of {len(value):,} characters, at most {max_length:,} are allowed"
+            )
         return value
 
     def ints(self, key: str, **limits: Any) -> list[int]:
@@ -133,8 +137,20 @@ class Metadata(Mapping):
             raise self.error(key, f"{value} is out of range ({_range(low, high)})")
         return value
 
-    def _list(self, key, kind, *, min=None, max=None, length=None, min_length=0, max_length=None,
-              default=_REQUIRED, broadcast=False, finite=True):
+    def _list(
+        self,
+        key,
+        kind,
+        *,
+        min=None,
+        max=None,
+        length=None,
+        min_length=0,
+        max_length=None,
+        default=_REQUIRED,
+        broadcast=False,
+        finite=True,
+    ):
         key = self.key(key)
         values, present = self._find(key, default)
         if not present:
@@ -155,8 +171,14 @@ class Metadata(Mapping):
             i, bad = next((i, v) for i, v in enumerate(values) if not math.isfinite(v))
             raise self.error(key, f"element {i} is {bad}, not a finite number")
         if values and (min is not None or max is not None):
-            i = next((i for i, v in enumerate(values)
-                      if (min is not None and not v >= min) or (max is not None and not v <= max)), None)
+            i = next(
+                (
+                    i
+                    for i, v in enumerate(values)
+                    if (min is not None and not v >= min) or (max is not None and not v <= max)
+                ),
+                None,
+            )
             if i is not None:
                 raise self.error(key, f"element {i} is {values[i]}, out of range ({_range(min, max)})")
         return values

@@ -130,10 +130,12 @@ def _split_error(path: Path, key: str, problem: str) -> GGUFError:
 def _open_set(
     path: Path, header: Header, count: int, budget: Budget, mappings: list[Mapping]
 ) -> tuple[list[Header], list[Path]]:
-    """Opens the other parts of a split set, of which `path` is one; appends their mappings in the order of the parts."""
+    """Opens the other parts of the split set that `path` is of; puts their mappings in the order of the parts."""
     match = _PART.fullmatch(path.name)
     if not match:
-        raise _split_error(path, "split.count", f"one of {count} parts, but not named like '…-00001-of-{count:05}.gguf'")
+        raise _split_error(
+            path, "split.count", f"one of {count} parts, but not named like '…-00001-of-{count:05}.gguf'"
+        )
     if int(match["count"]) != count:
         raise _split_error(path, "split.count", f"is {count}, but the file's name says {int(match['count'])} parts")
     paths = [
@@ -150,11 +152,18 @@ def _open_set(
         headers.append(found)
         mappings.append(mapping)
         if found.values.get("split.count") != count:
-            raise _split_error(part, "split.count", f"is {escape(repr(found.values.get('split.count')), 60)}, "
-                                                    f"but {count} in {escape(path.name)}")
+            raise _split_error(
+                part,
+                "split.count",
+                f"is {escape(repr(found.values.get('split.count')), 60)}, but {count} in {escape(path.name)}",
+            )
         if type(found.values.get("split.no")) is not int or found.values["split.no"] != number:
-            raise _split_error(part, "split.no", f"is {escape(repr(found.values.get('split.no')), 60)}, "
-                                                 f"but the file's name says part {number + 1} (number {number})")
+            raise _split_error(
+                part,
+                "split.no",
+                f"is {escape(repr(found.values.get('split.no')), 60)}, "
+                f"but the file's name says part {number + 1} (number {number})",
+            )
     total = sum(len(found.tensors) for found in headers)
     said = headers[0].values.get("split.tensors.count", total)
     if type(said) is not int or said != total:
@@ -164,7 +173,7 @@ def _open_set(
 
 def _assemble(paths: list[Path], headers: list[Header], mappings: list[Mapping]) -> GGUFFile:
     tensors: dict[str, Tensor] = {}
-    for header, mapping in zip(headers, mappings):
+    for header, mapping in zip(headers, mappings, strict=True):
         for info in header.tensors:
             if info.name in tensors:
                 raise GGUFError(f"{escape(mapping.source)}: tensor {quoted(info.name)} is in another part too")

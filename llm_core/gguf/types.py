@@ -15,8 +15,8 @@ VERSIONS = (2, 3)
 DEFAULT_ALIGNMENT = 32
 MAX_DIMS = 4
 
-# Ceilings above what any model needs (the largest: a vocabulary of 262,144 with its merges, 1.3 million array elements in
-# 15 MB). They bound the time and the memory that a hostile header can cost, whatever the size of the file around it.
+# Ceilings above what any model needs (the largest: a vocabulary of 262,144 with its merges, 1.3 million array elements
+# in 15 MB). They bound the time and the memory that a hostile header can cost, whatever the size of the file around it.
 MAX_HEADER_BYTES = 64 << 20
 MAX_STRING_BYTES = 4 << 20
 MAX_NAME_BYTES = 1024
@@ -171,7 +171,9 @@ RETIRED_TYPES = {
     38: "IQ4_NL_8_8",
 }
 
-_ESCAPED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufff9-\ufffb]")
+_ESCAPED = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufff9-\ufffb]"
+)
 
 
 def escape(text: str, limit: int | None = None) -> str:

@@ -66,11 +66,13 @@ class _Written:
 class GGUFWriter:
     """`GGUFWriter(path).add(key, value).add_tensor(name, array).close()`; or as a context manager.
 
-    `alignment`: a power of two, written as `general.alignment` when it is not 32. `max_part_bytes`: when the tensor data
-    exceed it, a split set `<stem>-00001-of-0000N.gguf` is written instead of `path` (see `paths` after closing).
+    `alignment`: a power of two, written as `general.alignment` when it is not 32. `max_part_bytes`: when the tensors'
+    data exceed it, a split set `<stem>-00001-of-0000N.gguf` is written instead of `path` (see `paths` after closing).
     """
 
-    def __init__(self, path: str | os.PathLike, *, alignment: int = t.DEFAULT_ALIGNMENT, max_part_bytes: int | None = None):
+    def __init__(
+        self, path: str | os.PathLike, *, alignment: int = t.DEFAULT_ALIGNMENT, max_part_bytes: int | None = None
+    ):
         if alignment <= 0 or alignment & (alignment - 1) or alignment >= 1 << 32:
             raise ModelError(f"alignment must be a power of two below 2^32, found {alignment}")
         if max_part_bytes is not None and max_part_bytes <= 0:
@@ -95,7 +97,9 @@ class GGUFWriter:
         else:
             self.discard()
 
-    def add(self, key: str, value: Any, type: ValueType | None = None, item_type: ValueType | None = None) -> GGUFWriter:
+    def add(
+        self, key: str, value: Any, type: ValueType | None = None, item_type: ValueType | None = None
+    ) -> GGUFWriter:
         """Adds a key. Without `type`: bool → BOOL, int → UINT32 (INT32 if negative, 64 bits if too large), float →
         FLOAT32, str → STRING, list → ARRAY of the type that fits all its items (numpy values keep their own type; an
         empty list is one of strings). `item_type` is an array's element type. Raises ModelError: a key given twice, a
@@ -120,7 +124,7 @@ class GGUFWriter:
     ) -> GGUFWriter:
         """Adds a tensor, written at once to the scratch file.
 
-        `data`: a float or integer array (stored as it is; with a quantized or other float `type`, converted to that), or
+        `data`: a float or integer array (stored as it is; with a quantized or other float `type`, converted to it), or
         raw blocks of `type`: bytes (then `shape`, numpy order, is required) or a uint8 array [..., bytes per row].
         Raises ModelError naming the tensor.
         """
@@ -241,13 +245,21 @@ def _infer(value: Any) -> ValueType:
     """The value type that fits a Python or numpy value."""
     if isinstance(value, np.generic) and value.dtype in _NUMPY_VALUES:
         return _NUMPY_VALUES[value.dtype]
-    for python, kind in ((bool, ValueType.BOOL), (float, ValueType.FLOAT32), (str, ValueType.STRING),
-                         ((list, tuple, np.ndarray), ValueType.ARRAY)):
+    for python, kind in (
+        (bool, ValueType.BOOL),
+        (float, ValueType.FLOAT32),
+        (str, ValueType.STRING),
+        ((list, tuple, np.ndarray), ValueType.ARRAY),
+    ):
         if isinstance(value, python):
             return kind
     if isinstance(value, int):
-        for kind, low, high in ((ValueType.UINT32, 0, 1 << 32), (ValueType.INT32, -(1 << 31), 0),
-                                (ValueType.UINT64, 0, 1 << 64), (ValueType.INT64, -(1 << 63), 0)):
+        for kind, low, high in (
+            (ValueType.UINT32, 0, 1 << 32),
+            (ValueType.INT32, -(1 << 31), 0),
+            (ValueType.UINT64, 0, 1 << 64),
+            (ValueType.INT64, -(1 << 63), 0),
+        ):
             if low <= value < high:
                 return kind
     raise TypeError(f"no value type holds {value!r:.80}")
@@ -261,8 +273,12 @@ def _infer_items(values: Sequence[Any]) -> ValueType:
         return ValueType.STRING
     if all(isinstance(v, int) and not isinstance(v, bool) for v in values):
         low, high = min(values), max(values)
-        for kind, least, most in ((ValueType.INT32, -(1 << 31), 1 << 31), (ValueType.UINT32, 0, 1 << 32),
-                                  (ValueType.INT64, -(1 << 63), 1 << 63), (ValueType.UINT64, 0, 1 << 64)):
+        for kind, least, most in (
+            (ValueType.INT32, -(1 << 31), 1 << 31),
+            (ValueType.UINT32, 0, 1 << 32),
+            (ValueType.INT64, -(1 << 63), 1 << 63),
+            (ValueType.UINT64, 0, 1 << 64),
+        ):
             if least <= low and high < most:
                 return kind
     kinds = {_infer(v) for v in values}
@@ -287,7 +303,7 @@ def _value(value: Any, kind: ValueType, item_type: ValueType | None) -> bytes:
 
 
 def _check_kind(values: Sequence[Any], kind: ValueType) -> None:
-    """A bool is written as BOOL only and nothing else is, a float never as an integer: struct alone would let it pass."""
+    """A bool is written as BOOL only and nothing else is, a float never as an integer; struct alone lets that pass."""
     if isinstance(values, np.ndarray) and values.dtype in _NUMPY_VALUES:
         values = values[:1]
     wanted = (bool, np.bool_) if kind is ValueType.BOOL else (int, np.integer)
@@ -298,7 +314,9 @@ def _check_kind(values: Sequence[Any], kind: ValueType) -> None:
             raise TypeError(f"{v!r:.80} is no {kind.name}")
 
 
-def _blocks(data: Any, kind: GGMLType | None, shape: Sequence[int] | None) -> tuple[GGMLType, tuple[int, ...], memoryview]:
+def _blocks(
+    data: Any, kind: GGMLType | None, shape: Sequence[int] | None
+) -> tuple[GGMLType, tuple[int, ...], memoryview]:
     """A tensor's type, shape (numpy order) and bytes."""
     if isinstance(data, (bytes, bytearray, memoryview)):
         if kind is None or shape is None:

@@ -48,7 +48,9 @@ class MXFP4(Format, type=GGMLType.MXFP4):
     def encode(self, values):
         peak = np.abs(values).max(axis=-1)
         # the peak's power of two, less 2 for the levels' own largest power (6 = 1.5 * 2^2)
-        e = np.where(peak > 0, np.floor(np.log2(peak)) - np.float32(2) + np.float32(127), np.float32(0)).astype(np.uint8)
+        e = np.where(peak > 0, np.floor(np.log2(peak)) - np.float32(2) + np.float32(127), np.float32(0)).astype(
+            np.uint8
+        )
         grid = half_power(e)[:, None, None] * E2M1_LEVELS.astype(np.float32)
         best = np.abs(grid - values[:, :, None]).argmin(axis=-1).astype(np.uint8)
         return self.pack(e=e[:, None], qs=join_halves(best))
@@ -57,5 +59,7 @@ class MXFP4(Format, type=GGMLType.MXFP4):
 def half_power(e: np.ndarray) -> np.ndarray:
     """2^(e - 128) as float32, of uint8 `e`: the exponent field itself, but for the two subnormals at the bottom."""
     e = e.astype(np.uint32)
-    bits = np.where(e < 2, np.uint32(0x00200000) << np.minimum(e, 1), (np.maximum(e, 1) - np.uint32(1)) << np.uint32(23))
+    bits = np.where(
+        e < 2, np.uint32(0x00200000) << np.minimum(e, 1), (np.maximum(e, 1) - np.uint32(1)) << np.uint32(23)
+    )
     return bits.astype(np.uint32).view(np.float32)

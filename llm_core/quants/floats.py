@@ -44,4 +44,3 @@ class BF16(Format, type=GGMLType.BF16):
         bits = np.where(nan, (bits & 0xFFFF0000) | 0x00400000, bits)
         rounded = (bits + 0x7FFF + ((bits >> np.uint64(16)) & 1)) >> np.uint64(16)
         return self.pack(x=rounded)
-

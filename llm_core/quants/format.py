@@ -24,7 +24,7 @@ _CHUNK = 1 << 18
 class Format:
     """Base of the formats; the instances are in `FORMATS`.
 
-    A subclass gives `layout` (a numpy record dtype of one block), `decode(records) -> float32 [n, block]` and, if it can
+    A subclass gives `layout` (the numpy record dtype of a block), `decode(records) -> float32 [n, block]` and, if it can
     be written, `encode(float32 [n, block]) -> records`; blocks are independent of each other.
     """
 
@@ -73,7 +73,9 @@ class Format:
     def dequantize(self, blocks: np.ndarray) -> np.ndarray:
         """uint8 [n, nbytes] to float32 [n, block], bit for bit as the `gguf` package does, NaN and infinities too."""
         if blocks.dtype != np.uint8 or blocks.ndim != 2 or blocks.shape[1] != self.nbytes:
-            raise ModelError(f"{self.name} blocks must be uint8 [n, {self.nbytes}], found {blocks.dtype} {blocks.shape}")
+            raise ModelError(
+                f"{self.name} blocks must be uint8 [n, {self.nbytes}], found {blocks.dtype} {blocks.shape}"
+            )
         with np.errstate(all="ignore"):
             return self.decode(np.ascontiguousarray(blocks).view(self.layout)[:, 0])
 
@@ -86,7 +88,9 @@ class Format:
             writable = ", ".join(f.name for f in FORMATS.values() if f.can_quantize)
             raise ModelError(f"{self.name} cannot be quantized to (possible: {writable})")
         if values.dtype != np.float32 or values.ndim != 2 or values.shape[1] != self.block:
-            raise ModelError(f"{self.name} values must be float32 [n, {self.block}], found {values.dtype} {values.shape}")
+            raise ModelError(
+                f"{self.name} values must be float32 [n, {self.block}], found {values.dtype} {values.shape}"
+            )
         if not self.takes_nonfinite and not np.isfinite(values).all():
             bad = np.argwhere(~np.isfinite(values))[0]
             raise ModelError(f"{self.name} cannot hold {values[tuple(bad)]} (block {bad[0]}, value {bad[1]})")
@@ -98,7 +102,9 @@ class Format:
 def format_of(type: GGMLType) -> Format:
     """The format of a tensor type; raises ModelError with the type's name when it is one that we do not run."""
     if type not in FORMATS:
-        raise ModelError(f"type {type.name} is not supported (supported: {', '.join(f.name for f in FORMATS.values())})")
+        raise ModelError(
+            f"type {type.name} is not supported (supported: {', '.join(f.name for f in FORMATS.values())})"
+        )
     return FORMATS[type]
 
 

@@ -56,7 +56,7 @@ class Q3_K(Format, type=GGMLType.Q3_K):
 
     def decode(self, records):
         packed = records["scales"]
-        # 16 scales of 6 bits: low nibbles of bytes 0 to 7, then their high nibbles; upper bits crumb by crumb in 8 to 11
+        # 16 scales of 6 bits: low nibbles of bytes 0 to 7, then their high nibbles; the upper bits in crumbs of 8 to 11
         low, high = _spread(packed[:, :8], 8, _NIBBLES, 0x0F), _spread(packed[:, 8:], 4, _CRUMBS, 3)
         scales = (low | (high << 4)).astype(np.int8) - np.int8(32)
         # the third bit is stored inverted: set means "do not subtract 4"
