@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of several sequences; int32 arrays: tokens, positions [rows], starts [n + 1], tables [n, blocks], outputs [m]."""
-
-    tokens: np.ndarray
-    positions: np.ndarray
-    starts: np.ndarray
-    tables: np.ndarray
-    outputs: np.ndarray
+from llm_core.program.batch import Batch
 
 
 def build_batch(plan: list[tuple]) -> tuple[Batch, list]:

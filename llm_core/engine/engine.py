@@ -30,7 +30,7 @@ class Engine:
     """One model, served to many callers at once. A context manager; `close` frees the model's memory.
 
     `model`: a path, a name (`llm_core.hub`), or `Parts` for tests. `n_ctx`: tokens of one request, prompt and answer.
-    `n_blocks`: KV blocks, None: the runner's choice. `max_rows`: token rows computed in one step, all requests together.
+    `n_blocks`: KV blocks of all requests together; None: two full contexts' worth. `max_rows`: token rows computed in one step, all requests together.
     `max_requests`: requests that run at once; `max_queue`: more that may wait. `progress`: called while loading with
     (what is being done, fraction). Raises ModelError or RequestError.
     """

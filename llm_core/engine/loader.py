@@ -49,13 +49,22 @@ def load_parts(
     from llm_core.program import Runner
     from llm_core.tokenizer import Tokenizer
 
-    path = resolve(str(model))
+    path = resolve(model)
     file = open_gguf(path)
-    say("reading the vocabulary", 0.1)
+    say("reading the vocabulary", 0.05)
     tokenizer = Tokenizer.from_metadata(file.metadata)
     template = ChatTemplate.from_metadata(file.metadata, tokenizer)
-    say("packing the weights", 0.3)
-    runner = Runner(load_model(file), n_ctx=n_ctx, n_blocks=n_blocks, max_rows=max_rows, n_threads=n_threads)
+    loaded = load_model(file)
+    if n_blocks is None:
+        n_blocks = 2 * -(-n_ctx // Runner.block_size)
+    runner = Runner(
+        loaded,
+        n_ctx=n_ctx,
+        n_blocks=n_blocks,
+        max_rows=max_rows,
+        n_threads=n_threads,
+        progress=lambda what, fraction: say(what, 0.2 + 0.79 * fraction),
+    )
     say("ready", 1.0)
     return Parts(runner, tokenizer, template, _info(file, path, runner))
 

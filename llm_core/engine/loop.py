@@ -155,6 +155,7 @@ class Loop:
                 self._state = "closed"
         finally:
             self._runner.close()
+            self._runner = None  # the model's memory goes, even while somebody holds the engine
 
     def _wait(self) -> bool:
         """Sleep until there is work; False when the engine is to end."""
