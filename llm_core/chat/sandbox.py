@@ -22,7 +22,7 @@ from typing import Any
 
 from llm_core.errors import ModelError, RequestError
 
-CPU_S = 1.0
+CPU_S = 0.5
 MEMORY_MB = 256
 MAX_CHARS = 4 << 20
 WALL_S = 15.0  # the last resort, when the machine is too busy for the process to use its second
@@ -66,6 +66,8 @@ class Sandbox:
             self._stop()
 
     def _exchange(self, request: bytes) -> dict[str, Any]:
+        if self._process is not None and self._process.poll() is not None:
+            self._stop()  # something else ended it between two renderings
         if self._process is None:
             self._start()
         process = self._process

@@ -72,6 +72,10 @@ def render(template, variables, max_chars):
 
 def main():
     """One template, many renderings; ends with standard input."""
+    # the parent may ignore or block these: here the timer must end the process, and Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     setup = json.loads(sys.stdin.readline())
     memory = setup["memory_mb"] << 20
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
