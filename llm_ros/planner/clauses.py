@@ -6,6 +6,7 @@ round). An item knows its preposition and the place attached to it ("the cup on 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from llm_ros.planner import words as w
@@ -14,6 +15,7 @@ from llm_ros.planner.verbs import Lexicon, Verb
 
 QUESTION = frozenset("what where who which when why how whose".split())
 _RELATIVE = frozenset("who that which is are was were located placed standing lying sitting there currently being been".split())
+_PARTICLES = frozenset("down up away back over along".split())
 _BREAKS = frozenset(". ; ! ?".split())
 _SEQUENCE = frozenset("then afterwards afterward thereafter subsequently next finally lastly".split())
 
@@ -94,33 +96,35 @@ class Splitter:
 
     def _spans(self) -> list[tuple[int, int, str]]:
         """(start, end, order): order "before" marks a clause that happens before the one in front of it."""
-        tokens, spans, start, order, flip = self.tokens, [], 0, "", ""
+        tokens, spans, start, order, flip = self.tokens, [], 0, "", False
         position = 0
         while position < len(tokens):
             step, mark = self._boundary(position, start)
+            if step < 0:
+                spans.append((start, position, order))
+                start, order = position, ""
+                position += 1
+                continue
             if step:
                 spans.append((start, position, order))
                 if flip and position > start:
-                    flip = ""
+                    flip = False
                     order = "before"
                 else:
                     order = ""
                 order = mark or order
                 start = position = position + step
                 continue
-            if position == start and tokens[position].low in ("before", "prior") and not self._temporal_noun(position):
-                flip = "yes"
+            if position == start and tokens[position].low in ("before", "prior"):
+                flip = True
                 start = position = position + (2 if tokens[position].low == "prior" else 1)
                 continue
             position += 1
         spans.append((start, len(tokens), order))
         return [span for span in spans if span[0] < span[1]]
 
-    def _temporal_noun(self, position: int) -> bool:
-        return False
-
     def _boundary(self, i: int, start: int) -> tuple[int, str]:
-        """How many tokens at `i` separate two clauses (0: none), and the order of the clause that follows."""
+        """How many tokens at `i` separate two clauses (0: none, -1: split before `i`), and the order of what follows."""
         tokens = self.tokens
         low = tokens[i].low
         if i in self.at or tokens[i].quoted:
@@ -138,10 +142,8 @@ class Splitter:
             return 1, "" if low == "before" else "before"
         if low == "to" and i > start and not self._speech(start, i) and self._purpose(i, start):
             return 1, ""
-        if low == "without" and self._verb_after(i + 1, gerund=True):
-            return 0, ""
-        if i > start and low in ("without", "while") and i + 1 < len(tokens) and tokens[i + 1].low.endswith("ing"):
-            return 0, ""
+        if low == "without" and i > start and self._verb_after(i + 1):
+            return -1, ""
         return 0, ""
 
     def _opens(self, i: int, start: int) -> bool:
@@ -339,7 +341,7 @@ class ItemReader:
             return False
         low = self.s.tokens[i].low
         closed = (low in w.PREPOSITIONS or low in w.DETERMINERS or low in w.FILLERS or low in w.SELF or low in w.PRONOUNS_PERSON or low in w.HERE
-                  or low in _RELATIVE or low in ("and", "or", "not", "do", "does", "you", "i", "we", "have", "has", "instead", "too") or not low[0].isalnum())
+                  or low in _RELATIVE or low in _PARTICLES or low in ("and", "or", "not", "do", "does", "you", "i", "we", "have", "has", "instead", "too") or not low[0].isalnum())
         return not closed and self.s.lexicon.match(self.s.tokens, i, self.s.at) is None
 
     def _modifiers(self) -> tuple[tuple[str, ...], int, bool]:
@@ -359,6 +361,10 @@ class ItemReader:
                 return True
         if low == "of" and self.run:
             return False
+        if low == "there" and self._existential():
+            self._flush()
+            self.i += 1
+            return True
         kind = ("me" if low in w.SELF else "person_pronoun" if low in w.PRONOUNS_PERSON else "here" if low in w.HERE else
                 "thing_pronoun" if low in w.PRONOUNS_THING and self._alone() else "")
         if kind:
@@ -370,12 +376,17 @@ class ItemReader:
                 self.prep = low
             elif low in ("and", "or") and self.items:
                 self.prep = self.items[-1].prep
-        elif not (low in _RELATIVE or low in ("please", "also", "too", "now", "again", "do", "not", "afterwards", "together", "immediately")):
+        elif not (low in _RELATIVE or low in _PARTICLES or low in ("please", "also", "too", "now", "again", "do", "not", "afterwards", "together", "immediately")):
             return False
         else:
             self._flush()
         self.i += 1
         return True
+
+    def _existential(self) -> bool:
+        """ "there are", "are there", "there on the table": no place of its own."""
+        around = [token.low for token in self.s.tokens[max(0, self.i - 1):self.i] + self.s.tokens[self.i + 1:self.i + 2]]
+        return any(word in ("is", "are", "was", "were", "in", "on", "at") for word in around)
 
     def _alone(self) -> bool:
         """ "this"/"that"/"one" stands for a thing only when no noun follows."""
@@ -395,8 +406,9 @@ class ItemReader:
         words = [self.s.tokens[k].low for k in run]
         first = words[0]
         number = w.NUMBERS.get(first, float(first) if first.isdecimal() and len(first) < 8 else None)
-        if number is not None and len(words) == 2 and w.singular(words[1]) in w.UNITS:
-            self._add("number", (f"{number * w.UNITS[w.singular(words[1])]:g}",), run[0], run[-1] + 1)
+        seconds = duration(words)
+        if seconds is not None:
+            self._add("number", (f"{seconds:g}",), run[0], run[-1] + 1)
             return
         if number is not None and len(words) > 1:
             run, words = run[1:], words[1:]
@@ -411,12 +423,32 @@ class ItemReader:
         self.prep = ""
 
 
+def duration(words: list[str]) -> float | None:
+    """Seconds of "ten seconds", "half a minute", "10s", "2 minutes 30 seconds"; None if the words say something else."""
+    total, number = 0.0, None
+    for word in words:
+        compact = re.fullmatch(r"(\d{1,7})([a-z]+)", word)
+        if compact and compact[2] in w.UNITS:
+            total, number = total + float(compact[1]) * w.UNITS[compact[2]], None
+        elif w.singular(word) in w.UNITS and number is not None and word != "s":
+            total, number = total + number * w.UNITS[w.singular(word)], None
+        elif word.isdecimal() and len(word) < 8:
+            number = float(word)
+        elif word in ("a", "an", "of") and number is not None:
+            continue
+        elif word in w.NUMBERS:
+            number = w.NUMBERS[word]
+        else:
+            return None
+    return total if total and number is None else None
+
+
 def attach(items: list[Item]) -> list[Item]:
     """Hangs "in/on/at/from/near PLACE" on the person or thing right before it; places of destination stay on their own."""
     result: list[Item] = []
     for item in items:
         before = result[-1] if result else None
-        if (item.kind in ("place", "here") and before and before.kind in ("object", "category", "person", "text", "thing_pronoun", "person_pronoun", "door")
+        if (item.kind in ("place", "here", "door") and before and before.kind in ("object", "category", "person", "text", "thing_pronoun", "person_pronoun", "door")
                 and item.prep and item.prep not in w.DESTINATION and before.place is None):
             before.place = item
         elif item.kind == "place" and before and before.kind == "place" and item.prep in ("in", "of", "at", "inside", "within", "from"):

@@ -6,8 +6,11 @@ completion inserts those). `FRAME_GOALS` is the table that interpret.py looks fr
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from llm_ros.planner import words as w
 from llm_ros.planner.clauses import Clause, Item
+from llm_ros.planner.names import words_of
 from llm_ros.planner.plan import PlanError
 from llm_ros.planner.refer import PEOPLE, THINGS, Goal, Question, Referee, people_in, places_in
 from llm_ros.planner.world import OPERATOR
@@ -167,10 +170,65 @@ def place(ref: Referee, clause: Clause) -> list[Goal]:
     return transfer(ref, clause, "place")
 
 
+def discard(ref: Referee, clause: Clause) -> list[Goal]:
+    """Put something into the place for rubbish, if there is one."""
+    if not places_in(clause):
+        bins = [name for name in ref.world.locations if rubbish(name)]
+        if not bins:
+            raise Question(f"Where should I throw {ref.said(clause.items[0]) if clause.items else 'it'}?")
+        item = Item("place", (bins[0],), "into", clause.start, clause.start)
+        clause.items.append(item)
+    return transfer(ref, clause, "place")
+
+
+def throw(ref: Referee, clause: Clause) -> list[Goal]:
+    """Throwing is refused, except where it only means to throw something away."""
+    if any(item.kind in PEOPLE and item.prep in ("at", "to", "on", "towards") for item in clause.items):
+        raise PlanError("unsafe", "I do not throw things at or to anybody")
+    places = [item for item in (*places_in(clause), *(one.place for one in clause.items if one.place)) if item.kind == "place"]
+    if any(rubbish(name) for item in places for name in item.names) or any(t.low in ("away", "out") for t in clause.tokens[clause.start:clause.end]):
+        return discard(ref, clause) if not places else transfer(ref, clause, "place")
+    raise PlanError("impossible", "I have no skill to throw")
+
+
+def rubbish(name: str) -> bool:
+    """Whether a place is where rubbish goes, by its name."""
+    return bool({"trash", "bin", "garbage", "rubbish", "wastebasket", "waste", "trashbin", "dustbin", "trashcan"} & set(words_of(name)))
+
+
 def transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
-    """Take, bring, give, put: told apart by what is moved and by where it goes, rather than by the verb."""
+    """Take, bring, give, put; "the plate in the cupboard and the bowl in the sink" is two of them."""
+    goals = []
+    for group in _groups(clause.items, mode):
+        goals += _transfer(ref, replace(clause, items=group), mode)
+    return goals
+
+
+def _groups(items: list[Item], mode: str) -> list[list[Item]]:
+    """Items cut where a new thing follows a destination that already has its thing."""
+    groups: list[list[Item]] = [[]]
+    for number, item in enumerate(items):
+        group = groups[-1]
+        things = [one for one in group if one.kind in ("object", "category", "text")]
+        ended = any(one.kind in PEOPLE and one.prep in ("to", "for") or one.kind == "place" and one.prep in w.DESTINATION for one in group)
+        if mode == "place" and things and things[-1].place is not None and things[-1].place.prep not in w.SOURCE and item.place is not None:
+            ended = True
+        thing = item.kind in ("object", "category", "text") and not item.prep.startswith("from") and bool(things) and ended and (
+            item.place is not None or any(one.kind in (*PEOPLE, "place") for one in items[number + 1:]))
+        indirect = item.kind in PEOPLE and not item.prep and bool(things) and any(one.kind in PEOPLE for one in group) and any(
+            one.kind in ("object", "category", "text") for one in items[number + 1:])
+        if thing or indirect:
+            groups.append([])
+        groups[-1].append(item)
+    return groups
+
+
+def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
+    """One of them: told apart by what is moved and by where it goes, rather than by the verb."""
     verb = clause.verb.word
     things = [item for item in clause.items if item.kind in THINGS and not _idle_text(item)]
+    clear = [item for item in things if not (item.kind == "text" and item.names[0].split()[0] in ("something", "anything", "things", "stuff"))]
+    things = clear or things
     people = people_in(clause)
     places = places_in(clause)
     if not things:
@@ -367,6 +425,7 @@ def _openable(ref: Referee, item: Item, role: str, clause: Clause) -> Goal:
         if len(doors) > 1:
             raise Question(f"Which door do you mean: {' or '.join(door.replace('_', ' ') for door in doors[:6])}?")
         ref.context.thing = doors[0]
+        ref.context.place = ref.world.doors[doors[0]][0]
         at = ref.world.room_of(room) if room and ref.world.room_of(room) in ref.world.doors[doors[0]] else ref.world.doors[doors[0]][0]
         return Goal(role, {"object": doors[0]}, {doors[0]: at})
     if item.kind in ("thing_pronoun", "person_pronoun"):
@@ -397,5 +456,5 @@ def wait(ref: Referee, clause: Clause) -> list[Goal]:
 
 FRAME_GOALS = {
     "go": go, "find": find, "meet": meet, "take": take, "bring": bring, "place": place, "guide": guide, "follow": follow,
-    "open": open_or_close("open"), "close": open_or_close("close"), "wait": wait,
+    "discard": discard, "throw": throw, "open": open_or_close("open"), "close": open_or_close("close"), "wait": wait,
 }

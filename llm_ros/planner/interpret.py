@@ -8,6 +8,7 @@ the model chooses. Raises `PlanError` (refused) or `Question` (to be clarified).
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass
 
 from llm_ros.planner import words as w
@@ -47,6 +48,9 @@ class Interpreter:
 
     def read(self, command: str) -> Readings:
         """All readings of a command."""
+        together = any(phrase in command.lower() for phrase in _TOGETHER)
+        for phrase in _TOGETHER if together else ():
+            command = re.sub(phrase, " ", command, flags=re.IGNORECASE)
         splitter = Splitter(command, self.names, self.lexicon)
         text = " ".join(token.low for token in splitter.tokens)
         self._refuse_harm(text, splitter)
@@ -62,8 +66,8 @@ class Interpreter:
                 forbidden += self._negated(ref, clause)
                 continue
             if clause.verb is None and not clause.question:
-                others = tasks or parts
-                alternatives = [] if self._statement(ref, clause) or others else self._guesses(ref, clause)
+                told = self._statement(ref, clause, parts)
+                alternatives = [] if told or tasks or parts else self._guesses(ref, clause)
                 understood = understood and not alternatives
                 if alternatives:
                     parts.append(alternatives)
@@ -76,8 +80,8 @@ class Interpreter:
         if failure:
             raise failure
         readings = [list(itertools.chain(*choice)) for choice in itertools.islice(itertools.product(*parts), MAX_READINGS)]
-        readings = [reading for reading in readings if reading]
-        if any(phrase in text for phrase in _TOGETHER) and readings and len({g.args.get("location") for g in readings[0] if "location" in g.args}
+        readings = [_tidy(reading) for reading in readings if reading]
+        if together and readings and len({g.args.get("location") for g in readings[0] if "location" in g.args}
                                                                               | {p for g in readings[0] for p in g.facts.values()}) > 1:
             raise PlanError("contradictory", "I cannot be in two places at the same time")
         return Readings(readings, forbidden, understood and len(readings) == 1)
@@ -129,17 +133,25 @@ class Interpreter:
         clause.items.append(person)
         return bring(ref, clause)
 
-    def _statement(self, ref: Referee, clause: Clause) -> bool:
-        """ "Amira is in the study.": remembers who is where; asks for nothing. False if it tells nothing."""
-        tokens = [token.low for token in clause.tokens[clause.start:clause.end]]
+    def _statement(self, ref: Referee, clause: Clause, parts: list[list[list[Goal]]]) -> bool:
+        """ "Amira is in the study.": remembers who is where, also for goals before it. False if it tells nothing."""
+        tokens = {token.low for token in clause.tokens[clause.start:clause.end]}
         told = False
         for item in clause.items:
-            if item.kind in ("object", "category", "person") and ({"is", "are", "was"} & set(tokens)):
-                place = ref.where(item) or next((ref.place(one) for one in places_in(clause)), None)
-                value = ref.person(item) if item.kind == "person" else ref.thing(item)
-                told = True
-                if place:
-                    ref.context.found[value] = place
+            known = item.kind in ("object", "category", "person") or (
+                item.kind == "thing_pronoun" and ref.context.thing or item.kind == "person_pronoun" and ref.context.person)
+            if not known:
+                continue
+            place = ref.where(item) or next((ref.place(one) for one in places_in(clause)), None)
+            value = ref.person(item) if item.kind in ("person", "person_pronoun") else ref.thing(item)
+            if not tokens & {"is", "are", "was", "should"}:
+                continue
+            told = True
+            if place:
+                ref.context.found[value] = place
+                for goal in (goal for alternatives in parts for goals in alternatives for goal in goals):
+                    if value in goal.args.values() and goal.role != "place":
+                        goal.facts[value] = place
         return told
 
     def _work(self, ref: Referee, clause: Clause) -> list[Goal]:
@@ -229,6 +241,18 @@ class Interpreter:
         elif places:
             found.append([Goal("go_to", {"location": place}) for place in places])
         return found
+
+
+def _tidy(goals: list[Goal]) -> list[Goal]:
+    """Putting a thing down only to pick it up again is carrying it along: a drive."""
+    result: list[Goal] = []
+    for goal in goals:
+        last = result[-1] if result else None
+        if last and goal.role == "pick" and last.role == "place" and last.args["object"] == goal.args["object"]:
+            result[-1] = Goal("go_to", {"location": last.args["location"]}, last.facts)
+        else:
+            result.append(goal)
+    return result
 
 
 def _harm(ref: Referee, clause: Clause) -> list[Goal]:

@@ -163,7 +163,9 @@ class Names:
         if end - start > 1 or tokens[start].low not in self._protected:
             return True
         before = tokens[start - 1].low if start else ""
-        return before in w.DETERMINERS or before in w.PREPOSITIONS or (before in w.COLORS) or (
+        if before == "to" and kind in ("object", "category"):
+            return False
+        return before in w.DETERMINERS or before in w.PREPOSITIONS or before in w.COLORS or (
             kind == "person" and tokens[start].text[:1].isupper() and start > 0)
 
     def _head(self, tokens: list[Token], start: int, taken: list[bool]) -> Mention | None:
@@ -199,16 +201,16 @@ class Names:
             said = [token.low for token in part]
             if any(word in self._protected or word in w.PREPOSITIONS or word in w.DETERMINERS for word in said):
                 continue
-            key = key_of(said)
-            if len(key) < 5:
+            if len(key_of(said)) < 5:
                 continue
-            limit = 2 if len(key) >= 9 else 1
             best = {}
-            for other, (kind, names) in self._exact.items():
-                if abs(len(other) - len(key)) <= limit and other[0] == key[0] and len(other) >= 5:
-                    distance = edit_distance(key, other, limit)
-                    if distance <= limit:
-                        best.setdefault(distance, (kind, names))
+            for key in {key_of(said), "".join(said)}:
+                limit = 2 if len(key) >= 9 else 1
+                for other, (kind, names) in self._exact.items():
+                    if abs(len(other) - len(key)) <= limit and other[0] == key[0] and len(other) >= 5:
+                        distance = edit_distance(key, other, limit)
+                        if distance <= limit:
+                            best.setdefault(distance, (kind, names))
             if best:
                 kind, names = best[min(best)]
                 return Mention(start, start + length, kind, tuple(names))

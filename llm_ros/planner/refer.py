@@ -67,6 +67,8 @@ class Context:
     deferred: list[tuple[str, str | None]] = field(default_factory=list)
     found: dict[str, str | None] = field(default_factory=dict)
     informed: bool = False
+    report: str = ""
+    reported: bool = False
 
 
 class Referee:

@@ -30,6 +30,7 @@ _RESULT = "{result}"
 def say_to(ref: Referee, text, person: str, place: str | None) -> list[Goal]:
     """Say a text to a person, who is found first."""
     facts = {person: place} if place else {}
+    ref.context.reported = person == OPERATOR
     if person != OPERATOR:
         facts = know(ref, person, place)
     return [Goal("find_person", {"person": person}, facts), Goal("say", {"text": text})]
@@ -70,7 +71,7 @@ def _greeting(name: str, bye: bool, intro: bool) -> str:
 def tell(ref: Referee, clause: Clause) -> list[Goal]:
     """Say something to somebody; "tell me how many …" and "tell me the pose of …" look first."""
     recipient, begin, end = _split_recipient(clause)
-    person = ref.person(recipient) if recipient else None
+    person = OPERATOR if clause.verb.word in ("i", "do") else ref.person(recipient) if recipient else None
     place = ref.where(recipient) if recipient else None
     content = [k for k in range(begin, end)
                if recipient is None or not recipient.start <= k < (recipient.place.end if recipient.place else recipient.end)]
@@ -79,9 +80,13 @@ def tell(ref: Referee, clause: Clause) -> list[Goal]:
                    or clause.tokens[k].low not in ("to", "the", "a", "an")]
     content = _trim(clause, content)
     items = [item for item in clause.items if item is not recipient]
-    if person is None:
-        person = OPERATOR if _asks(clause, content) or _looks(clause, content, items) else None
+    if not content and ref.context.reported and person in (None, OPERATOR):
+        return []
     before, text = information(ref, clause, content, items, person)
+    if before and isinstance(text, str):
+        ref.context.report = text
+    if person is None and (before or _RESULT in str(text)):
+        person = OPERATOR
     if person is None:
         where = next((ref.place(item) for item in items if item.kind == "place" and not before), None)
         if where:
@@ -122,10 +127,6 @@ def _asks(clause: Clause, content: list[int]) -> bool:
     return bool(content) and clause.tokens[content[0]].low in ("how", "what", "where", "who", "which", "whether", "if", "when", "whose")
 
 
-def _looks(clause: Clause, content: list[int], items: list[Item]) -> bool:
-    words = {clause.tokens[k].low for k in content}
-    return bool(words & (_LOOKED_AT | {"number", "amount", "quantity"})) and any(item.kind in ("place",) or item.place for item in items)
-
 
 def information(ref: Referee, clause: Clause, content: list[int], items: list[Item], person: str | None):
     """(goals that find it out, the text that reports it) for what somebody is to be told."""
@@ -133,11 +134,14 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
     said = _words(clause, content)
     if not content:
         if ref.context.informed or ref.context.found:
-            return [], f"I have the result: {_RESULT}"
+            return [], ref.context.report or f"I have the result: {_RESULT}"
         raise Question(f"What should I tell {person.replace('_', ' ') if person and person != OPERATOR else 'you'}?")
     if len(content) == 1 and clause.tokens[content[0]].quoted:
         return [], clause.tokens[content[0]].text
     inside = [item for item in items if item.end > content[0]]
+    if ref.context.report and not any(item.kind in THINGS[:2] or item.kind == "person" or item.place for item in inside) and (
+            set(low) & {"number", "result", "results", "answer", "count", "outcome", "it", "total", "amount"}):
+        return [], ref.context.report
     if low[:2] == ["how", "many"] or "number" in low[:3] or low[0] in ("amount", "quantity") or low[:1] == ["the"] and low[1:2] in (["amount"], ["quantity"], ["count"]):
         return counting(ref, inside)
     if low[0] == "where":
@@ -163,14 +167,14 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         return [], next(text for pattern, text in _TOPICS if re.search(pattern, said.lower()))
     if "your" in low or "yourself" in low or "you" in low and low[0] in ("what", "who", "how", "which") and place is None:
         if set(low) & {"see", "saw", "found", "find", "counted", "heard", "notice", "noticed"}:
-            return [], f"I have the result: {_RESULT}"
+            return [], ref.context.report or f"I have the result: {_RESULT}"
         return [], FreeText(said)
     if looking and low[0] in ("what", "which") and set(low[1:]) & {"it", "result", "answer", "said", "says", "answers"} and not place:
-        return [], f"I have the result: {_RESULT}"
+        return [], ref.context.report or f"I have the result: {_RESULT}"
     if (place or looking and (ref.context.here or inside)) and not low[0] == "about":
         return looking_at(ref, _subject(low, said), place, inside)
     if low[-1] in ("result", "answer", "outcome", "results") or low[:1] == ["the"] and low[-1] in ("number", "count"):
-        return [], f"I have the result: {_RESULT}"
+        return [], ref.context.report or f"I have the result: {_RESULT}"
     if _TO_BE_WRITTEN.search(said.lower()):
         return [], FreeText(said, _prefix(said.lower()))
     return [], said[:1].upper() + said[1:]
@@ -232,6 +236,7 @@ def counting(ref: Referee, items: list[Item]):
     rest = [item for item in kinds[1:] if item.kind == "text" or item.kind == "person"]
     for item in rest:
         words += " " + " ".join(ref.tokens[k].low for k in range(item.start, item.end))
+    words = re.sub(r"( (do|can))?( (we|i|you|they|it)( (have|see|got|own|has|can see|find))?)$|( (left|available|present|currently|now))+$", "", words)
     if place is None:
         place = ref.context.here or ref.world.home_of(kind.names[0])
     ref.context.informed = True
@@ -246,6 +251,7 @@ def _at(ref: Referee, place: str) -> str:
 def count(ref: Referee, clause: Clause) -> list[Goal]:
     """Count; the report follows only when asked for."""
     goals, text = counting(ref, clause.items)
+    ref.context.report = text
     return [*goals, *_reported(ref, clause, text)]
 
 
@@ -284,6 +290,7 @@ def describe(ref: Referee, clause: Clause) -> list[Goal]:
         subject = ref.said(wanted[0]) if wanted else (place or ref.thing(items[0])).replace("_", " ")
         goals, _ = looking_at(ref, subject, place, items)
     ref.context.informed = True
+    ref.context.report = f"The {subject}: {_RESULT}"
     if listener is None:
         return goals
     return [*goals, *say_to(ref, f"The {subject}: {_RESULT}", OPERATOR, None)]
@@ -325,6 +332,7 @@ def ask(ref: Referee, clause: Clause) -> list[Goal]:
     if not text:
         raise Question(f"What should I ask {person.replace('_', ' ')}?")
     ref.context.informed = True
+    ref.context.report = f"{person.replace('_', ' ').capitalize()} answered: {_RESULT}"
     text = re.sub(r"^(for|about) (his|her|their|the) (\w+)$", r"What is your \3?", text)
     return [Goal("ask", {"person": person, "question": text}, know(ref, person, place) if person != OPERATOR else {})]
 

@@ -30,6 +30,8 @@ FRAMES = {
              "i want|i would like|i need|i am looking for|i could use|can i have|could i have|may i have|can i get|could i get|may i get|"
              "i would love|i would like to have|i want to have|i would appreciate|i require|i am after|i feel like|i could do with|"
              "i fancy|i would enjoy|i am in need of|i would like to get|please have|i would kill for|i will have|i will take",
+    "discard": "throw away|throw out|discard|dispose of|get rid of|bin|trash|chuck away|chuck out|toss out|toss away|dump",
+    "throw": "throw|toss|chuck",
     "wish": "wants|needs|would like|would love|asked for|is asking for|is waiting for|requires|could use|requested|wishes for|wants to have|"
             "would appreciate|has asked for|has requested|would like to have|ordered|has ordered|is in need of|is after|is looking for",
     "place": "put|place|set|leave|lay|drop|drop off|store|deposit|position|put down|set down|put away|stow|stow away|transfer|relocate|stick|"
@@ -42,7 +44,8 @@ FRAMES = {
              "say good morning to|say goodbye to|say good evening to|say good afternoon to|bid farewell to|bid welcome to|"
              "say a greeting to|give a greeting to|give a warm welcome to|say bye to|extend a greeting to|extend greetings to|give greetings to",
     "tell": "tell|inform|notify|report|announce|say|speak|recite|mention|explain|relay|share|convey|communicate|talk|talk to|speak to|state|"
-            "utter|let|let know|update|declare|proclaim|repeat|pass on|brief|speak with|chat with|talk with|report back|give information about|say aloud|say to",
+            "utter|let|let know|update|declare|proclaim|repeat|pass on|brief|speak with|chat with|talk with|report back|give information about|say aloud|say to|"
+            "i want to know|i would like to know|i need to know|i wonder|i am wondering|i am curious|do you know|i must know",
     "answer": "answer|respond|reply|respond to|reply to|give an answer to|take a question from|take questions from|field|handle a question from|help with a question",
     "ask": "ask|question|inquire|enquire|query|pose|put a question to|quiz|request|interview|find out from|learn from",
     "count": "count|count up|tally|total|do a count of|take a count of|make a count of|get a count of|count how many|get the number of",
@@ -53,9 +56,9 @@ FRAMES = {
     "wait": "wait|pause|stand by|hold on|stay|hang on|remain|stand still|idle|linger|hold still|sleep|stop|hold",
 }
 HARM = frozenset(
-    "hurt harm hit kill kick punch stab burn poison attack shoot push smash destroy steal rob drown choke slap strangle beat threaten trip crush "
+    "hurt harm hit kill kick punch stab burn poison attack shoot smash destroy steal rob drown choke slap strangle beat threaten crush "
     "murder wound injure bite spit electrocute shove insult scare knock ram crash break explode ignite bomb trap scald trash vandalize "
-    "vandalise scratch tackle strike whip bully tie gag kidnap spill torch flood sabotage".split())
+    "vandalise scratch tackle strike whip bully gag kidnap spill flood sabotage".split())
 HARM_PHRASES = ("set fire", "on fire", "run over", "beat up", "knock over", "knock down", "throw at", "blow up", "lock in", "cut off", "run into", "drive into",
                 "tip over", "set alight", "at full speed", "as hard as you can", "tie up", "push over", "burn down", "pour on", "pour over", "spill on", "hack into")
 HARM_THINGS = frozenset("gun bomb grenade weapon explosive explosives poison bleach acid pistol rifle firework fireworks dynamite ammunition".split())
@@ -64,9 +67,9 @@ WORK = frozenset(
     "cook clean wash vacuum mop sweep paint repair fix build dance sing fly swim jump climb eat drink call phone email text buy order pay play iron fold "
     "cut slice pour fill bake boil fry grill roast mix stir peel chop dust polish scrub rinse dry iron sew knit mow water feed walk sleep cry laugh draw write "
     "read print photograph film record teleport levitate hover marry vote invest trade hack download install charge drill hammer weld solder "
-    "assemble disassemble unscrew screw throw toss juggle catch kiss hug cuddle massage dress undress shave bathe babysit park refuel garden plant harvest "
+    "assemble disassemble unscrew screw juggle catch kiss hug cuddle massage dress undress shave bathe babysit park refuel garden plant harvest "
     "brew prepare make turn switch press push unlock lock decorate tidy organize organise empty recycle crawl dive ride sail travel "
-    "shower think predict heal cure diagnose operate lift-off vanish disappear duplicate clone multiply shrink enlarge smell taste weigh measure "
+    "shower think predict heal cure diagnose operate vanish disappear duplicate clone multiply shrink enlarge smell taste weigh measure "
     "sign translate wrap unwrap pack unpack iron vacuum-clean hang light extinguish set reserve book schedule calculate solve program drive-to "
     "ski skate surf run-away somersault spin whistle hum rap dissolve melt freeze heat warm cool microwave toast squeeze blend "
     "shop resurrect conquer swallow stare fight wrestle grow shave style comb brush".split())

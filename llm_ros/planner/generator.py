@@ -1,0 +1,31 @@
+"""Makes the planner's `generate` out of an `llm_core.Engine`: messages and a Lark grammar in, constrained greedy text out.
+
+The same command gives the same plan: decoding is greedy. A cancelled request returns what was written so far. Errors of the
+engine pass through as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def engine_generate(engine) -> Callable[..., str]:
+    """generate(messages, grammar, max_tokens, on_text, cancelled) -> str over an engine."""
+    from llm_core import Grammar, SamplingParams
+
+    def generate(messages, grammar: str, max_tokens: int, on_text, cancelled) -> str:
+        params = SamplingParams(max_tokens=max_tokens, temperature=0.0, grammar=Grammar.lark(grammar))
+        handle = engine.submit(messages, params)
+        pieces = []
+        try:
+            for event in handle:
+                if event.text:
+                    pieces.append(event.text)
+                    on_text(event.text)
+                if cancelled():
+                    break
+        finally:
+            handle.cancel()
+        return "".join(pieces)
+
+    return generate

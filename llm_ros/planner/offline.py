@@ -1,0 +1,145 @@
+"""Planning without ROS, for the command line: one command, or a batch file, with an engine in this process.
+
+In: parsed arguments. Out: plans on standard output or in a file; the exit code. Bad input ends with code 2 and one `error:` line.
+COMMANDS.json is a list of {"id", "command"}; PLANS.json maps each id to a list of {"skill", "args"}, {"refuse": reason} or
+{"clarify": question}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from llm_ros.planner.generator import engine_generate
+from llm_ros.planner.plan import Plan, Step
+from llm_ros.planner.planner import Planner
+from llm_ros.planner.skills import load_skills
+from llm_ros.planner.strictyaml import ConfigError
+from llm_ros.planner.world import load_world
+
+DEFAULT_MODEL = "smollm2-135m-instruct"
+CONTEXT = 4096
+
+
+class InputError(ValueError):
+    """Something in the arguments or the batch file that cannot be used."""
+
+
+def config_file(name: str) -> Path:
+    """A file of config/: beside the sources, else where the package installed it."""
+    places = (Path(__file__).resolve().parents[2] / "config", Path(sys.prefix) / "share" / "llm_ros" / "config")
+    return next((place / name for place in places if (place / name).is_file()), places[0] / name)
+
+
+def add_offline_arguments(parser: ArgumentParser) -> None:
+    """The options that `run` reads, besides the positional `command`."""
+    parser.add_argument("--offline", action="store_true", help="plan in this process, without ROS")
+    parser.add_argument("--skills", metavar="S.yaml", help="skills file (default: config/skills.yaml)")
+    parser.add_argument("--world", metavar="W.yaml", help="world file (default: config/world.yaml)")
+    parser.add_argument("--model", metavar="M", default=None, help=f"path or name of a model (default: {DEFAULT_MODEL})")
+    parser.add_argument("--batch", metavar="COMMANDS.json", help='list of {"id", "command"} to plan')
+    parser.add_argument("--out", metavar="PLANS.json", help="where the plans of --batch go (default: standard output)")
+
+
+def run(args: Namespace, engine=None) -> int:
+    """Plans args.command or args.batch; returns the exit code. `engine`: used instead of loading args.model."""
+    from llm_core import LLMCoreError
+
+    try:
+        commands = read_batch(args.batch) if args.batch else None
+        if commands is None and not getattr(args, "command", None):
+            raise InputError("give a command or --batch COMMANDS.json")
+        if commands is not None and getattr(args, "command", None):
+            raise InputError("give either a command or --batch, not both")
+        if args.out and not args.batch:
+            raise InputError("--out needs --batch")
+        skills = load_skills(args.skills or config_file("skills.yaml"))
+        world = load_world(args.world or config_file("world.yaml"))
+        owned = engine is None
+        engine = engine or _engine(args.model or DEFAULT_MODEL)
+        try:
+            planner = Planner(engine_generate(engine), skills, world)
+            if commands is None:
+                return _single(planner, args.command)
+            return _batch(planner, commands, args.out)
+        finally:
+            if owned:
+                engine.close()
+    except (InputError, ConfigError, LLMCoreError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def read_batch(path: str) -> list[tuple[str, str]]:
+    """(id, command) pairs of a batch file. Raises InputError naming file and entry."""
+    try:
+        entries = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(entries, list):
+        raise InputError(f'{path}: expected a list of {{"id", "command"}}, got {type(entries).__name__}')
+    found: dict[str, str] = {}
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict) or not isinstance(entry.get("command"), str) or (
+                isinstance(entry.get("id"), bool) or not isinstance(entry.get("id"), (str, int))):
+            raise InputError(f'{path}: entry {number}: expected {{"id": text or number, "command": text}}')
+        if str(entry["id"]) in found:
+            raise InputError(f"{path}: entry {number}: id {entry['id']!r} is given twice")
+        found[str(entry["id"])] = entry["command"]
+    return list(found.items())
+
+
+def _engine(model: str):
+    from llm_core import Engine
+
+    return Engine(model, n_ctx=CONTEXT, max_requests=1)
+
+
+def _single(planner: Planner, command: str) -> int:
+    numbers = iter(range(1, 1000))
+
+    def show(step: Step) -> None:
+        print(f"{next(numbers)}. {step}", flush=True)
+
+    plan = planner.plan(command, on_step=show)
+    if plan.status != "plan":
+        print(json.dumps(plan.to_json(), ensure_ascii=False), flush=True)
+    return 0
+
+
+def _batch(planner: Planner, commands: list[tuple[str, str]], out: str | None) -> int:
+    plans, started = {}, time.perf_counter()
+    for name, command in commands:
+        plans[name] = planner.plan(command)
+    text = json.dumps({name: plan.to_json() for name, plan in plans.items()}, ensure_ascii=False, indent=1) + "\n"
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        _write(Path(out), text)
+    print(summary(list(plans.values()), time.perf_counter() - started), file=sys.stderr)
+    return 0
+
+
+def summary(plans: list[Plan], seconds: float) -> str:
+    """One line about a batch."""
+    counts = {status: sum(plan.status == status for plan in plans) for status in ("plan", "refuse", "clarify")}
+    each = seconds / len(plans) if plans else 0.0
+    return (f"{len(plans)} commands: {counts['plan']} planned, {counts['refuse']} refused, {counts['clarify']} to clarify; "
+            f"{seconds:.1f} s, {each:.2f} s each")
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole file or none."""
+    handle, name = tempfile.mkstemp(dir=path.parent or ".", prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
