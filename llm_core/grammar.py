@@ -134,6 +134,8 @@ class GrammarCompiler:
             matcher = LLMatcher(self._vocabulary, _TO_LLGUIDANCE[grammar.kind](grammar.text), log_level=0)
         except ValueError as error:
             raise RequestError(f"{grammar.kind} grammar: {error}") from None
+        if not matcher.is_error():
+            matcher.compute_bitmask()  # the first mask is the dearest: have the copies find its automaton ready
         if matcher.is_error():
             raise RequestError(f"{grammar.kind} grammar: {matcher.get_error().strip()}")
         return matcher

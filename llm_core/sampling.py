@@ -258,16 +258,17 @@ class Sampler:
         `history`: all tokens so far. `mask`: int32 words, bit i of word w allows token 32 w + i.
         Raises RequestError when nothing is allowed, ModelError when the logits are not finite.
         """
-        allowed = None
-        if mask is not None:
-            allowed = np.unpackbits(mask.view(np.uint8), count=logits.size, bitorder="little").view(np.bool_)
         row = self._edit(logits, history)
-        if allowed is None:
-            candidates = Candidates(self._ids, row, False)
-        else:
-            ids = np.flatnonzero(allowed)
+        if self.params.temperature == 0:
+            best = int(row.argmax())
+            # The best of all is mostly allowed: then the mask need not be unpacked.
+            if np.isfinite(row[best]) and (mask is None or int(mask[best >> 5]) >> (best & 31) & 1):
+                return best
+        candidates = Candidates(self._ids, row, False)
+        if mask is not None:
+            ids = np.flatnonzero(np.unpackbits(mask.view(np.uint8), count=row.size, bitorder="little"))
             candidates = Candidates(ids, row[ids], False)
-        self._check(candidates.logits, masked=allowed is not None)
+        self._check(candidates.logits, masked=mask is not None)
         if self.params.temperature == 0:
             return int(candidates.ids[candidates.logits.argmax()])
         for keep in self._chain:
