@@ -163,6 +163,9 @@ class Splitter:
             return True
         if low in QUESTION and not self._relative_use(i):
             return True
+        if (low in w.PRONOUNS_PERSON or low == "it" or i in self.at) and self.tokens[i - 1].low == ",":
+            after = self.at[i].end if i in self.at else i + 1
+            return after < len(self.tokens) and self.tokens[after].low in ("is", "are", "should", "will", "was") and after not in self.at
         if self.tokens[i - 1].low == "," and start < i and not self._has_verb(start, i):
             return True
         return False
@@ -223,7 +226,8 @@ class Splitter:
         verb = self.lexicon.match(self.tokens, i + 1, self.at)
         if not verb or verb.frame == "work" or not self._has_verb(start, i) or verb.word in _NOUNS_TOO and not self._is_verb_here(verb):
             return False
-        return self.tokens[i - 1].low not in ("next", "close", "over", "back", "up", "down", "how", "where", "want", "like", "need")
+        return self.tokens[i - 1].low not in ("next", "close", "over", "back", "up", "down", "how", "where", "want", "like", "need", "needs", "wants", "has", "have",
+                                              "ought", "supposed", "going", "wishes", "likes", "love", "loves", "able")
 
     # -- what a clause says
 
@@ -262,8 +266,14 @@ class Splitter:
     def _find_verb(self, begin: int, end: int) -> tuple[Verb | None, int]:
         """The clause's verb and where its subject or leading words begin."""
         tokens = self.tokens
-        verb = self.lexicon.match(tokens, begin, self.at)
-        if verb and verb.end <= end and tokens[begin].low != "i" and verb.frame != "wish":
+        said = self.at.get(begin)
+        if said and said.kind == "person" and begin and tokens[begin - 1].low in ("could", "can", "may", "might", "should", "must", "let", "will") and (
+                said.end < end and tokens[said.end].low in ("have", "get", "receive")):
+            return Verb(said.end, said.end + 1, "wish", "have"), begin
+        verb = self.lexicon.match(tokens, begin, self.at) or self.lexicon.misspelt(tokens, begin, self.at)
+        if tokens[begin].low in ("i", "we") and (verb is None or verb.frame == "wish"):
+            return None, begin
+        if verb and verb.end <= end and tokens[begin].low != "i":
             return self._chained(verb, end), begin
         if verb and verb.end <= end and tokens[begin].low == "i":
             return verb, begin

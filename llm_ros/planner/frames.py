@@ -39,7 +39,9 @@ def things_of(ref: Referee, items: list[Item], where: str | None, verb: str) -> 
         place = ref.where(item) or shared
         shared = shared or place
         value = ref.thing(item, verb)
-        if place is None and item.kind in ("object", "category", "text"):
+        if place is None and item.kind == "thing_pronoun":
+            place = ref.context.found.get(value)
+        elif place is None:
             place = ref.context.found.get(value) or ref.context.here or ref.world.home_of(value)
         if item.count > MAX_COUNT:
             raise PlanError("impossible", f"I can bring up to {MAX_COUNT} things, not {item.count}")
@@ -227,6 +229,10 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     """One of them: told apart by what is moved and by where it goes, rather than by the verb."""
     verb = clause.verb.word
     things = [item for item in clause.items if item.kind in THINGS and not _idle_text(item)]
+    for item in things:
+        # A place that the world does not have: "from the garage", "onto the windowsill".
+        if item.kind == "text" and item.prep in w.SOURCE | w.DESTINATION | {"in", "on", "at", "near", "inside"} and len(things) > 1:
+            ref.place(item)
     clear = [item for item in things if not (item.kind == "text" and item.names[0].split()[0] in ("something", "anything", "things", "stuff"))]
     things = clear or things
     people = people_in(clause)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from llm_ros.planner import words as w
 from llm_ros.planner.clauses import Clause, Item, Splitter
-from llm_ros.planner.frames import FRAME_GOALS, bring, fetch, find_one, hand_to, put
+from llm_ros.planner.frames import FRAME_GOALS, bring, fetch, put, things_of
 from llm_ros.planner.names import Names
 from llm_ros.planner.plan import PlanError
-from llm_ros.planner.refer import PEOPLE, THINGS, Goal, Question, Referee, people_in, places_in, snake
+from llm_ros.planner.refer import PEOPLE, THINGS, Goal, Question, Referee, places_in
 from llm_ros.planner.speech import SPEECH_GOALS, question
 from llm_ros.planner.verbs import HARM_PHRASES, HARM_THINGS, Lexicon
 from llm_ros.planner.world import OPERATOR, World
@@ -98,6 +98,8 @@ class Interpreter:
         if clause.question:
             return question(ref, clause)
         frame = clause.verb.frame
+        if clause.tokens[clause.verb.start].low == "gets" and any(item.kind in PEOPLE for item in clause.subject):
+            frame = "wish"
         if frame.startswith("skill:"):
             return self._own_skill(ref, clause, frame[6:])
         if ref.context.deferred and frame not in ("place", "bring", "take", "go"):
@@ -122,8 +124,14 @@ class Interpreter:
         return goals[-1:]
 
     def _wish(self, ref: Referee, clause: Clause) -> list[Goal]:
-        """ "Amira needs a pen": bring it to her."""
+        """ "Amira needs a pen": bring it to her; "the pen needs to go on the desk": put it there; "wants to go to X": lead there."""
+        follows = [token.low for token in clause.tokens[clause.start:clause.start + 2]]
+        if follows[:1] == ["to"] or clause.verb.word == "belongs":
+            return self._wish_to(ref, clause, follows[-1])
         people = [item for item in clause.subject if item.kind in PEOPLE]
+        if not people and not clause.subject:
+            kind = "person_pronoun" if ref.context.person else "me"
+            people = [Item(kind, ("they",), "to", clause.verb.start, clause.verb.start)]
         things = [item for item in clause.items if item.kind in THINGS]
         if not people or not things:
             raise Question("What should I bring, and to whom?")
@@ -132,6 +140,23 @@ class Interpreter:
         person.prep = "to"
         clause.items.append(person)
         return bring(ref, clause)
+
+    def _wish_to(self, ref: Referee, clause: Clause, deed: str) -> list[Goal]:
+        """ "… needs to be on the desk", "… wants to go to the study"; any other deed of a person's own is only told."""
+        places = places_in(clause)
+        things = [item for item in clause.subject if item.kind in ("object", "category")]
+        if things and places:
+            value, source = things_of(ref, things[:1], None, "move")[0]
+            return [*fetch(ref, value, source), *put(ref, value, ref.place(places[-1], placement=True))]
+        for item in clause.subject:
+            if item.kind in PEOPLE and item.kind != "me":
+                person, where = ref.person(item), ref.where(item)
+                ref.context.found[person] = where
+                if places and deed in ("go", "get", "be", "visit", "see", "come", "reach"):
+                    return [Goal("guide", {"person": person, "location": ref.place(places[-1])}, {person: where} if where else {})]
+        if places:
+            ref.place(places[-1])
+        return []
 
     def _statement(self, ref: Referee, clause: Clause, parts: list[list[list[Goal]]]) -> bool:
         """ "Amira is in the study.": remembers who is where, also for goals before it. False if it tells nothing."""
@@ -144,7 +169,7 @@ class Interpreter:
                 continue
             place = ref.where(item) or next((ref.place(one) for one in places_in(clause)), None)
             value = ref.person(item) if item.kind in ("person", "person_pronoun") else ref.thing(item)
-            if not tokens & {"is", "are", "was", "should"}:
+            if not tokens & {"is", "are", "was", "should", "left", "have", "put", "forgot", "lost", "has", "sits", "lies", "stands"}:
                 continue
             told = True
             if place:
@@ -248,7 +273,8 @@ def _tidy(goals: list[Goal]) -> list[Goal]:
     result: list[Goal] = []
     for goal in goals:
         last = result[-1] if result else None
-        if last and goal.role == "pick" and last.role == "place" and last.args["object"] == goal.args["object"]:
+        if last and goal.role == "pick" and last.role == "place" and last.args["object"] == goal.args["object"] and (
+                goal.facts.get(goal.args["object"], last.args["location"]) == last.args["location"]):
             result[-1] = Goal("go_to", {"location": last.args["location"]}, last.facts)
         else:
             result.append(goal)
@@ -262,5 +288,3 @@ def _harm(ref: Referee, clause: Clause) -> list[Goal]:
 _FITS = {"location": ("place", "here"), "object": ("object", "category", "thing_pronoun", "text", "door", "place"), "person": ("person", "me", "person_pronoun"),
          "door": ("door", "place", "object", "text"), "category": ("category", "object", "text"), "text": ("quote", "text", "object", "category", "person", "place", "door"),
          "number": ("number", "text")}
-
-__all__ = ["Interpreter", "Readings", "Question", "fetch", "find_one", "hand_to", "put", "people_in", "snake"]

@@ -13,6 +13,10 @@ from llm_ros.planner import words as w
 from llm_ros.planner.world import OPERATOR, World
 
 _TOKEN = re.compile(r"\"[^\"]{1,400}\"|“[^”]{1,400}”|(?<!\w)'[^']{2,400}'(?!\w)|[^\W_]+(?:['’][^\W_]+)?|[.,;:!?]", re.UNICODE)
+_DASH = re.compile(r"\s+[-\u2013\u2014]+\s+|[\u2013\u2014]|\.{2,}|\u2026")
+_SIGNS = str.maketrans({"_": " ", "\u2019": "'", "-": " "})
+_MISSPELT = {"form": "from", "fromt": "from", "teh": "the", "hte": "the", "th": "the", "adn": "and", "nad": "and", "anf": "and", "taht": "that",
+             "ot": "to", "fo": "of", "wiht": "with", "pleas": "please", "plese": "please", "ont he": "on", "thier": "their", "recieve": "receive"}
 _LONGEST = 6
 _CONTRACTIONS = {"i'd": ["i", "would"], "i'm": ["i", "am"], "what's": ["what", "is"], "where's": ["where", "is"], "who's": ["who", "is"],
                  "there's": ["there", "is"], "it's": ["it", "is"], "that's": ["that", "is"], "don't": ["do", "not"], "dont": ["do", "not"],
@@ -48,12 +52,12 @@ class Mention:
 def tokenize(text: str) -> list[Token]:
     """Words, quoted texts and punctuation; underscores count as spaces, possessive 's is dropped."""
     tokens = []
-    for match in _TOKEN.finditer(text.replace("_", " ").replace("’", "'").replace("-", " ")):
+    for match in _TOKEN.finditer(_DASH.sub(", ", text).translate(_SIGNS)):
         piece = match[0]
         if len(piece) > 2 and piece[0] in "\"“'":
             tokens.append(Token(piece[1:-1].strip(), piece[1:-1].strip().lower(), True))
             continue
-        low = piece.lower()
+        low = _MISSPELT.get(piece.lower(), piece.lower())
         if low in _CONTRACTIONS:
             tokens += [Token(word, word) for word in _CONTRACTIONS[low]]
         elif low.endswith("'s") and len(low) > 2:
@@ -140,9 +144,10 @@ class Names:
             found.append(mention)
             taken[mention.start:mention.end] = [True] * (mention.end - mention.start)
 
-        for mention in self._descriptions(tokens, taken):
-            claim(mention)
         for length in range(min(_LONGEST, len(tokens)), 0, -1):
+            if length == 1:
+                for mention in self._descriptions(tokens, taken):
+                    claim(mention)
             for start in range(len(tokens) - length + 1):
                 if any(taken[start:start + length]):
                     continue
@@ -177,7 +182,7 @@ class Names:
         if follows and tokens[start + 1].low not in w.PREPOSITIONS and tokens[start + 1].low not in _AFTER_NOUN:
             return None
         for kind in ("place", "door", "object"):
-            names = self._heads.get((kind, head))
+            names = self._heads.get((kind, head)) or self._compounds(kind, head)
             if names:
                 begin = start
                 while kind == "place" and begin and not taken[begin - 1] and self._part_of(tokens[begin - 1].low, names):
@@ -187,6 +192,12 @@ class Names:
                 return Mention(begin, start + 1, kind, tuple(fit), many=head != tokens[start].low)
         names = self._heads.get(("first", head), [])
         return Mention(start, start + 1, "object", tuple(names)) if len(names) == 1 else None
+
+    def _compounds(self, kind: str, head: str) -> list[str]:
+        """ "the shelf" → bookshelf: places in one word that end with this one."""
+        if kind != "place" or len(head) < 4:
+            return []
+        return [name for name in self.world.places if words_of(name)[-1].endswith(head) and words_of(name)[-1] != head]
 
     @staticmethod
     def _part_of(word: str, names: list[str]) -> bool:

@@ -143,6 +143,9 @@ def _conditions(entry: Section, key: str, arguments: tuple[str, ...]) -> tuple[C
 def _complete(skill: Skill, role: str, slots: dict[str, str], needs, effects) -> Skill:
     """Fills in the role's own needs and effects where the file says none."""
     known = ROLES.get(role)
+    if known is None and needs is None:
+        # What is done to a place is done there.
+        needs = tuple(Condition("at", ((arg.name, False),)) for arg in skill.args if arg.type == "location")
     return replace(
         skill, role=role, slots=MappingProxyType(slots),
         needs=needs if needs is not None else known.conditions("needs", slots) if known else (),

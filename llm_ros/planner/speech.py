@@ -14,7 +14,7 @@ from llm_ros.planner.frames import find_one, know
 from llm_ros.planner.refer import PEOPLE, THINGS, FreeText, Goal, Question, Referee, people_in, places_in
 from llm_ros.planner.world import OPERATOR
 
-_PERSON_FACTS = {"name": "What is your name?", "age": "How old are you?", "job": "What is your job?", "hobby": "What is your hobby?",
+_PERSON_FACTS = {"name": "What is your name?", "age": "How old are you?", "called": "What is your name?", "job": "What is your job?", "hobby": "What is your hobby?",
                  "favorite": None, "favourite": None, "nationality": "Where are you from?"}
 _LOOKED_AT = frozenset("pose gesture posture clothes outfit shirt color colour look looks height position state gender hair size shape weight brand "
                        "label expression condition status appearance contents content".split())
@@ -70,7 +70,7 @@ def _greeting(name: str, bye: bool, intro: bool) -> str:
 
 def tell(ref: Referee, clause: Clause) -> list[Goal]:
     """Say something to somebody; "tell me how many …" and "tell me the pose of …" look first."""
-    recipient, begin, end = _split_recipient(clause)
+    recipient, begin, end = _split_recipient(clause) if clause.verb.word not in ("i", "do") else (None, clause.start, clause.end)
     person = OPERATOR if clause.verb.word in ("i", "do") else ref.person(recipient) if recipient else None
     place = ref.where(recipient) if recipient else None
     content = [k for k in range(begin, end)
@@ -313,7 +313,8 @@ def answer(ref: Referee, clause: Clause) -> list[Goal]:
     if where:
         ref.context.here = where
         return [Goal("go_to", {"location": where}), Goal("find_person", {"person": "person"}, {"person": where}), Goal("answer_question", {"person": "person"})]
-    return [Goal("answer_question", {"person": ref.context.person or OPERATOR})]
+    person = ref.context.person or OPERATOR
+    return [Goal("answer_question", {"person": person}, know(ref, person, None))]
 
 
 def ask(ref: Referee, clause: Clause) -> list[Goal]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llm_ros.planner import words as w
-from llm_ros.planner.names import Token, words_of
+from llm_ros.planner.names import Token, edit_distance, words_of
 from llm_ros.planner.roles import ROLES
 
 FRAMES = {
     "go": "go|go to|navigate|drive|head|walk|proceed|travel|come|run|get to|get over to|make your way|find your way|visit|enter|roll|hurry|"
           "rush|swing by|stop by|drop by|pop over|nip|approach|reach|step|position yourself|station yourself|show up|make a trip|take a trip|"
-          "take yourself|move yourself|get yourself|wander|stroll|dash|arrive|go over|come over|report to|pay a visit|go back|come back|return|move|"
+          "take yourself|move yourself|get yourself|wander|stroll|dash|arrive|go over|come over|pay a visit|go back|come back|return|move|"
           "head over|go towards|relocate yourself|advance|park yourself|set off|set out|direct yourself|pass by|make for|pop into|pop in|pop",
     "find": "find|locate|look for|search|search for|spot|seek|seek out|track down|hunt for|check for|look around for|scan for|scan|hunt down|discover|"
             "figure out where|look|look out for|have a look for|browse|trace|detect the presence of|keep an eye out for|look up|go looking for|"
@@ -26,14 +26,15 @@ FRAMES = {
     "take": "take|get|grasp|grab|pick up|pick|collect|retrieve|lift|lift up|obtain|seize|acquire|take hold of|get hold of|get a hold of|grab hold of|"
             "snatch|clutch|remove|scoop up|gather|gather up|catch|procure|pull|pull out|take up",
     "bring": "bring|fetch|deliver|hand|hand over|give|carry|pass|pass over|serve|supply|provide|hand out|transport|haul|bring over|"
-             "bring back|offer|give back|turn over|send|get me|grab me|fetch me|hand me|distribute|present|furnish|lend|bring along|"
+             "bring back|offer|give back|turn over|send|distribute|present|furnish|lend|bring along|"
              "i want|i would like|i need|i am looking for|i could use|can i have|could i have|may i have|can i get|could i get|may i get|"
              "i would love|i would like to have|i want to have|i would appreciate|i require|i am after|i feel like|i could do with|"
              "i fancy|i would enjoy|i am in need of|i would like to get|please have|i would kill for|i will have|i will take",
     "discard": "throw away|throw out|discard|dispose of|get rid of|bin|trash|chuck away|chuck out|toss out|toss away|dump",
     "throw": "throw|toss|chuck",
     "wish": "wants|needs|would like|would love|asked for|is asking for|is waiting for|requires|could use|requested|wishes for|wants to have|"
-            "would appreciate|has asked for|has requested|would like to have|ordered|has ordered|is in need of|is after|is looking for",
+            "would appreciate|has asked for|has requested|would like to have|ordered|has ordered|is in need of|is after|is looking for|receives|should have|should get|must have|is to have|ought to have|"
+            "wishes to have|wants to get|gets to have|is to get|need|want|likes|belongs|belong",
     "place": "put|place|set|leave|lay|drop|drop off|store|deposit|position|put down|set down|put away|stow|stow away|transfer|relocate|stick|"
              "put back|shelve|lay down|rest|stash|arrange|move over|pop down",
     "guide": "guide|lead|escort|accompany|usher|direct|conduct|steer|show the way|show|help get|walk|shepherd|chaperone|pilot|see",
@@ -128,6 +129,16 @@ class Lexicon:
             gap = self._gapped(key) if length > 1 else None
             if gap:
                 return Verb(start, start + length, gap, key[0])
+        return None
+
+    def misspelt(self, tokens: list[Token], start: int, taken: dict[int, object]) -> Verb | None:
+        """A verb with one wrong letter, where a clause has to begin with one."""
+        if start >= len(tokens) or start in taken or len(tokens[start].low) < 4 or tokens[start].low in w.FILLERS or tokens[start].low in w.PREPOSITIONS:
+            return None
+        low = tokens[start].low
+        for (word, *rest), frame in self._phrases.items():
+            if not rest and len(word) >= 4 and word[0] == low[0] and frame not in ("harm", "work") and edit_distance(low, word, 1) == 1:
+                return Verb(start, start + 1, frame, word)
         return None
 
     def _gapped(self, key: tuple[str, ...]) -> str | None:

@@ -38,7 +38,7 @@ FILLERS = frozenset(
 # Openings that say nothing but "do this".
 OPENINGS = tuple(tuple(text.split()) for text in (
     "i want you to", "i would like you to", "i'd like you to", "i need you to", "your task is to", "your job is to", "make sure to",
-    "make sure you", "make sure that you", "be sure to", "try to", "do me a favor and", "do me a favour and", "be so kind as to",
+    "make sure you", "make sure that you", "be sure to", "try to", "see to it that", "make sure that", "ensure that", "see that", "make certain that", "take care that", "do me a favor and", "do me a favour and", "be so kind as to",
     "be so kind and", "would you mind", "do you mind", "would you be able to", "are you able to", "is it possible to", "you should",
     "you need to", "you have to", "you must", "you are to", "could you please", "i ask you to", "help me", "help me to", "go ahead and",
     "go and", "come and", "i was wondering if you could", "when you get a chance", "when you have time", "if you can",
