@@ -24,8 +24,8 @@ _CHUNK = 1 << 18
 class Format:
     """Base of the formats; the instances are in `FORMATS`.
 
-    A subclass gives `layout` (the numpy record dtype of a block), `decode(records) -> float32 [n, block]` and, if it can
-    be written, `encode(float32 [n, block]) -> records`; blocks are independent of each other.
+    A subclass gives `layout` (the numpy record dtype of a block), `decode(records) -> float32 [n, block]` and, if it
+    can be written, `encode(float32 [n, block]) -> records`; blocks are independent of each other.
     """
 
     type: GGMLType
