@@ -4,11 +4,11 @@
     python bench/fuzz_gguf.py model.gguf [more.gguf ...] [--mutations 2000] [--seed 1] [--seconds 120] [--condense]
 
 Each file's header is copied into a sparse file of the full size (the weights are holes), damaged in place, opened and
-inspected, and restored. Damage: flipped and random bytes, edge values over 4 or 8 bytes, zeroed runs, bytes copied from
-elsewhere, a cut; half of it near the ends of the header, where the structure is. With --condense, a copy with the same
-keys and tensor names is damaged whose arrays and tensors are short: a hundred times as many a second. Prints one line per file; exits 1 with
-the damage in hand at the first exception that is no GGUFError, at an open that takes 1 s and 10 times as long as the
-undamaged file's, or at a growth of memory beyond 512 MB.
+inspected, and restored. Damage: flipped and random bytes, edge values over 4 or 8 bytes, zeroed runs, bytes copied
+from elsewhere, a cut; half of it near the ends of the header, where the structure is. With --condense, a copy with
+the same keys and tensor names is damaged whose arrays and tensors are short: a hundred times as many a second. Prints
+one line per file; exits 1 with the damage in hand at the first exception that is no GGUFError, at an open that takes
+1 s and 10 times as long as the undamaged file's, or at a growth of memory beyond 512 MB.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from gguf_helpers import ARCHITECTURE, array, gguf, scalar, string, tensor, u32,
 from llm_core.errors import ModelError
 from llm_core.gguf import GGMLType, GGUFError, GGUFWriter, ValueType, open_gguf
 from llm_core.gguf import types as limits
+from llm_core.gguf.header import Budget, read_header
+from llm_core.gguf.tensor import Mapping
 
 HUGE = (2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 1)
 DATA = bytes(4096)
@@ -253,6 +255,16 @@ def test_a_huge_sparse_file_costs_nothing(tmp_path):
         os.truncate(path, 1 << 40)
         error = attempt(path)
         assert error is not None and re.search(match, str(error)), error
+
+
+def test_a_file_that_shrinks_while_it_is_opened(tmp_path):
+    path = tmp_path / "short.gguf"
+    path.write_bytes(gguf([ARCHITECTURE], n_pairs=2))
+    with open(path, "rb") as file:
+        with pytest.raises(GGUFError, match="short.gguf: .* shrank from 5,000 bytes while being read"):
+            read_header(file.fileno(), 5000, str(path), Budget())
+        with pytest.raises(GGUFError, match="short.gguf: cannot be mapped"):
+            Mapping(file.fileno(), 5000, str(path))
 
 
 def test_the_header_is_bounded(tmp_path):

@@ -39,7 +39,7 @@ class GGUFFile:
     version: int
     alignment: int
     metadata: Metadata
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Tensor] = field(repr=False)
     """By name, in file order."""
     parts: list[Path]
     """All files of the set, in order; one for a file that is not split."""
