@@ -1,9 +1,10 @@
 """GBNF, llama.cpp's grammar notation, in; the same language in llguidance's Lark dialect out.
 
-llguidance splits text with a greedy lexer, GBNF has no lexer. So whatever is regular (reaches no rule that contains itself)
-becomes one terminal, in which there is no lexer to be greedy: rules as a whole, and runs of regular items between recursive
-ones. What remains is a boundary between a terminal and a recursive rule that could both take the same character: there the
-longest match wins. Token references (`<think>`) are not supported. Errors are RequestErrors with the line.
+llguidance splits text with a greedy lexer, GBNF has no lexer. So whatever is regular (reaches no rule that contains
+itself) becomes one terminal, in which there is no lexer to be greedy: rules as a whole, and runs of regular items
+between recursive ones. What remains is a boundary between a terminal and a recursive rule that could both take the
+same character: there the longest match wins. Token references (`<think>`) are not supported. Errors are RequestErrors
+with the line.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class _Choice:
 
 
 def gbnf_to_lark(text: str) -> str:
-    """The Lark grammar (start rule `start`) of a GBNF grammar (start rule `root`); RequestError when it is malformed."""
+    """The Lark grammar (start rule `start`) of a GBNF grammar (start rule `root`); RequestError if malformed."""
     return _Writer(_Parser(text).rules()).lark()
 
 

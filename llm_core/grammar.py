@@ -1,8 +1,8 @@
 """Constrained output: a grammar in, masks of the tokens that may come next out. The work is done by `llguidance`.
 
 `Grammar` is what a caller asks for (JSON schema, regex, Lark, GBNF): plain data. `GrammarCompiler` belongs to one
-tokenizer: it builds llguidance's view of the vocabulary once, on first use, and compiles grammars to a `Constraint`, which
-follows one request token by token. A grammar that cannot be used is a RequestError with llguidance's message.
+tokenizer: it builds llguidance's view of the vocabulary once, on first use, and compiles grammars to a `Constraint`,
+which follows one request token by token. A grammar that cannot be used is a RequestError with llguidance's message.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ _TO_LLGUIDANCE = {"json_schema": _json_schema, "regex": _regex, "lark": _lark, "
 class GrammarCompiler:
     """Grammars for one tokenizer. Thread-safe; the vocabulary is read on the first `compile`.
 
-    `tokenizer`: encode, token_bytes, n_vocab, stop_ids (docs/architecture.md); `n_vocab`: the width of the model's logits.
+    `tokenizer`: encode, token_bytes, n_vocab, stop_ids (docs/architecture.md); `n_vocab`: the width of the model's
+    logits.
     """
 
     def __init__(self, tokenizer, n_vocab: int) -> None:

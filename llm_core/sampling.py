@@ -1,9 +1,10 @@
 """From one row of logits to one token: validated parameters, pure filters, and one factory that chains them.
 
-In: float32 logits [n_vocab] of one position, the request's tokens so far, an optional bit mask of a grammar. Out: a token id.
-The order is that of llama.cpp's default chain: logit bias, penalties, top-k, typical, top-p, min-p, temperature, draw.
-A filter maps `Candidates` to fewer `Candidates` and knows nothing of requests. All randomness is one uniform number a
-drawn token from the request's own generator, so a seed gives the same text whatever else runs. Knows no model and no engine.
+In: float32 logits [n_vocab] of one position, the request's tokens so far, an optional bit mask of a grammar. Out: a
+token id. The order is that of llama.cpp's default chain: logit bias, penalties, top-k, typical, top-p, min-p,
+temperature, draw. A filter maps `Candidates` to fewer `Candidates` and knows nothing of requests. All randomness is
+one uniform number a drawn token from the request's own generator, so a seed gives the same text whatever else runs.
+Knows no model and no engine.
 """
 
 from __future__ import annotations
@@ -294,7 +295,9 @@ class Sampler:
         if np.isfinite(best):
             return
         if best == -math.inf:
-            why = "the grammar, logit_bias and stop settings leave no token" if masked else "logit_bias bans every token"
+            why = (
+                "the grammar, logit_bias and stop settings leave no token" if masked else "logit_bias bans every token"
+            )
             raise RequestError(f"no token can be drawn: {why}")
         raise ModelError(f"the model's logits are not finite (their maximum is {best})")
 
@@ -320,8 +323,9 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 def _largest(x: np.ndarray, k: int, in_order: bool = True) -> np.ndarray:
     """Indices of the k largest of x, ties by index; largest first, or `in_order=False`: by index.
 
-    For a big x: split it into groups; the k-th largest of the groups' maxima is a lower bound of the k-th largest of all,
-    so only the few values above it need sorting. Two passes at memory speed instead of a partition of everything.
+    For a big x: split it into groups; the k-th largest of the groups' maxima is a lower bound of the k-th largest of
+    all, so only the few values above it need sorting. Two passes at memory speed instead of a partition of
+    everything.
     """
     if in_order:
         groups = x.size // 64

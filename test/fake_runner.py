@@ -1,9 +1,10 @@
 """A deterministic stand-in for runner, tokenizer and chat template: the whole engine runs, no model is needed.
 
-`FakeRunner` keeps a real KV cache of tokens, addressed through the block tables it is given, and makes its logits from the
-tokens it reads back from there: a wrong table, position or shared block changes the text or raises. `fake_parts()` is what
-`Engine` takes; with `replies` the model says given texts: `Engine(fake_parts(replies={"weather": "It rains."}))` answers any
-prompt whose text contains "weather" with "It rains." and the end-of-turn token.
+`FakeRunner` keeps a real KV cache of tokens, addressed through the block tables it is given, and makes its logits
+from the tokens it reads back from there: a wrong table, position or shared block changes the text or raises.
+`fake_parts()` is what `Engine` takes; with `replies` the model says given texts:
+`Engine(fake_parts(replies={"weather": "It rains."}))` answers any prompt whose text contains "weather" with "It
+rains." and the end-of-turn token.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from llm_core.engine import ModelInfo, Parts
 
 BOS, EOS, TURN, END = 256, 257, 258, 259
 _WORDS = ["the ", " is", "ing", "hello", "robot", '{"', '":', "é", "。"]
-VOCABULARY = [bytes([i]) for i in range(256)] + [b"<s>", b"</s>", b"<|turn|>", b"<|end|>"] + [w.encode() for w in _WORDS]
+VOCABULARY = (
+    [bytes([i]) for i in range(256)] + [b"<s>", b"</s>", b"<|turn|>", b"<|end|>"] + [w.encode() for w in _WORDS]
+)
 CONTROL = frozenset({BOS, EOS, TURN, END})
 
 
@@ -36,7 +39,9 @@ class FakeTokenizer:
         if parse_special:
             words += [(VOCABULARY[i], i) for i in sorted(CONTROL)]
         while at < len(data):
-            word, token = max(((w, i) for w, i in words if data.startswith(w, at)), default=(data[at : at + 1], data[at]))
+            word, token = max(
+                ((w, i) for w, i in words if data.startswith(w, at)), default=(data[at : at + 1], data[at])
+            )
             ids.append(token)
             at += len(word)
         return ids
@@ -74,7 +79,7 @@ class FakeStream:
 
 
 class FakeChatTemplate:
-    """<s>role: content<|turn|> … assistant: """
+    """<s>role: content<|turn|> … assistant:"""
 
     def encode(self, messages, tools=None, add_generation_prompt: bool = True) -> list[int]:
         tokenizer, ids = FakeTokenizer(), [BOS]
@@ -86,11 +91,13 @@ class FakeChatTemplate:
 class FakeRunner:
     """`Runner`'s interface. Without `replies` the logits are a hash of all the tokens so far.
 
-    `rows` counts computed rows, `batches` keeps (rows, sequences) of every step. `fail`: called with each batch, may raise.
-    `gate`: an Event that each step waits for, to hold the engine in a step.
+    `rows` counts computed rows, `batches` keeps (rows, sequences) of every step. `fail`: called with each batch, may
+    raise. `gate`: an Event that each step waits for, to hold the engine in a step.
     """
 
-    def __init__(self, n_ctx=256, block_size=8, n_blocks=None, max_rows=64, replies: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, n_ctx=256, block_size=8, n_blocks=None, max_rows=64, replies: Mapping[str, str] | None = None
+    ) -> None:
         self.n_vocab = FakeTokenizer.n_vocab
         self.n_ctx, self.block_size, self.max_rows = n_ctx, block_size, max_rows
         self.n_blocks = n_blocks or 4 * -(-n_ctx // block_size)
@@ -121,13 +128,13 @@ class FakeRunner:
         self.rows += n
         self.batches.append((n, len(batch.starts) - 1))
         written = []
-        for s, (first, end) in enumerate(zip(batch.starts[:-1], batch.starts[1:])):
+        for s, (first, end) in enumerate(zip(batch.starts[:-1], batch.starts[1:], strict=True)):
             positions = batch.positions[first:end]
             assert (np.diff(positions) == 1).all() and positions[-1] < self.n_ctx
             blocks = batch.tables[s][positions // self.block_size]
             self._tokens[blocks, positions % self.block_size] = batch.tokens[first:end]
             self._positions[blocks, positions % self.block_size] = positions
-            written += zip(blocks.tolist(), (positions % self.block_size).tolist())
+            written += zip(blocks.tolist(), (positions % self.block_size).tolist(), strict=True)
         assert len(set(written)) == n, "two rows of one step share a KV slot"
         return np.stack([self._logits(batch, row) for row in batch.outputs]) if len(batch.outputs) else self._nothing()
 
@@ -142,7 +149,9 @@ class FakeRunner:
         positions = np.arange(batch.positions[row] + 1)
         blocks = batch.tables[s][positions // self.block_size]
         tokens = self._tokens[blocks, positions % self.block_size]
-        assert (self._positions[blocks, positions % self.block_size] == positions).all(), "a KV block holds other positions"
+        assert (self._positions[blocks, positions % self.block_size] == positions).all(), (
+            "a KV block holds other positions"
+        )
         reply = self._reply(tokens.tolist())
         if reply is not None:
             logits = np.zeros(self.n_vocab, dtype=np.float32)

@@ -65,16 +65,23 @@ def test_no_arguments_show_the_overview_and_fail(capsys):
     "argv, message",
     [
         (["frobnicate"], "frobnicate"), (["generate"], "--prompt"), (["generate", "--nonsense"], "--"),
-        (["generate", "--prompt", "a", "--temp", "warm"], "--temp"), (["generate", "--prompt", "a", "--temp", "nan"], "temperature"),
-        (["generate", "--prompt", "a", "--top-p", "7"], "top_p is 7.0"), (["generate", "--prompt", "a", "--max-tokens", "-3"], "-3"),
-        (["generate", "--prompt", "a", "--prompt-file", "b"], "not allowed"), (["generate", "--prompt", "a", "--ctx", "0"], "n_ctx"),
-        (["generate", "--prompt-file", "/no/such/file"], "/no/such/file: No such file"), (["generate", "--prompt-file", "/"], "/: "),
-        (["generate", "--prompt", "a", "--logprobs", "2"], "--json"), (["generate", "--prompt", "a", "--system", "b"], "--chat"),
-        (["generate", "--prompt", "a", "--grammar", "x.txt"], "--grammar-kind"), (["generate", "--prompt", "a", "--regex", "("], "regex"),
-        (["generate", "--prompt", "a", "--grammar-kind", "lark"], "--grammar"), (["generate", "--prompt", "a", "--seed", "-1"], "seed"),
-        (["generate", "--prompt", "a", "--json-schema", "{"], "not JSON"), (["generate", "--prompt", "x" * 999], "1000 tokens"),
-        (["generate", "--prompt", "a", "--deadline", "0"], "deadline_s"), (["generate", "--prompt", "a", "--stop", ""], "stop"),
-        (["chat", "--temp", "-1"], "temperature"),
+        (["generate", "--prompt", "a", "--temp", "warm"], "--temp"),
+        (["generate", "--prompt", "a", "--temp", "nan"], "temperature"),
+        (["generate", "--prompt", "a", "--top-p", "7"], "top_p is 7.0"),
+        (["generate", "--prompt", "a", "--max-tokens", "-3"], "-3"),
+        (["generate", "--prompt", "a", "--prompt-file", "b"], "not allowed"),
+        (["generate", "--prompt", "a", "--ctx", "0"], "n_ctx"),
+        (["generate", "--prompt-file", "/no/such/file"], "/no/such/file: No such file"),
+        (["generate", "--prompt-file", "/"], "/: "), (["generate", "--prompt", "a", "--logprobs", "2"], "--json"),
+        (["generate", "--prompt", "a", "--system", "b"], "--chat"),
+        (["generate", "--prompt", "a", "--grammar", "x.txt"], "--grammar-kind"),
+        (["generate", "--prompt", "a", "--regex", "("], "regex"),
+        (["generate", "--prompt", "a", "--grammar-kind", "lark"], "--grammar"),
+        (["generate", "--prompt", "a", "--seed", "-1"], "seed"),
+        (["generate", "--prompt", "a", "--json-schema", "{"], "not JSON"),
+        (["generate", "--prompt", "x" * 999], "1000 tokens"),
+        (["generate", "--prompt", "a", "--deadline", "0"], "deadline_s"),
+        (["generate", "--prompt", "a", "--stop", ""], "stop"), (["chat", "--temp", "-1"], "temperature"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_exit_2(fake, capsys, argv, message):
@@ -92,7 +99,9 @@ def test_an_error_of_many_lines_is_told_in_one(fake, capsys, tmp_path):
 
 
 def test_generate_prints_the_text_and_a_newline(fake, capsys):
-    assert main(["generate", "--model", "m", "--ctx", "128", "--threads", "2", "--prompt", "weather", "--temp", "0"]) == 0
+    assert (
+        main(["generate", "--model", "m", "--ctx", "128", "--threads", "2", "--prompt", "weather", "--temp", "0"]) == 0
+    )
     assert capsys.readouterr().out == REPLY + "\n"
     assert fake == {"model": "m", "n_ctx": 128, "n_threads": 2}
 
@@ -123,7 +132,20 @@ def test_generate_chat_uses_the_template(fake, capsys):
 
 
 def test_generate_json_is_one_object(fake, capsys):
-    argv = ["generate", "--prompt", "weather", "--temp", "0", "--seed", "4", "--stop", "Paris", "--logprobs", "1", "--json"]
+    argv = [
+        "generate",
+        "--prompt",
+        "weather",
+        "--temp",
+        "0",
+        "--seed",
+        "4",
+        "--stop",
+        "Paris",
+        "--logprobs",
+        "1",
+        "--json",
+    ]
     assert main(argv) == 0
     out = capsys.readouterr().out
     report = json.loads(out)
@@ -142,10 +164,17 @@ def test_generate_with_grammars(fake, capsys, tmp_path):
     assert main(["generate", "--prompt", "a", "--json-schema", str(schema)]) == 0
     assert main(["generate", "--prompt", "a", "--json-schema", '{"enum": ["yes", "no"]}']) == 0
     assert main(["generate", "--prompt", "a", "--grammar", str(gbnf)]) == 0
-    assert main(["generate", "--prompt", "a", "--grammar", str(gbnf.rename(tmp_path / "g.txt")), "--grammar-kind", "gbnf"]) == 0
+    assert (
+        main(["generate", "--prompt", "a", "--grammar", str(gbnf.rename(tmp_path / "g.txt")), "--grammar-kind", "gbnf"])
+        == 0
+    )
     assert main(["generate", "--prompt", "a", "--regex", "up|down"]) == 0
     lines = capsys.readouterr().out.split()
-    assert {lines[0], lines[1]} <= {'"yes"', '"no"'} and {lines[2], lines[3]} <= {"left", "right"} and lines[4] in ("up", "down")
+    assert (
+        {lines[0], lines[1]} <= {'"yes"', '"no"'}
+        and {lines[2], lines[3]} <= {"left", "right"}
+        and lines[4] in ("up", "down")
+    )
 
 
 def test_a_full_context_is_told_on_stderr(fake, capsys):
@@ -159,7 +188,7 @@ def test_zero_max_tokens_means_until_the_end(fake, capsys):
 
 
 def test_chat_from_a_pipe(fake, capsys, stdin):
-    stdin("how is the weather\n\n/system Be a pirate\nhello\n/reset\n/exit\nnever read\n".encode())
+    stdin(b"how is the weather\n\n/system Be a pirate\nhello\n/reset\n/exit\nnever read\n")
     assert main(["chat", "--temp", "0", "--max-tokens", "30"]) == 0
     assert capsys.readouterr().out == f"{REPLY}\nArr.\n"
 
@@ -167,7 +196,9 @@ def test_chat_from_a_pipe(fake, capsys, stdin):
 def test_chat_remembers_its_turns(fake, capsys, stdin, monkeypatch):
     seen = []
     encode = engine_module.Engine.encode
-    monkeypatch.setattr(engine_module.Engine, "encode", lambda self, p, tools=None: seen.append(list(p)) or encode(self, p, tools))
+    monkeypatch.setattr(
+        engine_module.Engine, "encode", lambda self, p, tools=None: seen.append(list(p)) or encode(self, p, tools)
+    )
     stdin(b"weather\nand now?\n")
     assert main(["chat", "--system", "S", "--temp", "0", "--max-tokens", "5"]) == 0
     assert [m["role"] for m in seen[1]] == ["system", "user", "assistant", "user"]
@@ -202,7 +233,9 @@ def test_a_bug_is_1_and_one_line(fake, capsys, monkeypatch):
 
 def run(*argv: str, **options) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, *argv], capture_output=True, text=True, timeout=60, env=environment, **options)
+    return subprocess.run(
+        [sys.executable, *argv], capture_output=True, text=True, timeout=60, env=environment, **options
+    )
 
 
 def test_a_closed_pipe_is_quiet():
@@ -212,16 +245,24 @@ def test_a_closed_pipe_is_quiet():
         code = "import sys; from llm_core.cli.main import main; sys.exit(main(['models']))"
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
-            [sys.executable, "-c", code], stdout=closed, stderr=subprocess.PIPE, timeout=60, env=environment, check=False
+            [sys.executable, "-c", code],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            env=environment,
+            check=False,
         )
     assert done.returncode == 141 and done.stderr == b""
 
 
 def test_imports_are_light():
-    done = run("-c", "import sys, llm_core; assert 'numpy' not in sys.modules; print(sorted(llm_core.__all__)[0], dir(llm_core)[0])")
+    done = run(
+        "-c",
+        "import sys, llm_core; assert 'numpy' not in sys.modules; print(sorted(llm_core.__all__)[0], dir(llm_core)[0])",
+    )
     assert done.returncode == 0, done.stderr
     code = (
-        "import sys; from llm_core.cli.main import main; main(['inspect', '/no/such/file']); main(['generate', '--help'])\n"
+        "import sys; from llm_core.cli.main import main; main(['inspect', '/no/file']); main(['generate', '--help'])\n"
         "assert not {'numba', 'llguidance', 'tokenizers', 'jinja2'} & set(sys.modules), sorted(sys.modules)"
     )
     done = run("-c", code)

@@ -59,7 +59,8 @@ def test_bad_prompts_are_refused_at_submit(engine, runner, prompt, message):
 
 
 @pytest.mark.parametrize(
-    "options", [{"priority": 1.5}, {"priority": 10**6}, {"deadline_s": 0}, {"deadline_s": math.nan}, {"deadline_s": "1"}]
+    "options",
+    [{"priority": 1.5}, {"priority": 10**6}, {"deadline_s": 0}, {"deadline_s": math.nan}, {"deadline_s": "1"}],
 )
 def test_bad_options_are_refused_by_name(engine, options):
     with pytest.raises(RequestError, match=next(iter(options))):
@@ -113,7 +114,13 @@ def test_a_stop_id_of_ones_own(engine):
 
 @pytest.mark.parametrize(
     "stop, text",
-    [(["Paris"], "It rains in "), (["Par", "rains"], "It "), (["is,", "ris"], "It rains in Pa"), ([REPLY], ""), (["zzz"], REPLY)],
+    [
+        (["Paris"], "It rains in "),
+        (["Par", "rains"], "It "),
+        (["is,", "ris"], "It rains in Pa"),
+        ([REPLY], ""),
+        (["zzz"], REPLY),
+    ],
 )
 def test_stop_texts_across_tokens_are_never_shown(engine, stop, text):
     handle = engine.submit("weather", SamplingParams(temperature=0, stop=stop))

@@ -1,4 +1,4 @@
-"""Many requests at once: the same text as alone, whatever is mixed, put on hold or cancelled; and the order they are served in."""
+"""Many requests at once: the same text as alone, whatever is mixed, held or cancelled; and who is served when."""
 
 import random
 import threading
@@ -53,7 +53,7 @@ def test_many_requests_give_the_texts_they_give_alone(seed):
         stats = engine.stats()
         engine._loop._scheduler.cache.check([])
     assert stats.preemptions > 0 and stats.kv_blocks_used == 0 and stats.cached_prompt_tokens > 0
-    for (prompt, params, _), wanted in zip(requests, together):
+    for (prompt, params, _), wanted in zip(requests, together, strict=True):
         with Engine(fake_parts(n_blocks=20, n_ctx=160)) as engine:
             assert fact(engine.generate(prompt, params)) == wanted
 
@@ -68,7 +68,7 @@ def test_submitting_and_cancelling_from_many_threads_loses_nothing():
             prompt, params, priority = random_request(rng)
             handle = engine.submit(prompt, params, priority=priority)
             if rng.random() < 0.4:
-                for event, _ in zip(handle, range(rng.randint(0, 5))):
+                for event, _ in zip(handle, range(rng.randint(0, 5)), strict=False):
                     assert event.tokens or event.finish_reason
                 handle.cancel()
             ended.append(handle.result(60).finish_reason)

@@ -35,12 +35,13 @@ def softmax(x):
     "field, value",
     [
         ("max_tokens", 0), ("max_tokens", 2**31), ("max_tokens", 1.5), ("max_tokens", True), ("temperature", -0.1),
-        ("temperature", math.nan), ("temperature", math.inf), ("temperature", "1"), ("temperature", None), ("top_k", -1),
-        ("top_k", 2.0), ("top_p", 0), ("top_p", 1.01), ("min_p", -1e-9), ("typical_p", 0.0), ("repeat_penalty", 0),
-        ("frequency_penalty", math.nan), ("presence_penalty", 1e9), ("penalty_last_n", -2), ("seed", -1), ("seed", 2**64),
-        ("logprobs", 101), ("logprobs", -1), ("ignore_eos", 1), ("grammar", "start: /a/"), ("stop", [""]), ("stop", [3]),
-        ("stop", 3), ("stop", ["x"] * 65), ("stop_ids", [-1]), ("stop_ids", ["1"]), ("stop_ids", "12"), ("logit_bias", [1]),
-        ("logit_bias", {"1": 1.0}), ("logit_bias", {1: math.nan}), ("logit_bias", {1: math.inf}), ("logit_bias", {-1: 0.0}),
+        ("temperature", math.nan), ("temperature", math.inf), ("temperature", "1"), ("temperature", None),
+        ("top_k", -1), ("top_k", 2.0), ("top_p", 0), ("top_p", 1.01), ("min_p", -1e-9), ("typical_p", 0.0),
+        ("repeat_penalty", 0), ("frequency_penalty", math.nan), ("presence_penalty", 1e9), ("penalty_last_n", -2),
+        ("seed", -1), ("seed", 2**64), ("logprobs", 101), ("logprobs", -1), ("ignore_eos", 1),
+        ("grammar", "start: /a/"), ("stop", [""]), ("stop", [3]), ("stop", 3), ("stop", ["x"] * 65), ("stop_ids", [-1]),
+        ("stop_ids", ["1"]), ("stop_ids", "12"), ("logit_bias", [1]), ("logit_bias", {"1": 1.0}),
+        ("logit_bias", {1: math.nan}), ("logit_bias", {1: math.inf}), ("logit_bias", {-1: 0.0}),
     ],
 )  # fmt: skip
 def test_a_bad_parameter_is_named_with_its_value(field, value):
@@ -50,7 +51,9 @@ def test_a_bad_parameter_is_named_with_its_value(field, value):
 
 
 def test_good_parameters_are_normalised():
-    params = SamplingParams(stop="END", stop_ids=np.array([3]), temperature=np.float32(0.5), logit_bias={np.int64(2): -math.inf})
+    params = SamplingParams(
+        stop="END", stop_ids=np.array([3]), temperature=np.float32(0.5), logit_bias={np.int64(2): -math.inf}
+    )
     assert params.stop == ("END",) and params.stop_ids == (3,) and type(params.temperature) is float
     assert params.logit_bias == {2: -math.inf}
     assert SamplingParams(max_tokens=None, grammar=Grammar.regex("a")).max_tokens is None
@@ -135,7 +138,11 @@ def test_a_mask_leaves_only_what_it_allows():
     mask = np.zeros((N + 31) // 32, dtype=np.int32)
     for token in (3, 31, 32, N - 1):
         mask[token // 32] = np.int32(np.uint32(mask[token // 32]) | np.uint32(1 << (token % 32)))
-    for params in (SamplingParams(temperature=0), SamplingParams(seed=1), SamplingParams(seed=1, top_k=0, top_p=1, min_p=0)):
+    for params in (
+        SamplingParams(temperature=0),
+        SamplingParams(seed=1),
+        SamplingParams(seed=1, top_k=0, top_p=1, min_p=0),
+    ):
         sampler = Sampler(params, N)
         assert {sampler.sample(row, [], mask) for row in ROWS for _ in range(10)} <= {3, 31, 32, N - 1}
     empty = np.zeros_like(mask)

@@ -1,4 +1,4 @@
-"""Options that several verbs share: the model, how to sample, the grammar; and what they become. No output of answers."""
+"""Options that several verbs share: the model, how to sample, the grammar; and what they become."""
 
 from __future__ import annotations
 
@@ -29,8 +29,12 @@ _GRAMMAR_KINDS = {".lark": "lark", ".gbnf": "gbnf"}
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """--model, --ctx, --threads."""
-    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="path or name of a model (default: %(default)s)")
-    parser.add_argument("--ctx", type=int, default=4096, metavar="N", help="context: tokens of prompt and answer (4096)")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, metavar="M", help="path or name of a model (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--ctx", type=int, default=4096, metavar="N", help="context: tokens of prompt and answer (4096)"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="threads that compute (default: one a physical core)")
 
 
@@ -45,10 +49,14 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 def add_grammar_options(parser: argparse.ArgumentParser) -> None:
     """--json-schema, --grammar, --grammar-kind, --regex."""
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--json-schema", metavar="F", help="the answer is JSON that this schema (file, or text in braces) allows")
+    group.add_argument(
+        "--json-schema", metavar="F", help="the answer is JSON that this schema (file, or text in braces) allows"
+    )
     group.add_argument("--grammar", metavar="F", help="the answer matches this grammar file, .lark or .gbnf")
     group.add_argument("--regex", metavar="R", help="the whole answer matches this regular expression")
-    parser.add_argument("--grammar-kind", choices=sorted(_GRAMMAR_KINDS.values()), help="what --grammar is, whatever its name")
+    parser.add_argument(
+        "--grammar-kind", choices=sorted(_GRAMMAR_KINDS.values()), help="what --grammar is, whatever its name"
+    )
 
 
 def sampling_params(args: argparse.Namespace, **more):
@@ -76,7 +84,9 @@ def grammar(args: argparse.Namespace):
         return None
     kind = args.grammar_kind or _GRAMMAR_KINDS.get(Path(args.grammar).suffix.lower())
     if kind is None:
-        raise RequestError(f"--grammar {args.grammar}: the name ends neither in .lark nor in .gbnf; give --grammar-kind")
+        raise RequestError(
+            f"--grammar {args.grammar}: the name ends neither in .lark nor in .gbnf; give --grammar-kind"
+        )
     return Grammar(kind, read_text(args.grammar))
 
 
@@ -108,7 +118,7 @@ def open_engine(args: argparse.Namespace):
     show = sys.stderr.isatty()
 
     def progress(what: str, fraction: float) -> None:
-        end = "\r\033[K" if fraction >= 1 else "\r\033[K%3d %% %s" % (100 * fraction, what)
+        end = "\r\033[K" if fraction >= 1 else f"\r\033[K{100 * fraction:3.0f} % {what}"
         print(end, end="", file=sys.stderr, flush=True)
 
     return Engine(args.model, n_ctx=args.ctx, n_threads=args.threads, progress=progress if show else None)

@@ -1,7 +1,8 @@
 """`llm-core chat`: a conversation on the terminal, or with lines from a pipe (each line is one message).
 
-The answer comes as it is made; Ctrl-C ends an answer (what was said stays in the conversation), a second one at the prompt ends
-the program. Lines that begin with "/" are commands. Earlier turns are not computed again: the engine finds them in its cache.
+The answer comes as it is made; Ctrl-C ends an answer (what was said stays in the conversation), a second one at the
+prompt ends the program. Lines that begin with "/" are commands. Earlier turns are not computed again: the engine
+finds them in its cache.
 """
 
 from __future__ import annotations

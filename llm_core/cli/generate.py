@@ -1,7 +1,7 @@
 """`llm-core generate`: one prompt in, one answer out, as it comes; or one JSON object with --json.
 
-`--prompt` and `--prompt-file` are continued as they are (raw text), or with `--chat` taken as a user's message; `--messages` is a
-conversation in a JSON file, for the model's chat template.
+`--prompt` and `--prompt-file` are continued as they are (raw text), or with `--chat` taken as a user's message;
+`--messages` is a conversation in a JSON file, for the model's chat template.
 """
 
 from __future__ import annotations
@@ -24,13 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prompt.add_argument("--prompt-file", metavar="F", help="file with the text to continue; -: stdin")
     prompt.add_argument("--messages", metavar="F", help='JSON file with messages [{"role": …, "content": …}]; -: stdin')
     style = parser.add_mutually_exclusive_group()
-    style.add_argument("--chat", action="store_true", help="the prompt is a user's message, answered with the chat template")
+    style.add_argument(
+        "--chat", action="store_true", help="the prompt is a user's message, answered with the chat template"
+    )
     style.add_argument("--raw", action="store_true", help="the prompt is continued as it is (the default)")
     parser.add_argument("--system", metavar="T", help="system message before the prompt; needs --chat")
     _options.add_sampling_options(parser)
     _options.add_grammar_options(parser)
     parser.add_argument("--deadline", type=float, metavar="S", help="end after so many seconds with what is there")
-    parser.add_argument("--logprobs", type=int, metavar="N", help="log probabilities of the N best tokens too; needs --json")
+    parser.add_argument(
+        "--logprobs", type=int, metavar="N", help="log probabilities of the N best tokens too; needs --json"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
 
 

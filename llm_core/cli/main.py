@@ -1,8 +1,8 @@
 """`llm-core VERB …`: finds the verb's file in this folder and runs it.
 
-A verb is one module with `SUMMARY`, `add_arguments(parser)` and `run(args) -> int`; its name is the file's, "-" for "_", and
-files that begin with "_" are not verbs. Only the module of the verb in use is imported. Exit codes: 0 done, 2 bad input (one
-`error:` line on stderr), 130 interrupted, 141 the reader of our output went away, 1 a bug of ours.
+A verb is one module with `SUMMARY`, `add_arguments(parser)` and `run(args) -> int`; its name is the file's, "-" for
+"_", and files that begin with "_" are not verbs. Only the module of the verb in use is imported. Exit codes: 0 done,
+2 bad input (one `error:` line on stderr), 130 interrupted, 141 the reader of our output went away, 1 a bug of ours.
 """
 
 from __future__ import annotations

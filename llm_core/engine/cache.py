@@ -1,8 +1,9 @@
 """Which KV block belongs to whom: reference counts, reuse of equal prefixes, and eviction. Holds no tensors.
 
-A full block is *registered* under (serial of the block before it, its tokens): an exact key, so two different prefixes can
-never be taken for each other. A registered block that nobody uses any more stays findable until its place is needed, the
-least recently used first. Every block is in exactly one state: blank (free, no content), idle (free, registered), or in use.
+A full block is *registered* under (serial of the block before it, its tokens): an exact key, so two different
+prefixes can never be taken for each other. A registered block that nobody uses any more stays findable until its
+place is needed, the least recently used first. Every block is in exactly one state: blank (free, no content), idle
+(free, registered), or in use.
 """
 
 from __future__ import annotations
@@ -86,8 +87,8 @@ class BlockCache:
     def register(self, serial: int, tokens: Sequence[int], block: int) -> int:
         """Make a block that was just filled findable; returns the block to use from now on.
 
-        When an equal block exists already, that one is taken and `block` is given back: content is held once. So whoever
-        uses a block also uses every block before it, and chains lose their ends first.
+        When an equal block exists already, that one is taken and `block` is given back: content is held once. So
+        whoever uses a block also uses every block before it, and chains lose their ends first.
         """
         key = (serial, tuple(tokens))
         twin = self._block_of.get(key)

@@ -1,7 +1,7 @@
 """The engine as callers see it: load a model, submit requests from any thread, stream or wait, close.
 
-In: a prompt (text, token ids or chat messages) and SamplingParams. Out: a Handle. Everything that can be refused is refused
-here, in the caller's thread, as a RequestError; the engine thread (loop.py) sees only requests that fit.
+In: a prompt (text, token ids or chat messages) and SamplingParams. Out: a Handle. Everything that can be refused is
+refused here, in the caller's thread, as a RequestError; the engine thread (loop.py) sees only requests that fit.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Engine:
     """One model, served to many callers at once. A context manager; `close` frees the model's memory.
 
     `model`: a path, a name (`llm_core.hub`), or `Parts` for tests. `n_ctx`: tokens of one request, prompt and answer.
-    `n_blocks`: KV blocks of all requests together; None: two full contexts' worth. `max_rows`: token rows computed in one step, all requests together.
-    `max_requests`: requests that run at once; `max_queue`: more that may wait. `progress`: called while loading with
-    (what is being done, fraction). Raises ModelError or RequestError.
+    `n_blocks`: KV blocks of all requests together; None: two full contexts' worth. `max_rows`: token rows computed in
+    one step, all requests together. `max_requests`: requests that run at once; `max_queue`: more that may wait.
+    `progress`: called while loading with (what is being done, fraction). Raises ModelError or RequestError.
     """
 
     def __init__(
@@ -84,10 +84,11 @@ class Engine:
     ) -> Handle:
         """Queue a request and return at once.
 
-        `prompt`: raw text, token ids, or messages (dicts with role and content) for the model's chat template, with `tools`.
-        `priority`: higher ones go first and may put lower ones on hold. `deadline_s`: seconds from now after which the
-        request ends with what it has (finish_reason "deadline"). `on_event`: called in the engine thread with every event;
-        it must be quick, and if it raises, the request fails. Raises RequestError (QueueFull, EngineClosed among them).
+        `prompt`: raw text, token ids, or messages (dicts with role and content) for the model's chat template, with
+        `tools`. `priority`: higher ones go first and may put lower ones on hold. `deadline_s`: seconds from now after
+        which the request ends with what it has (finish_reason "deadline"). `on_event`: called in the engine thread
+        with every event; it must be quick, and if it raises, the request fails. Raises RequestError (QueueFull,
+        EngineClosed among them).
         """
         params = SamplingParams() if params is None else params
         if not isinstance(params, SamplingParams):

@@ -1,4 +1,4 @@
-"""What a caller gets back: a handle that streams events and ends in a completion. Thread-safe; knows no engine internals."""
+"""What a caller gets back: a handle that streams events and ends in a completion. Thread-safe."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Event:
 class Completion:
     """The whole answer. `text` ends before the stop text; `tokens` are all tokens drawn but a final stop id.
 
-    `finish_reason`: "stop" (a stop id, a stop text, or the end of the grammar: `stop` tells which), "length" (max_tokens),
-    "context_full", "deadline", "cancelled", "error". `detail` says in words why an answer ended early.
+    `finish_reason`: "stop" (a stop id, a stop text, or the end of the grammar: `stop` tells which), "length"
+    (max_tokens), "context_full", "deadline", "cancelled", "error". `detail` says in words why an answer ended early.
     """
 
     text: str
@@ -83,7 +83,7 @@ class Handle:
             raise self._error
 
     def result(self, timeout: float | None = None) -> Completion:
-        """Wait for the end. Raises the request's error, or TimeoutError after `timeout` seconds (the request goes on)."""
+        """Wait for the end. Raises the request's error, or TimeoutError after `timeout` seconds (it goes on)."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._completion is not None, timeout):
                 raise TimeoutError(f"no result after {timeout} s")
@@ -92,7 +92,7 @@ class Handle:
         return self._completion
 
     def cancel(self) -> None:
-        """End the request within one step; what it has said so far becomes its completion. Harmless when it has ended."""
+        """End the request within one step; what it has said so far is its completion. Harmless when it has ended."""
         on_cancel = self._on_cancel
         if on_cancel is not None:
             on_cancel()

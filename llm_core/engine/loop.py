@@ -1,9 +1,10 @@
-"""The engine thread: it alone touches the runner, the scheduler and the requests' state. Others leave a note and wake it.
+"""The engine thread: it alone touches the runner, the scheduler and the requests' state. Others leave a note and wake
+it.
 
-One round: take new requests, end those that are cancelled or late, schedule, one `runner.step`, then every request whose
-logits came out draws its token. A request's own exception ends that request; a failed step ends the requests that were in
-it; three failed steps in a row, or a runner that says it is dead, end the engine, and every later submit says why. With
-nothing to do the thread sleeps on a condition.
+One round: take new requests, end those that are cancelled or late, schedule, one `runner.step`, then every request
+whose logits came out draws its token. A request's own exception ends that request; a failed step ends the requests
+that were in it; three failed steps in a row, or a runner that says it is dead, end the engine, and every later submit
+says why. With nothing to do the thread sleeps on a condition.
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ class Loop:
                 raise EngineClosed(self._closing)
             if self._open >= self._max_open:
                 self._totals.refused += 1
-                raise QueueFull(f"the queue is full: {self._open} requests are open, at most {self._max_open} are allowed")
+                raise QueueFull(
+                    f"the queue is full: {self._open} requests are open, at most {self._max_open} are allowed"
+                )
             self._open += 1
             self._totals.submitted += 1
             self._inbox.append(request)
@@ -187,7 +190,7 @@ class Loop:
         prompt_rows = sum(rows for request, rows in plan if not request.generated)
         before = sum(request.generated for request in drawing)
         self._scheduler.done(plan)
-        for request, row in zip(drawing, logits):
+        for request, row in zip(drawing, logits, strict=True):
             try:
                 request.take(row)
             except Exception as error:

@@ -1,8 +1,8 @@
 """One request from submit to its last token: all the state it has, in one object. The model has none.
 
-The scheduler moves `computed` and the block table; `take` turns a row of logits into the next token (and into those that a
-grammar forces after it), text and events. An exception in here ends this request and no other. Used by the engine thread only,
-but for `cancelled`, a flag that anyone may set.
+The scheduler moves `computed` and the block table; `take` turns a row of logits into the next token (and into those
+that a grammar forces after it), text and events. An exception in here ends this request and no other. Used by the
+engine thread only, but for `cancelled`, a flag that anyone may set.
 """
 
 from __future__ import annotations
@@ -118,7 +118,9 @@ class Request:
         if self.finish_reason is None and self._fresh:
             self._tell()
 
-    def end(self, reason: str, stop: int | str | None = None, detail: str = "", error: BaseException | None = None) -> None:
+    def end(
+        self, reason: str, stop: int | str | None = None, detail: str = "", error: BaseException | None = None
+    ) -> None:
         """End the request: last event, completion. Only the first call counts."""
         if self.finish_reason is not None:
             return
@@ -152,7 +154,9 @@ class Request:
         elif self.generated == self.params.max_tokens:
             self.end("length", detail=f"max_tokens ({self.params.max_tokens}) reached")
         elif len(self.tokens) >= limits.n_ctx:
-            detail = f"the context of {limits.n_ctx} tokens is full: {self._n_prompt} of prompt, {self.generated} of answer"
+            detail = (
+                f"the context of {limits.n_ctx} tokens is full: {self._n_prompt} of prompt, {self.generated} of answer"
+            )
             self.end("context_full", detail=detail)
 
     def _append_forced(self) -> None:

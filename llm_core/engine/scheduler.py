@@ -1,10 +1,11 @@
 """Who computes which rows next. Knows requests and blocks, no tensors, no threads, no sampling.
 
-A request has tokens, of which the first `computed` are in the KV cache; the rest are pending: a prompt, one drawn token, or a
-few tokens that a grammar forced. Each step every request that draws gets its row first, then prompt chunks share what is
-left of `max_rows`, higher priorities before lower ones, equals alike. When blocks run out, the lowest and latest running
-request gives its blocks back and waits: its text stays, its cache is found again or recomputed. The first request in order is
-never the victim of another, and each fits alone (checked at submit), so there is always progress.
+A request has tokens, of which the first `computed` are in the KV cache; the rest are pending: a prompt, one drawn
+token, or a few tokens that a grammar forced. Each step every request that draws gets its row first, then prompt
+chunks share what is left of `max_rows`, higher priorities before lower ones, equals alike. When blocks run out, the
+lowest and latest running request gives its blocks back and waits: its text stays, its cache is found again or
+recomputed. The first request in order is never the victim of another, and each fits alone (checked at submit), so
+there is always progress.
 """
 
 from __future__ import annotations
