@@ -1,0 +1,61 @@
+"""What a node tells `/diagnostics`: one DiagnosticStatus from plain facts. In: state and engine statistics. No engine, no node."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+# Lifecycle state -> (level, what it means); an engine that failed is an error whatever the state.
+_STATES = {
+    "unconfigured": (DiagnosticStatus.STALE, "no model loaded"),
+    "configuring": (DiagnosticStatus.STALE, "loading the model"),
+    "inactive": (DiagnosticStatus.WARN, "model loaded, not serving"),
+    "active": (DiagnosticStatus.OK, "serving"),
+    "finalized": (DiagnosticStatus.STALE, "shut down"),
+}
+
+
+def rss_mb() -> float:
+    """Memory of this process that is in RAM, in 10^6 bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE / 1e6
+
+
+def release_memory() -> None:
+    """Gives freed memory back to the system, where the C library can (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def engine_status(name: str, state: str, info, stats) -> DiagnosticStatus:
+    """The status of an llm_node; `info` and `stats` are the engine's, or None while there is none."""
+    level, message = _STATES.get(state, (DiagnosticStatus.WARN, state))
+    values = {"state": state, "memory_rss_mb": f"{rss_mb():.0f}"}
+    if stats is not None:
+        if stats.state == "failed":
+            level, message = DiagnosticStatus.ERROR, "the engine has failed: clean up and configure the node again"
+        elif stats.queued:
+            message = f"serving, {stats.queued} waiting"
+        used = stats.kv_blocks_used / stats.kv_blocks_total if stats.kv_blocks_total else 0.0
+        values |= {
+            "engine": stats.state, "running": stats.running, "queued": stats.queued,
+            "tokens_per_s": f"{stats.tokens_per_s:.1f}", "prompt_tokens_per_s": f"{stats.prompt_tokens_per_s:.1f}",
+            "kv_used_percent": f"{100 * used:.1f}", "kv_blocks_used": stats.kv_blocks_used,
+            "kv_blocks_reusable": stats.kv_blocks_idle, "kv_blocks_total": stats.kv_blocks_total,
+            "requests": stats.submitted, "refused": stats.refused,
+        } | {f"finished_{reason}": count for reason, count in sorted(stats.finished.items())}
+    if info is not None:
+        values["model"] = info.name
+    return DiagnosticStatus(level=level, name=f"{name}: engine", message=message, hardware_id="cpu",
+                            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
+
+
+def diagnostic_array(stamp, *statuses: DiagnosticStatus) -> DiagnosticArray:
+    """The message for `/diagnostics`."""
+    out = DiagnosticArray(status=list(statuses))
+    out.header.stamp = stamp
+    return out

@@ -1,0 +1,276 @@
+"""llm_node: one model for the whole robot, as a lifecycle node.
+
+Configure loads the model and warms it up, activate serves, deactivate lets requests finish for `grace_period` seconds and
+aborts the rest, cleanup frees the memory. The servers exist from the start and say why they cannot serve, as ROS rejections
+carry no reason. Each request runs in a thread of its own (serving.py): no callback waits. All maths is in llm_core.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.lifecycle import LifecycleNodeMixin, TransitionCallbackReturn
+from rclpy.node import Node
+
+from llm_core.engine import Engine
+from llm_core.errors import LLMCoreError, RequestError
+from llm_core.sampling import SamplingParams
+from llm_ros import conversions as convert
+from llm_ros.msg import Response
+from llm_ros.nodes.action_server import ABORT, SUCCEED
+from llm_ros.nodes.deferred_service import create_deferred_service
+from llm_ros.nodes.diagnostics import diagnostic_array, engine_status, release_memory, rss_mb
+from llm_ros.nodes.generate_server import KINDS, GenerateServer
+from llm_ros.nodes.run import run_node
+from llm_ros.nodes.serving import Serving
+from llm_ros.params import (
+    ContextParams, CpuParams, ModelParams, SamplingDefaults, ServingParams, StartParams, check_change, declare, read,
+)
+from llm_ros.srv import Detokenize, Generate, GetModelInfo, Tokenize
+
+GROUPS = (ModelParams, ContextParams, CpuParams, SamplingDefaults, ServingParams, StartParams)
+SUCCESS, FAILURE, ERROR = (TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
+                           TransitionCallbackReturn.ERROR)
+
+
+class LLMNode(LifecycleNodeMixin, Node):
+    """See the module. `make_engine(model=, context=, cpu=, progress=)` builds the engine: a test may pass its own."""
+
+    def __init__(self, name: str = "llm_node", *, make_engine=None, **node_options):
+        """Raises ParameterError for parameters that cannot be used."""
+        Node.__init__(self, name, **node_options)
+        # The transitions have a group of their own: the others answer while a model loads.
+        LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
+        declare(self, *GROUPS)
+        self._make_engine = make_engine or engine_from_params
+        self._state = "unconfigured"
+        self._serving: Serving | None = None
+        self.add_on_set_parameters_callback(self._check_parameters)
+        self._create_servers()
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_timer(1.0, self._every_second, callback_group=MutuallyExclusiveCallbackGroup())
+
+    def _create_servers(self):
+        self._servers = [GenerateServer(self, kind, self._begin) for kind in KINDS]
+        services = MutuallyExclusiveCallbackGroup()
+        for service_type, name, callback in ((Tokenize, "tokenize", self._tokenize),
+                                             (Detokenize, "detokenize", self._detokenize),
+                                             (GetModelInfo, "get_model_info", self._get_model_info)):
+            self.create_service(service_type, f"~/{name}", callback, callback_group=services)
+        create_deferred_service(self, Generate, "~/generate", self._generate, callback_group=services)
+
+    # Lifecycle
+
+    def on_configure(self, _state):
+        """Loads the model and warms it up. FAILURE (back to unconfigured) for a model or parameter that cannot be used."""
+        return self._transition("configuring", "inactive", self._load)
+
+    def on_activate(self, _state):
+        """Starts to serve."""
+        return self._transition("activating", "active", lambda: self.get_logger().info("serving"))
+
+    def on_deactivate(self, _state):
+        """Stops serving: new goals are turned away, running ones have `grace_period` seconds to finish."""
+        return self._transition("deactivating", "inactive", self._stop_serving)
+
+    def on_cleanup(self, _state):
+        """Frees the model."""
+        return self._transition("cleaning up", "unconfigured", self._free)
+
+    def on_shutdown(self, _state):
+        """Aborts what runs and frees the model."""
+        return self._transition("shutting down", "finalized", self._free)
+
+    def on_error(self, _state):
+        """After an unexpected error in a transition: frees everything and begins anew."""
+        return self._transition("handling an error", "unconfigured", self._free)
+
+    def _transition(self, during, after, work):
+        before, self._state = self._state, during
+        try:
+            work()
+        except LLMCoreError as error:
+            self.get_logger().error(f"{during} failed: {error}")
+            self._state = before
+            return FAILURE
+        except Exception as error:
+            self.get_logger().error(f"{during} failed unexpectedly: {type(error).__name__}: {error}")
+            self._state = before
+            return ERROR
+        self._state = after
+        return SUCCESS
+
+    def _load(self):
+        log, begun = self.get_logger(), time.monotonic()
+        model, context, cpu = (read(self, group) for group in (ModelParams, ContextParams, CpuParams))
+        log.info(f"loading {model.name}")
+        engine = self._make_engine(
+            model=model, context=context, cpu=cpu,
+            progress=lambda what, part: log.info(f"loading: {what} ({100 * part:.0f} %, {time.monotonic() - begun:.1f} s)"))
+        try:
+            warm = engine.generate("Hello", SamplingParams(max_tokens=8, temperature=0.0, ignore_eos=True))
+        except BaseException:
+            engine.close()
+            raise
+        self._serving = Serving(engine)
+        info, usage = engine.info, warm.usage
+        log.info(f"loaded {info.name} ({info.architecture}, {info.parameters / 1e6:.0f} M parameters, {info.quantization}, "
+                 f"{info.size_bytes / 1e6:.0f} MB) in {time.monotonic() - begun:.1f} s; context {engine.n_ctx} tokens, "
+                 f"warm-up {usage.decode_tps:.0f} tokens/s, memory {rss_mb():.0f} MB")
+
+    def _stop_serving(self):
+        grace = read(self, ServingParams).grace_period
+        if not self._serving.drain(grace):
+            count = self._serving.stop_all(f"llm_node was deactivated and the request took longer than {grace:g} s to finish")
+            self._serving.drain(10.0)
+            self.get_logger().warning(f"aborted {count} requests")
+
+    def _free(self):
+        before = rss_mb()
+        serving, self._serving = self._serving, None
+        if serving is None:
+            return
+        serving.stop_all("llm_node was shut down")
+        serving.drain(10.0)
+        serving.engine.close()
+        del serving
+        gc.collect()
+        release_memory()
+        self.get_logger().info(f"freed the model: memory {before:.0f} -> {rss_mb():.0f} MB")
+
+    def start(self) -> bool:
+        """Configures and activates; False if that failed (the log says why)."""
+        return self.trigger_configure() == SUCCESS and self.trigger_activate() == SUCCESS
+
+    def close(self) -> None:
+        """Ends everything that runs and frees the model; for the end of the process."""
+        self._state = "finalized"
+        self._free()
+
+    @property
+    def state(self) -> str:
+        """The lifecycle state, or what the current transition does."""
+        return self._state
+
+    # Requests
+
+    def _ready(self) -> Serving:
+        """The Serving, or RequestError if the node does not serve now."""
+        serving = self._serving
+        if serving is None or self._state != "active":
+            raise RequestError(f"{self.get_name()} is {self._state}, not active: it serves no requests now")
+        return serving
+
+    def _loaded(self) -> Serving:
+        serving = self._serving
+        if serving is None:
+            raise RequestError(f"{self.get_name()} is {self._state}: no model is loaded")
+        return serving
+
+    def _begin(self, message, prompt, on_partial, on_done):
+        """Starts the request of any interface's `message`; `prompt(message)` finds its prompt.
+
+        `on_partial(PartialResponse)` for every piece, `on_done(state, Response, error)` once. Returns the Request, or None if
+        it could not be begun.
+        """
+        try:
+            serving = self._ready()
+            params = convert.sampling_from_ros(message.sampling_config, read(self, SamplingDefaults), message.stop,
+                                               message.stop_token_ids)
+            urgency = convert.urgency_from_ros(message.priority, message.deadline)
+            content = prompt(message)
+        except LLMCoreError as error:
+            on_done(ABORT, Response(finish_reason=Response.FINISH_UNKNOWN), str(error))
+            return None
+        tokenizer = serving.engine.tokenizer
+
+        def on_event(event):
+            on_partial(convert.partial_to_ros(event, tokenizer))
+
+        def finished(outcome):
+            response = convert.response_to_ros(outcome.completion, outcome.finish_reason, tokenizer)
+            on_done(outcome.state, response, outcome.error)
+
+        return serving.start(content, params, *urgency, on_event, finished)
+
+    def _generate(self, request, reply):
+        def on_done(state, response, error):
+            reply(Generate.Response(response=response, success=state == SUCCEED, error=error))
+
+        self._begin(request, _service_prompt, lambda partial: None, on_done)
+
+    def _tokenize(self, request, response):
+        with _errors_in(response):
+            response.tokens = list(self._loaded().engine.tokenizer.encode(request.text, add_special=request.add_special))
+        return response
+
+    def _detokenize(self, request, response):
+        with _errors_in(response):
+            engine = self._loaded().engine
+            for token in request.tokens:
+                if not 0 <= token < engine.tokenizer.n_vocab:
+                    raise RequestError(f"tokens has {token}: ids from 0 to {engine.tokenizer.n_vocab - 1} wanted")
+            response.text = convert.safe_text(engine.tokenizer.decode(list(request.tokens), request.skip_special))
+        return response
+
+    def _get_model_info(self, _request, response):
+        with _errors_in(response):
+            response.info = convert.model_info_to_ros(self._loaded().engine)
+        return response
+
+    # Housekeeping
+
+    def _check_parameters(self, parameters):
+        frozen = {StartParams: "it is read when the node starts"}
+        if self._state != "unconfigured":
+            frozen |= dict.fromkeys((ModelParams, ContextParams, CpuParams),
+                                    f"the node is {self._state}; deactivate it and clean it up first")
+        reason = check_change(self, parameters, GROUPS, frozen)
+        return SetParametersResult(successful=not reason, reason=reason)
+
+    def _every_second(self):
+        for server in self._servers:
+            server.drop_orphans()
+        serving = self._serving
+        info, stats = (serving.engine.info, serving.engine.stats()) if serving else (None, None)
+        status = engine_status(self.get_name(), self._state, info, stats)
+        self._diagnostics.publish(diagnostic_array(self.get_clock().now().to_msg(), status))
+
+
+def _service_prompt(request):
+    if bool(request.prompt) == bool(request.messages):
+        raise RequestError("give either prompt or messages, and not both")
+    if not request.deadline > 0.0 or request.deadline > 3600.0:
+        raise RequestError(f"deadline = {request.deadline:g}: out of range (0, 3600] seconds")
+    return request.prompt or convert.messages_from_ros(request.messages)
+
+
+@contextlib.contextmanager
+def _errors_in(response):
+    """Runs a service's work: success, or its error as the response's text."""
+    try:
+        yield
+        response.success = True
+    except Exception as error:
+        expected = isinstance(error, LLMCoreError)
+        response.error = str(error) if expected else f"internal error: {type(error).__name__}: {error}"
+
+
+def engine_from_params(*, model, context, cpu, progress) -> Engine:
+    """The engine that the parameters describe. Raises ModelError or RequestError."""
+    return Engine(model.name, n_ctx=context.n_ctx, n_threads=cpu.n_threads or None, max_rows=context.max_rows,
+                  max_requests=context.max_requests, max_queue=context.max_queue, progress=progress)
+
+
+def main(args=None) -> int:
+    """Entry point of the executable `llm_node`."""
+    return run_node(LLMNode, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,227 @@
+"""planner_node: commands in, checked plans out, over the llm_node that it calls for the words.
+
+Goals of PlanTask are planned one at a time, in the order in which they came; up to `max_queue` wait. A plan is published on
+the latched topic `plan` before its goal succeeds. `~/reload` reads the skill and the world file again. All planning is in
+llm_ros.planner; this node converts, queues and publishes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from std_srvs.srv import Trigger
+
+from llm_core.errors import LLMCoreError, RequestError
+from llm_ros import conversions as convert
+from llm_ros.action import PlanTask
+from llm_ros.client import CallError, LLMClient
+from llm_ros.msg import Plan
+from llm_ros.nodes.action_server import ABORT, CANCELED, SUCCEED, DeferredActionServer
+from llm_ros.nodes.run import run_node
+from llm_ros.params import ParameterError, PlannerParams, declare, read
+from llm_ros.planner import ConfigError, Planner, load_skills, load_world
+from llm_ros.planner.offline import config_file
+
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Job:
+    """One goal: waits, is planned, ends. `stop` ends it early from any thread; its first reason counts."""
+
+    def __init__(self, handle, deadline: float | None):
+        self.handle, self.command = handle, handle.request.command
+        self.begun = time.monotonic()
+        self._lock = threading.Lock()
+        self._call = None
+        self.stopped: tuple[str, str] | None = None                 # end state, why
+        self._timer = None
+        if deadline is not None:
+            self._timer = threading.Timer(deadline, self.stop, (ABORT, f"the deadline of {deadline:g} s has passed"))
+            self._timer.daemon = True
+            self._timer.start()
+
+    def stop(self, state: str, why: str) -> None:
+        """Ends it as `state`: at once where the model writes, else before the next thing is done for it."""
+        with self._lock:
+            self.stopped = self.stopped or (state, why)
+            call = self._call
+        if call is not None:
+            call.cancel()
+
+    def calls(self, call) -> None:
+        """Notes the call that now works for it."""
+        with self._lock:
+            self._call = call
+            stopped = self.stopped
+        if stopped:
+            call.cancel()
+
+    def ended(self) -> None:
+        """No deadline any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+class PlannerNode(Node):
+    """See the module. Raises ParameterError for parameters or files that cannot be used."""
+
+    def __init__(self, name: str = "planner_node", **node_options):
+        super().__init__(name, **node_options)
+        declare(self, PlannerParams)
+        self._params = read(self, PlannerParams)
+        self._client = LLMClient(self, self._params.llm_node)
+        self._planner = self._load()
+        self._waiting: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._current: Job | None = None
+        self._closed = False
+        self._publisher = self.create_publisher(Plan, "plan", LATCHED)
+        self.create_service(Trigger, "~/reload", self._reload, callback_group=MutuallyExclusiveCallbackGroup())
+        self._server = DeferredActionServer(self, PlanTask, f"{self.get_name()}/plan_task", self._start, self._cancel,
+                                            callback_group=MutuallyExclusiveCallbackGroup())
+        self._worker = threading.Thread(target=self._work, name="llm_ros.planner", daemon=True)
+        self._worker.start()
+
+    def _load(self) -> Planner:
+        """The planner that the files describe now. Raises ParameterError."""
+        files = {"skills_file": self._params.skills_file or config_file("skills.yaml"),
+                 "world_file": self._params.world_file or config_file("world.yaml")}
+        try:
+            skills, world = load_skills(files["skills_file"]), load_world(files["world_file"])
+            planner = Planner(self._generate, skills, world)
+        except (ConfigError, OSError) as error:
+            raise ParameterError(f"{', '.join(f'{name} = {str(path)!r}' for name, path in files.items())}: {error}") from error
+        self.get_logger().info(f"planning over {len(skills)} skills ({files['skills_file']}) and {files['world_file']}")
+        return planner
+
+    def _reload(self, _request, response):
+        try:
+            self._planner = self._load()
+        except LLMCoreError as error:
+            response.message = f"kept the old files: {error}"
+        else:
+            response.success, response.message = True, "read the skill and the world file again"
+        return response
+
+    # Goals
+
+    def _start(self, handle):
+        try:
+            if not handle.request.command.strip():
+                raise RequestError("command is empty")
+            job = Job(handle, convert.deadline_from_ros(handle.request.deadline))
+            with self._changed:
+                if len(self._waiting) >= self._params.max_queue + (self._current is None):
+                    job.ended()
+                    raise RequestError(f"{len(self._waiting)} goals are waiting, no more are taken")
+                self._waiting.append(job)
+                self._changed.notify()
+        except RequestError as error:
+            self.get_logger().warning(f"plan_task: {error}")
+            self._server.finish(handle, ABORT, PlanTask.Result(error=str(error)))
+
+    def _cancel(self, handle):
+        with self._changed:
+            jobs = [job for job in (self._current, *self._waiting) if job is not None and job.handle == handle]
+        for job in jobs:
+            job.stop(CANCELED, "cancelled by the client")
+            self._end_if_waiting(job)
+
+    def _end_if_waiting(self, job):
+        with self._changed:
+            if job not in self._waiting:
+                return
+            self._waiting.remove(job)
+        self._end(job, *job.stopped)
+
+    def _work(self):
+        """The planning thread: one job after the other."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    return
+                self._current = self._waiting.popleft()
+            job = self._current
+            try:
+                self._plan(job)
+            except LLMCoreError as error:
+                self._end(job, *(job.stopped or (ABORT, str(error))))
+            except Exception as error:                       # one command must not cost the next ones
+                self.get_logger().error(f"planning failed unexpectedly: {type(error).__name__}: {error}")
+                self._end(job, ABORT, f"internal error: {type(error).__name__}: {error}")
+            finally:
+                with self._changed:
+                    self._current = None
+
+    def _plan(self, job):
+        self.get_logger().info(f"planning: {job.command[:200]!r}")
+
+        def feedback(**fields):
+            job.handle.publish_feedback(PlanTask.Feedback(**fields))
+
+        plan = self._planner.plan(
+            job.command, cancelled=lambda: job.stopped is not None,
+            on_text=lambda piece: feedback(text=convert.safe_text(piece)),
+            on_step=lambda step: feedback(steps=[convert.step_to_ros(step)]))
+        if job.stopped is not None:
+            self._end(job, *job.stopped)
+            return
+        message = convert.plan_to_ros(plan, job.command)
+        message.stamp = self.get_clock().now().to_msg()
+        message.duration = time.monotonic() - job.begun
+        self._publisher.publish(message)
+        self.get_logger().info(f"planned in {message.duration:.2f} s: {'; '.join(convert.plan_lines(message))}")
+        self._end(job, SUCCEED, "", message)
+
+    def _end(self, job, state, error, plan=None):
+        job.ended()
+        if error:
+            self.get_logger().warning(f"plan_task: {error}")
+        self._server.finish(job.handle, state, PlanTask.Result(plan=plan or Plan(command=job.command), error=error))
+
+    def _generate(self, messages, grammar, max_tokens, on_text, cancelled) -> str:
+        """The planner's text generator: greedy, under the grammar, by the llm_node. Raises CallError."""
+        job = self._current
+        params = self._params
+        self._client.wait_ready(params.llm_timeout, cancelled=cancelled)
+        call = self._client.chat(messages, max_tokens=max_tokens, temp=0.0, grammar_lark=grammar)
+        job.calls(call)
+        pieces = []
+        try:
+            for piece in call.text():
+                pieces.append(piece)
+                on_text(piece)
+        except CallError:
+            if not cancelled():
+                raise
+        finally:
+            call.cancel()
+        return "".join(pieces)
+
+    def close(self) -> None:
+        """Aborts all goals, and ends the planning thread."""
+        with self._changed:
+            self._closed = True
+            waiting, current = list(self._waiting), self._current
+            self._waiting.clear()
+            self._changed.notify_all()
+        if current is not None:
+            current.stop(ABORT, "planner_node was shut down")
+        for job in waiting:
+            self._end(job, ABORT, "planner_node was shut down")
+        self._worker.join(timeout=5.0)
+
+
+def main(args=None) -> int:
+    """Entry point of the executable `planner_node`."""
+    return run_node(PlannerNode, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

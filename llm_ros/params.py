@@ -1,0 +1,210 @@
+"""ROS parameters <-> frozen configs.
+
+A group of parameters is a frozen dataclass whose fields carry description, unit and range: the one source for declaring
+them on a node (`declare`), reading them (`read`), checking a change (`check_change`) and for docs/ros.md. `read` returns a
+validated config or raises ParameterError naming parameter and value. Knows rclpy's Node and Parameter, no engine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import secrets
+from dataclasses import dataclass, field
+
+from llm_core.catalog import DEFAULT_MODEL
+from llm_core.errors import RequestError
+
+_INT_MAX = 2**63 - 1
+
+
+class ParameterError(RequestError):
+    """A parameter that cannot be used: names the parameter, its value and what is allowed."""
+
+
+def param(default, description, low=None, high=None, *, above=None):
+    """A dataclass field that is a ROS parameter; the range is [low, high], or (above, high] where the lower end is open."""
+    meta = {"description": description, "low": above if above is not None else low, "high": high,
+            "open": above is not None}
+    return field(default=default, metadata=meta)
+
+
+def _range_text(meta) -> str:
+    low, high = meta["low"], meta["high"]
+    return f"{'(' if meta['open'] else '['}{low}, {high}]"
+
+
+def check_value(name: str, spec: dataclasses.Field, value) -> None:
+    """Raises ParameterError, calling the value `name`, unless it has the type of the field's default and lies in its range."""
+    kind = type(spec.default)
+    if isinstance(value, bool) is not (kind is bool) or not isinstance(value, (kind, int) if kind is float else kind):
+        raise ParameterError(f"{name} = {value!r}: needs a {kind.__name__}")
+    meta = spec.metadata
+    if kind is float and not math.isfinite(value):
+        raise ParameterError(f"{name} = {value!r}: needs a finite number")
+    if meta["low"] is not None:
+        too_low = value <= meta["low"] if meta["open"] else value < meta["low"]
+        if too_low or value > meta["high"]:
+            raise ParameterError(f"{name} = {value!r}: out of range {_range_text(meta)}")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Base of a parameter group: `prefix` is its ROS name; values are checked when it is built."""
+
+    prefix = ""
+
+    def __post_init__(self):
+        for spec in dataclasses.fields(self):
+            check_value(full_name(type(self), spec.name), spec, getattr(self, spec.name))
+
+
+def full_name(group: type, field_name: str) -> str:
+    """The ROS name of a field, such as "sampling.temp"."""
+    return f"{group.prefix}.{field_name}" if group.prefix else field_name
+
+
+@dataclass(frozen=True)
+class ModelParams(Group):
+    """Which model."""
+
+    prefix = "model"
+    name: str = param(DEFAULT_MODEL, "The model: path of a GGUF file, or a name that `llm-core models` lists")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.name.strip():
+            raise ParameterError("model.name = '': needs a path or the name of a model")
+
+
+@dataclass(frozen=True)
+class ContextParams(Group):
+    """How much room requests have."""
+
+    prefix = "context"
+    n_ctx: int = param(4096, "Context window: most tokens of a prompt and its response together", 16, 1 << 20)
+    max_requests: int = param(16, "Most requests that are computed at once", 1, 256)
+    max_queue: int = param(64, "Most requests that wait for their turn; one more is turned away", 0, 4096)
+    max_rows: int = param(256, "Most tokens computed in one step, all requests together", 1, 4096)
+
+
+@dataclass(frozen=True)
+class CpuParams(Group):
+    """What the engine may use of the computer."""
+
+    prefix = "cpu"
+    n_threads: int = param(0, "Threads that compute; 0: one for each core this process may use", 0, 1024)
+
+
+@dataclass(frozen=True)
+class SamplingDefaults(Group):
+    """What a request gets that does not say otherwise; read for each request, so a change holds from the next one on."""
+
+    prefix = "sampling"
+    max_tokens: int = param(512, "Most tokens to generate", 1, 1 << 20)
+    temp: float = param(0.8, "Temperature; 0 always takes the likeliest token", 0.0, 100.0)
+    top_k: int = param(40, "Keep the k likeliest tokens; 0: off", 0, 1 << 20)
+    top_p: float = param(0.95, "Keep the likeliest tokens that sum up to this probability; 1: off", above=0.0, high=1.0)
+    min_p: float = param(0.05, "Drop tokens less likely than this share of the likeliest; 0: off", 0.0, 1.0)
+    typical_p: float = param(1.0, "Locally typical sampling; 1: off", above=0.0, high=1.0)
+    penalty_last_n: int = param(64, "How many of the latest tokens the penalties look at; 0: off", 0, 1 << 20)
+    penalty_repeat: float = param(1.0, "Divides the logit of a repeated token; 1: off", above=0.0, high=100.0)
+    penalty_freq: float = param(0.0, "Taken from the logit for each repetition; 0: off", -100.0, 100.0)
+    penalty_present: float = param(0.0, "Taken once from a repeated token's logit; 0: off", -100.0, 100.0)
+    seed: int = param(-1, "Seed of requests that bring none; -1: a random one each time", -1, _INT_MAX)
+
+    def draw_seed(self) -> int:
+        """The seed of one request: the set one, or a fresh random one."""
+        return self.seed if self.seed >= 0 else secrets.randbits(63)
+
+
+@dataclass(frozen=True)
+class StartParams(Group):
+    """How the node starts."""
+
+    autostart: bool = param(False, "Configure and activate at start, without a lifecycle manager; failing to ends the node")
+
+
+@dataclass(frozen=True)
+class ServingParams(Group):
+    """How the node serves."""
+
+    grace_period: float = param(5.0, "Seconds that deactivation lets running requests finish before it aborts them",
+                                0.0, 3600.0)
+
+
+@dataclass(frozen=True)
+class PlannerParams(Group):
+    """What planner_node plans over, and with which model node."""
+
+    skills_file: str = param("", "YAML file of skills; empty: the skills.yaml that llm_ros installs")
+    world_file: str = param("", "YAML file of rooms, locations, objects and people; empty: the installed world.yaml")
+    llm_node: str = param("llm_node", "Name of the llm_node that generates, relative to this node's namespace")
+    llm_timeout: float = param(60.0, "Seconds to wait for that node to come up before a goal is aborted", 0.1, 3600.0)
+    max_queue: int = param(8, "Most goals that wait while one is planned; one more is turned away", 0, 256)
+
+
+def declare(node, *groups: type) -> None:
+    """Declares every field of the groups on `node`, with description and range.
+
+    Raises ParameterError for an override (command line or params file) that is unknown, of the wrong type or out of range.
+    """
+    from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+    for group in groups:
+        for spec in dataclasses.fields(group):
+            name = full_name(group, spec.name)
+            try:
+                node.declare_parameter(name, spec.default, _descriptor(spec))
+            except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+                given = node._parameter_overrides.get(name)
+                shown = repr(given.value) if given is not None else "?"
+                kind = type(spec.default).__name__
+                limits = f" in {_range_text(spec.metadata)}" if spec.metadata["low"] is not None else ""
+                raise ParameterError(f"{name} = {shown}: needs a {kind}{limits}") from error
+    # rclpy keeps overrides of undeclared parameters to itself, silently: a typing error in a user's YAML would go unseen.
+    unknown = sorted(name for name in node._parameter_overrides
+                     if not node.has_parameter(name) and not name.startswith("qos_overrides."))
+    if unknown:
+        known = ", ".join(full_name(group, spec.name) for group in groups for spec in dataclasses.fields(group))
+        raise ParameterError(f"unknown parameter {', '.join(unknown)}; {node.get_name()} has {known}")
+
+
+def _descriptor(spec):
+    """The ParameterDescriptor of one field."""
+    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+    out = ParameterDescriptor(description=spec.metadata["description"])
+    low, high = spec.metadata["low"], spec.metadata["high"]
+    if low is not None and isinstance(spec.default, float):
+        out.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+    elif low is not None:
+        out.integer_range = [IntegerRange(from_value=low, to_value=high)]
+    if spec.metadata["open"]:
+        out.additional_constraints = f"greater than {low}"
+    return out
+
+
+def read(node, group: type):
+    """The config that `node`'s parameters describe now: an instance of `group`. Raises ParameterError."""
+    return group(**{spec.name: node.get_parameter(full_name(group, spec.name)).value
+                    for spec in dataclasses.fields(group)})
+
+
+def check_change(node, parameters, groups, frozen: dict) -> str:
+    """Why a change of `parameters` must be refused, or "" if it is fine.
+
+    `frozen` maps a group to the reason why its parameters cannot change now. The rest is checked as the whole group would be.
+    """
+    changed = {parameter.name: parameter.value for parameter in parameters}
+    for group in groups:
+        names = {full_name(group, spec.name): spec.name for spec in dataclasses.fields(group)}
+        mine = {names[name]: value for name, value in changed.items() if name in names}
+        if not mine:
+            continue
+        if group in frozen:
+            return f"{full_name(group, next(iter(mine)))} is read-only now: {frozen[group]}"
+        now = {short: node.get_parameter(name).value for name, short in names.items()}
+        try:
+            group(**(now | mine))
+        except ParameterError as error:
+            return str(error)
+    return ""
