@@ -13,6 +13,7 @@ import pkgutil
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import NoReturn
 
 import llm_core.cli
@@ -39,21 +40,21 @@ def report(message: object) -> None:
     print("error: " + "".join(c if c.isprintable() else repr(c)[1:-1] for c in line), file=sys.stderr, flush=True)
 
 
-def verbs() -> dict[str, str]:
-    """Verb → module."""
-    folder = llm_core.cli.__path__
-    names = sorted(m.name for m in pkgutil.iter_modules(folder) if m.name != "main" and not m.name.startswith("_"))
-    return {name.replace("_", "-"): f"llm_core.cli.{name}" for name in names}
+def verbs(package: ModuleType = llm_core.cli) -> dict[str, str]:
+    """Verb → module, for every verb in the folder of `package`."""
+    found = pkgutil.iter_modules(package.__path__)
+    names = sorted(m.name for m in found if m.name != "main" and not m.name.startswith("_"))
+    return {name.replace("_", "-"): f"{package.__name__}.{name}" for name in names}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+def main(argv: Sequence[str] | None = None, program: str = PROGRAM, package: ModuleType = llm_core.cli) -> int:
+    """Run one command of `program`, whose verbs are in `package`; returns its exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show a letter must not end the program
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _run(argv)
+        code = _run(argv, program, verbs(package))
         sys.stdout.flush()
         return code
     except SystemExit as leaving:  # argparse, after --help or an error
@@ -78,28 +79,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BUG
 
 
-def _run(argv: list[str]) -> int:
-    known = verbs()
+def _run(argv: list[str], program: str, known: dict[str, str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
-        print(_overview(known))
+        print(_overview(program, known))
         return DONE if argv else BAD_INPUT
     if argv[0] == "--version":
-        print(f"{PROGRAM} {_version()}")
+        print(f"{program} {_version()}")
         return DONE
     verb, rest = argv[0], argv[1:]
     if verb not in known:
         report(f"{verb!r} is not a command; known are {', '.join(known)}")
         return BAD_INPUT
     module = import_module(known[verb])
-    parser = Parser(prog=f"{PROGRAM} {verb}", description=module.SUMMARY)
+    parser = Parser(prog=f"{program} {verb}", description=module.SUMMARY)
     module.add_arguments(parser)
     return module.run(parser.parse_args(rest))
 
 
-def _overview(known: dict[str, str]) -> str:
+def _overview(program: str, known: dict[str, str]) -> str:
     width = max(map(len, known))
     lines = [f"  {verb:{width}}  {import_module(module).SUMMARY}" for verb, module in known.items()]
-    return "\n".join([f"usage: {PROGRAM} COMMAND …", "", *lines, "", f"{PROGRAM} COMMAND --help tells more."])
+    return "\n".join([f"usage: {program} COMMAND …", "", *lines, "", f"{program} COMMAND --help tells more."])
 
 
 def _version() -> str:
