@@ -1,8 +1,8 @@
 """Keeps message text plain: spellings of control tokens in it are broken up by a guard character, taken out later.
 
-`Guard(spellings, texts...)` picks a character that occurs nowhere; `protect(value)` walks messages or tools and puts it into
-every such spelling, and at a text's edges where text and template together could spell one. What the tokenizer then finds
-in the rendered text is the template's own. A text without such spellings is left exactly as it is.
+`Guard.pick(texts…)` gives a character that occurs nowhere; `protect` and `protect_text` put it into every such spelling, the
+latter also at a text's edges where text and template together could spell one. What the tokenizer then finds in the
+rendered text is the template's own. A text without such spellings is left exactly as it is.
 """
 
 from __future__ import annotations
@@ -38,9 +38,12 @@ class Guard:
         raise RequestError("messages: they hold all of U+FDD0 to U+FDEF, so no guard character is left")
 
     def protect(self, value: Any, mark: str) -> Any:
-        """A copy of `value` (strings in dicts and lists, keys included) with every string protected."""
+        """A copy of `value` (strings in dicts and lists, keys included) with the mark in every whole spelling.
+
+        Edges are left alone here: templates compare names and types ("object" is part of "<|object_ref_start|>").
+        """
         if isinstance(value, str):
-            return self.protect_text(value, mark)
+            return self._break(value, mark)
         if isinstance(value, dict):
             return {self.protect(k, mark): self.protect(v, mark) for k, v in value.items()}
         if isinstance(value, (list, tuple)):
@@ -48,12 +51,10 @@ class Guard:
         return value
 
     def protect_text(self, text: str, mark: str) -> str:
-        """`text` with the mark after the first character of every spelling, and at dangerous edges."""
-        if not self.spellings or not text:
-            return text
+        """A message's text with the mark in every spelling, and at edges where it and the template could make one."""
         text = self._break(text, mark)
         core = text.strip()
-        if not core:
+        if not core or not self.spellings:
             return text
         start = text.index(core)
         end = start + len(core)

@@ -8,7 +8,6 @@ turn gets its text folded into the user turns. Nothing is compiled before the fi
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,7 +54,7 @@ class ChatTemplate:
         `variables` are handed to the template (`enable_thinking=False`). RequestError: messages of a wrong shape.
         ModelError: a broken or hostile template, or one that refuses the conversation (TemplateRefused).
         """
-        return self._render(check(messages), check_tools(tools), add_generation_prompt, variables, "")
+        return self._render(check(messages), check_tools(tools), add_generation_prompt, variables)
 
     def encode(
         self,
@@ -70,10 +69,10 @@ class ChatTemplate:
             self._guard = Guard(self._tokenizer.control_tokens)
         said = json.dumps([messages, tools, variables], ensure_ascii=False, default=str)
         mark = Guard.pick(said, *self.sources.values())
-        kept = [{**self._guard.protect(m, mark), "role": m["role"]} for m in messages]
-        text = self._render(kept, self._guard.protect(tools, mark), add_generation_prompt, variables, mark)
-        # a template may have written its values as ASCII-only JSON
-        text = re.sub(re.escape(f"\\u{ord(mark):04x}"), mark, text, flags=re.IGNORECASE) if kept != messages else text
+        kept = [self._protected(message, mark) for message in messages]
+        tools, variables = self._guard.protect(tools, mark), self._guard.protect(variables, mark)
+        text = self._render(kept, tools, add_generation_prompt, variables)
+        text = text.replace(f"\\u{ord(mark):04x}", mark)  # a template may have written its values as ASCII-only JSON
         ids = self._tokenizer.encode(text, add_special=False, parse_special=True, guard=mark)
         bos = self._tokenizer.bos_id
         return [bos, *ids] if self._tokenizer.add_bos and ids[:1] != [bos] else ids
@@ -83,10 +82,17 @@ class ChatTemplate:
         for sandbox in self._sandboxes.values():
             sandbox.close()
 
-    def _render(self, messages: list[Message], tools: list[dict] | None, add: bool, extra: dict, mark: str) -> str:
+    def _protected(self, message: Message, mark: str) -> Message:
+        """The role stays as it is: templates build control tokens from it ("<|" + role + "|>")."""
+        content = self._guard.protect_text(message["content"], mark)
+        return {**self._guard.protect(message, mark), "content": content, "role": message["role"]}
+
+    def _render(self, messages: list[Message], tools: list[dict] | None, add: bool, extra: dict) -> str:
         key = next((k for k in TOOL_TEMPLATES if tools and k in self.sources), "default")
         if tools and "tools" not in self.sources[key]:
             messages, tools = describe_tools(messages, tools), None
+        if "tool_calls" not in self.sources[key] and any(message.get("tool_calls") for message in messages):
+            messages = fold_tools(messages)  # it would pass over the calls without a word
         tokenizer = self._tokenizer
         variables = {
             "bos_token": _text(tokenizer, "bos"), "eos_token": _text(tokenizer, "eos"), "unk_token": _text(tokenizer, "unk"),
@@ -113,7 +119,7 @@ def _attempts(messages: list[Message]) -> list[list[Message]]:
     """The messages as they are, then with what some templates lack folded away."""
     roles = {message["role"] for message in messages}
     out = [messages]
-    if "tool" in roles or any(message.get("tool_calls") for message in messages):
+    if "tool" in roles:
         out.append(fold_tools(messages))
     if "system" in roles:
         out += [fold_system(attempt) for attempt in list(out)]
