@@ -1,5 +1,5 @@
 """The gated half of a feed-forward layer: act(gate) * up, quantized for the product that follows or left as floats."""
-from llm_core.kernels.jit import inline, op
+from llm_core.kernels.jit import apply, inline, op
 from llm_core.kernels.maths import gelu, silu
 from llm_core.kernels.norm import ranges
 from llm_core.kernels.quantize import quantize_block
@@ -19,8 +19,8 @@ def gated_quantize(act, op, ctx, tid, n_threads):
         up = get_i64(op, UP) + row * get_i64(op, X_STRIDE)
         for block in range(first, last):
             at = block * 128
-            low = act(load_f32(gate, at)) * load_f32(up, at)
-            high = act(load_f32(gate, at + 64)) * load_f32(up, at + 64)
+            low = apply(act, load_f32(gate, at)) * load_f32(up, at)
+            high = apply(act, load_f32(gate, at + 64)) * load_f32(up, at + 64)
             quantize_block(low, high, out + row * out_stride, width, block)
 
 
@@ -33,7 +33,7 @@ def gated(act, op, ctx, tid, n_threads):
         gate = get_i64(op, GATE) + row * get_i64(op, X_STRIDE)
         up = get_i64(op, UP) + row * get_i64(op, X_STRIDE)
         for block in range(first, last):
-            store_f32(out + row * out_stride, block * 64, act(load_f32(gate, block * 64)) * load_f32(up, block * 64))
+            store_f32(out + row * out_stride, block * 64, apply(act, load_f32(gate, block * 64)) * load_f32(up, block * 64))
 
 
 @op

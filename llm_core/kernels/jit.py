@@ -7,7 +7,6 @@ named by a hash of every kernel source, the numba and llvmlite versions and the 
 """
 import functools
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -18,14 +17,59 @@ import numba
 from numba import types
 from numba.core import config
 from numba.core.ccallback import CFunc
+from numba.core.imputils import lower_constant
+from numba.extending import models, overload, register_model, typeof_impl
 
 from llm_core.kernels import cpu
+from llm_core.paths import cache_dir
 
 # error_model="numpy": no division checks. `contract` lets LLVM fuse a*b+c; NaN and infinity keep their meaning.
 OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}}
 OP_SIGNATURE = types.void(types.int64, types.int64, types.int64, types.int64)
 
 inline = numba.njit(nogil=True, **OPTIONS)
+
+
+class Static:
+    """A device function as a compile-time value: numba cannot keep kernels on disk that take plain functions as arguments."""
+
+    def __init__(self, function):
+        self.name, self.function = function.__name__, inline(function)
+
+
+class _StaticType(types.Type):
+    def __init__(self, static):
+        self.static = static
+        super().__init__(name=f"Static({static.name})")
+
+
+register_model(_StaticType)(models.OpaqueModel)
+
+
+@typeof_impl.register(Static)
+def _typeof_static(value, _context):
+    return _StaticType(value)
+
+
+@lower_constant(_StaticType)
+def _constant_static(context, _builder, _type, _value):
+    return context.get_dummy_value()
+
+
+def static(function) -> Static:
+    """Decorator: a device function that other device functions take as an argument and call with `apply`."""
+    return Static(function)
+
+
+def apply(function, *arguments):
+    """Call a `static` function."""
+    return function.function(*arguments)
+
+
+@overload(apply)
+def _apply(function, *arguments):
+    target = function.static.function
+    return lambda function, *arguments: target(*arguments)
 
 
 @inline
@@ -39,21 +83,13 @@ on_compile: list[Callable[[str], None]] = []
 _lock = threading.Lock()
 
 
-def cache_root() -> Path:
-    """Where llm_core keeps what it can make again: LLM_CORE_CACHE, or llm_core in the user's cache folder."""
-    explicit = os.environ.get("LLM_CORE_CACHE")
-    if explicit:
-        return Path(explicit)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llm_core"
-
-
 @functools.cache
 def cache_folder() -> Path:
     """The folder of compiled kernels for these sources on this machine."""
     digest = hashlib.sha256(f"{numba.__version__}|{llvmlite.__version__}|{cpu.fingerprint()}".encode())
     for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())
-    return cache_root() / "kernels" / digest.hexdigest()[:20]
+    return cache_dir() / "kernels" / digest.hexdigest()[:20]
 
 
 class Op:

@@ -3,10 +3,11 @@ import math
 
 import numpy as np
 from llvmlite import ir
+from numba import types
 from numba.extending import intrinsic
 
-from llm_core.kernels.jit import inline
-from llm_core.kernels.simd import F32, I32, call, const, f32, fma, maximum, minimum
+from llm_core.kernels.jit import inline, static
+from llm_core.kernels.simd import F32, I32, call, const, f32, fma, maximum, minimum, splat
 
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
 # Taylor's coefficients of exp on ±ln(2)/2, highest power first: relative error below 2e-7.
@@ -44,9 +45,6 @@ def exp(_ctx, x):
 @intrinsic
 def like(_ctx, x, scalar):
     """A vector as wide as x with `scalar` in every lane."""
-    from llm_core.kernels.simd import splat
-    from numba import types
-
     def generate(context, builder, sig, args):
         return splat(builder, context.cast(builder, args[1], sig.args[1], types.float32), sig.args[0].lanes)
     return f32(x.lanes)(x, scalar), generate
@@ -60,13 +58,13 @@ def tanh(x):
     return (e - like(x, 1.0)) / (e + like(x, 1.0))
 
 
-@inline
+@static
 def silu(x):
     """x / (1 + e^-x)"""
     return x / (exp(like(x, 0.0) - x) + like(x, 1.0))
 
 
-@inline
+@static
 def gelu(x):
     """The tanh form of GELU, as gemma and llama.cpp use it (Hendrycks and Gimpel, 2016)."""
     inner = fma(x * x, x * like(x, 0.044715), x) * like(x, math.sqrt(2 / math.pi))

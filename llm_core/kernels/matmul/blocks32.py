@@ -7,8 +7,8 @@ import numpy as np
 
 from llm_core.gguf.types import GGMLType
 from llm_core.kernels.dot import SIGNED_BIAS, byte_table, dot_end, dot_s, dot_start, dot_u, int_zeros
-from llm_core.kernels.jit import inline, op
-from llm_core.kernels.matmul.panels import Panel, PanelFormat, assemble, fetch, lanes, run_panels, words
+from llm_core.kernels.jit import inline, op, static
+from llm_core.kernels.matmul.panels import PanelFormat, assemble, fetch, lanes, run_panels, words
 from llm_core.kernels.quantize import at_scale, at_sum32
 from llm_core.kernels.simd import (constant, fma, load_bf16, load_f16, load_u8x64, per_column, to_f32, wide, zeros)
 
@@ -70,7 +70,7 @@ def scaled(dots, offset, x, k, block, stride, columns):
     return value
 
 
-@Panel
+@static
 def panel_q4_0(w, k, x, stride, columns):
     """w = d (q - 8)"""
     acc = zeros(columns)
@@ -82,7 +82,7 @@ def panel_q4_0(w, k, x, stride, columns):
     return acc
 
 
-@Panel
+@static
 def panel_q4_1(w, k, x, stride, columns):
     """w = d q + m"""
     acc = zeros(columns)
@@ -95,7 +95,7 @@ def panel_q4_1(w, k, x, stride, columns):
     return acc
 
 
-@Panel
+@static
 def panel_q5_0(w, k, x, stride, columns):
     """w = d (q - 16)"""
     acc = zeros(columns)
@@ -107,7 +107,7 @@ def panel_q5_0(w, k, x, stride, columns):
     return acc
 
 
-@Panel
+@static
 def panel_q5_1(w, k, x, stride, columns):
     """w = d q + m"""
     acc = zeros(columns)
@@ -120,7 +120,7 @@ def panel_q5_1(w, k, x, stride, columns):
     return acc
 
 
-@Panel
+@static
 def panel_q8_0(w, k, x, stride, columns):
     """w = d q"""
     acc = zeros(columns)
@@ -132,7 +132,7 @@ def panel_q8_0(w, k, x, stride, columns):
     return acc
 
 
-@Panel
+@static
 def panel_iq4_nl(w, k, x, stride, columns):
     """w = d table[q]"""
     acc = zeros(columns)
@@ -144,7 +144,7 @@ def panel_iq4_nl(w, k, x, stride, columns):
     return acc
 
 
-@Panel
+@static
 def panel_mxfp4(w, k, x, stride, columns):
     """w = 2^(e - 128) table[q]; the power of two is packed as bfloat16, which holds all of them"""
     acc = zeros(columns)

@@ -5,8 +5,8 @@ A panel holds, for each k, the 16 rows' values side by side.
 import numpy as np
 
 from llm_core.gguf.types import GGMLType
-from llm_core.kernels.jit import inline, op
-from llm_core.kernels.matmul.panels import Panel, PanelFormat, fetch, run_panels
+from llm_core.kernels.jit import inline, op, static
+from llm_core.kernels.matmul.panels import PanelFormat, fetch, run_panels
 from llm_core.kernels.simd import fma, load_bf16, load_f16, load_f32, per_column, wide, zeros
 
 
@@ -31,19 +31,19 @@ def panel_of(load, size, w, k, x, stride, columns):
     return (a + b) + (c + d)
 
 
-@Panel
+@static
 def panel_f32(w, k, x, stride, columns):
     """float32 weights"""
     return panel_of(load_f32, 4, w, k, x, stride, columns)
 
 
-@Panel
+@static
 def panel_f16(w, k, x, stride, columns):
     """half-precision weights"""
     return panel_of(load_f16, 2, w, k, x, stride, columns)
 
 
-@Panel
+@static
 def panel_bf16(w, k, x, stride, columns):
     """bfloat16 weights"""
     return panel_of(load_bf16, 2, w, k, x, stride, columns)

@@ -8,9 +8,9 @@ import numpy as np
 
 from llm_core.gguf.types import GGMLType
 from llm_core.kernels.dot import SIGNED_BIAS, dot_end, dot_start, dot_u
-from llm_core.kernels.jit import inline, op
+from llm_core.kernels.jit import inline, op, static
 from llm_core.kernels.matmul.blocks32 import iq4_values, scaled, table_nibbles
-from llm_core.kernels.matmul.panels import Panel, PanelFormat, assemble, fetch, lanes, run_panels, words
+from llm_core.kernels.matmul.panels import PanelFormat, assemble, fetch, lanes, run_panels, words
 from llm_core.kernels.quantize import at_scale, at_sum16, at_sum32
 from llm_core.kernels.simd import (constant, fma, high_nibbles, load_f16, load_i8, load_u8, load_u8x64, low_nibbles, per_column,
                                    to_f32, wide, zeros)
@@ -34,7 +34,7 @@ def add_sum16(acc, scales, x, k, half, stride, columns):
     return fma(per_column(x, at_sum16(k, half), stride, columns), wide(scales, columns), acc)
 
 
-@Panel
+@static
 def panel_q4_k(w, k, x, stride, columns):
     """w = d sc q - dmin mn; quants 2048 bytes (4 groups of 64 values: low nibbles, then high), 8 scales, 8 minima, d, dmin"""
     acc = zeros(columns)
@@ -79,7 +79,7 @@ def five_bit_sub_block(w, quants, bits, nibble, shift, x, k, stride, columns):
     return dot_end(first) + dot_end(second)
 
 
-@Panel
+@static
 def panel_q5_k(w, k, x, stride, columns):
     """w = d sc q - dmin mn; nibbles 2048 bytes as in Q4_K, fifth bits 512 (bit j: sub-block j), 8 scales, 8 minima, d, dmin"""
     acc = zeros(columns)
@@ -105,7 +105,7 @@ def six_bit_quarter(w, low, high, u, nibble, shift):
     return nibbles | (((load_u8x64(w, high + u * 64) >> shift) & 3) << 4)
 
 
-@Panel
+@static
 def panel_q6_k(w, k, x, stride, columns):
     """w = d sc (q - 32), a scale per 16 values; nibbles 2048 bytes, two high bits 1024, 16 signed scales, d
 
@@ -135,7 +135,7 @@ def panel_q6_k(w, k, x, stride, columns):
     return acc
 
 
-@Panel
+@static
 def panel_q2_k(w, k, x, stride, columns):
     """w = d sc q - dmin mn, a scale and a minimum per 16 values; quants 1024 bytes, 16 scales (low) and minima (high), d, dmin"""
     acc = zeros(columns)
@@ -157,7 +157,7 @@ def panel_q2_k(w, k, x, stride, columns):
     return acc
 
 
-@Panel
+@static
 def panel_q3_k(w, k, x, stride, columns):
     """w = d sc (q - 4), a scale per 16 values; two low bits 1024 bytes, third bits 512 (bit j: sub-block j), 16 signed scales, d"""
     acc = zeros(columns)
@@ -180,7 +180,7 @@ def panel_q3_k(w, k, x, stride, columns):
     return acc
 
 
-@Panel
+@static
 def panel_iq4_xs(w, k, x, stride, columns):
     """w = d sc table[q], a scale per 32 values; 8 sub-blocks of nibbles (16 low, 16 high), 8 signed scales, d"""
     acc = zeros(columns)

@@ -4,19 +4,16 @@ A panel is 16 rows of W over all of k, in the order in which the kernel reads it
 `dot.py`), then the scales of the block, 16 rows wide. The last panel is padded with zero rows. Nothing is
 expanded: a packed weight takes the bytes of the file (to within 4 %).
 
-A format gives a `PanelFormat`: a packer (numpy) and a panel function (`@Panel`) `panel(w, k, x, stride, columns)` that returns the wide accumulator of one panel against a tile of activation rows. `run_panels` splits the panels over the threads and the
+A format gives a `PanelFormat`: a packer (numpy) and a panel function (`@static`) `panel(w, k, x, stride, columns)` that returns the wide accumulator of one panel against a tile of activation rows. `run_panels` splits the panels over the threads and the
 activation rows into tiles, so that every weight byte is read from memory once per step whatever the number of rows.
 """
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numba import types
-from numba.core.imputils import lower_constant
-from numba.extending import models, overload, register_model, typeof_impl
 
 from llm_core.kernels import cpu
-from llm_core.kernels.jit import Op, inline, share
+from llm_core.kernels.jit import Op, apply, inline, share
 from llm_core.kernels.simd import Columns, get_i64, load_columns, load_f32, prefetch, store_columns, wide
 
 ROWS = 16
@@ -69,43 +66,6 @@ def assemble(*parts: np.ndarray) -> np.ndarray:
     return packed.reshape(packed.shape[0], -1)
 
 
-class Panel:
-    """A panel function as a compile-time value. (numba cannot keep kernels on disk that take functions as arguments.)"""
-
-    def __init__(self, function):
-        self.name, self.function = function.__name__, inline(function)
-
-
-class _PanelType(types.Type):
-    def __init__(self, panel):
-        self.panel = panel
-        super().__init__(name=f"Panel({panel.name})")
-
-
-register_model(_PanelType)(models.OpaqueModel)
-
-
-@typeof_impl.register(Panel)
-def _typeof_panel(value, _context):
-    return _PanelType(value)
-
-
-@lower_constant(_PanelType)
-def _constant_panel(context, _builder, _type, _value):
-    return context.get_dummy_value()
-
-
-def multiply(panel, w, k, x, stride, columns):
-    """The accumulator of `panel` at address w against a tile of activation rows at x."""
-    return panel.function(w, k, x, stride, columns)
-
-
-@overload(multiply)
-def _multiply(panel, w, k, x, stride, columns):
-    function = panel.panel.function
-    return lambda panel, w, k, x, stride, columns: function(w, k, x, stride, columns)
-
-
 @inline
 def fetch(w, at, n_bytes, columns):
     """While a single row streams the weights, ask for the lines that come AHEAD bytes later."""
@@ -139,11 +99,11 @@ def run_panels(panel, op, ctx, tid, n_threads):
         w = weight + p * size
         m = 0
         while m + large <= rows:
-            finish(op, p, m, multiply(panel, w, k, x + m * stride, stride, LARGE), LARGE)
+            finish(op, p, m, apply(panel, w, k, x + m * stride, stride, LARGE), LARGE)
             m += large
         while medium > 1 and m + medium <= rows:
-            finish(op, p, m, multiply(panel, w, k, x + m * stride, stride, MEDIUM), MEDIUM)
+            finish(op, p, m, apply(panel, w, k, x + m * stride, stride, MEDIUM), MEDIUM)
             m += medium
         while m < rows:
-            finish(op, p, m, multiply(panel, w, k, x + m * stride, stride, ONE), ONE)
+            finish(op, p, m, apply(panel, w, k, x + m * stride, stride, ONE), ONE)
             m += 1
