@@ -52,7 +52,7 @@ MISTRAL = """{%- if messages[0]["role"] == "system" %}{%- set system = messages[
 {%- endfor %}
 """
 
-GEMMA = """{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}
+GEMMA = """{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}
 {% for message in messages %}
 {% if (message['role'] == 'assistant') %}{% set role = 'model' %}{% else %}{% set role = message['role'] %}{% endif %}
 {{ '<|im_start|>' + role + '\\n' + message['content'] | trim + '<|im_end|>\\n' }}
@@ -78,7 +78,9 @@ THINKING = """{%- set ns = namespace(multi=true, last=messages|length - 1) %}
             {%- set content = content.split('</think>')[-1].lstrip('\\n') %}
         {%- endif %}
         {{- '<|im_start|>assistant\\n' }}
-        {%- if loop.index0 > ns.last and thought is defined %}{{- '<think>\\n' + thought + '\\n</think>\\n\\n' }}{%- endif %}
+        {%- if loop.index0 > ns.last and thought is defined %}
+            {{- '<think>\\n' + thought + '\\n</think>\\n\\n' }}
+        {%- endif %}
         {%- generation %}{{- content }}{%- endgeneration %}{{- '<|im_end|>\\n' }}
     {%- else %}
         {{- '<|im_start|>' + message.role + '\\n' + content + '<|im_end|>\\n' }}
@@ -92,15 +94,24 @@ THINKING = """{%- set ns = namespace(multi=true, last=messages|length - 1) %}
 TEMPLATES = {"llama3 tools": LLAMA3_TOOLS, "mistral": MISTRAL, "gemma": GEMMA, "phi3": PHI3, "thinking": THINKING}
 
 TOOLS = [
-    {"type": "function", "function": {"name": "go_to", "description": "Drive <there> & \"stop\" – größe",
-     "parameters": {"type": "object", "properties": {"room": {"type": "string"}}, "required": ["room"]}}},
-]  # fmt: skip
+    {
+        "type": "function",
+        "function": {
+            "name": "go_to",
+            "description": 'Drive <there> & "stop" – größe',
+            "parameters": {"type": "object", "properties": {"room": {"type": "string"}}, "required": ["room"]},
+        },
+    },
+]
 
 SYSTEM = {"role": "system", "content": "  You are a robot.\nBe brief. "}
 USER = {"role": "user", "content": " Bring me <b>water</b> & 'ice' – \"größe\" 水 🙂\n"}
 ANSWER = {"role": "assistant", "content": "<think>\nwhere?\n</think>\n\nOn my way. "}
-CALL = {"role": "assistant", "content": "", "tool_calls": [
-    {"type": "function", "function": {"name": "go_to", "arguments": {"room": "kitchen é"}}}]}  # fmt: skip
+CALL = {
+    "role": "assistant",
+    "content": "",
+    "tool_calls": [{"type": "function", "function": {"name": "go_to", "arguments": {"room": "kitchen é"}}}],
+}
 RESULT = {"role": "tool", "name": "go_to", "content": '{"ok": true}\n'}
 AGAIN = {"role": "user", "content": "And then?"}
 

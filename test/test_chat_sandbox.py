@@ -20,7 +20,10 @@ HOSTILE = {
     "output": ("{% for i in range(99999) %}{{ 'a' * 1000 }}{% endfor %}", "characters of text"),
     "multiply": ("{{ 'a' * 10**10 }}", "memory"),
     "list": ("{{ [1] * 10**9 }}", "memory"),
-    "doubling": ("{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}", "memory"),
+    "doubling": (
+        "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+        "memory",
+    ),
     "power": ("{{ 9**9**9 + 9**(9**9) }}", "took more than|memory|Overflow"),
     "center": ("{{ 'a' | center(10**10) }}", "memory"),
     "format": ("{{ '%01000000000d' | format(3) }}", "memory"),
@@ -101,7 +104,9 @@ def test_variables_must_be_plain_data():
 
 def test_long_conversations_are_not_mistaken_for_attacks():
     text = "water " * 400_000
-    assert Sandbox("{% for m in messages %}{{ m }}{% endfor %}", max_chars=10).render({"messages": [text] * 2}) == text * 2
+    assert (
+        Sandbox("{% for m in messages %}{{ m }}{% endfor %}", max_chars=10).render({"messages": [text] * 2}) == text * 2
+    )
 
 
 def test_many_threads_share_one_template():

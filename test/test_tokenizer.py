@@ -1,4 +1,4 @@
-"""Ids equal llama.cpp's (recorded by test/golden/tokens.py), text comes back, and no text turns into a control token."""
+"""Ids equal llama.cpp's (recorded by test/golden/tokens.py), text comes back, no text becomes a control token."""
 
 from __future__ import annotations
 

@@ -9,8 +9,13 @@ from tokenizer_helpers import random_text, tiny_bpe, tiny_spm, tiny_unigram, tin
 
 from llm_core.tokenizer import Tokenizer
 
-VOCABS = {"bpe": tiny_bpe("qwen2"), "spm": tiny_spm(), "spm no prefix": tiny_spm(False),
-          "wordpiece": tiny_wordpiece(), "unigram": tiny_unigram(True)}  # fmt: skip
+VOCABS = {
+    "bpe": tiny_bpe("qwen2"),
+    "spm": tiny_spm(),
+    "spm no prefix": tiny_spm(False),
+    "wordpiece": tiny_wordpiece(),
+    "unigram": tiny_unigram(True),
+}
 
 
 @pytest.fixture(scope="module", params=list(VOCABS))

@@ -1,7 +1,7 @@
 """Templates for models that bring none: chosen by the control tokens that the vocabulary has.
 
-`fallback(tokenizer) -> (name, source)`. The first line of `TABLE` whose tokens are all there wins; the last asks for none.
-They have the turns of the published formats; tools and unknown roles are folded in by template.py.
+`fallback(tokenizer) -> (name, source)`. The first line of `TABLE` whose tokens are all there wins; the last asks for
+none. They have the turns of the published formats; tools and unknown roles are folded in by template.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _LLAMA3 = (
 _GEMMA = (
     "{{ bos_token }}{% for m in messages %}{% if m.role not in ['user', 'assistant'] %}"
     "{{ raise_exception('only user and assistant turns') }}{% endif %}"
-    "<start_of_turn>{{ 'model' if m.role == 'assistant' else 'user' }}\n{{ m.content | trim }}<end_of_turn>\n{% endfor %}"
+    "<start_of_turn>{{ 'model' if m.role == 'assistant' else 'user' }}\n{{ m.content | trim }}<end_of_turn>\n"
+    "{% endfor %}"
     "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
 )
 _PHI3 = (
@@ -29,7 +30,8 @@ _PHI3 = (
 )
 _ZEPHYR = (
     "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tool turns') }}{% endif %}"
-    "<|{{ m.role }}|>\n{{ m.content }}{{ eos_token }}\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+    "<|{{ m.role }}|>\n{{ m.content }}{{ eos_token }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
 _LLAMA2 = (
     "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tool turns') }}"

@@ -1,8 +1,8 @@
 """Keeps message text plain: spellings of control tokens in it are broken up by a guard character, taken out later.
 
-`Guard.pick(texts…)` gives a character that occurs nowhere; `protect` and `protect_text` put it into every such spelling, the
-latter also at a text's edges where text and template together could spell one. What the tokenizer then finds in the
-rendered text is the template's own. A text without such spellings is left exactly as it is.
+`Guard.pick(texts…)` gives a character that occurs nowhere; `protect` and `protect_text` put it into every such
+spelling, the latter also at a text's edges where text and template together could spell one. What the tokenizer then
+finds in the rendered text is the template's own. A text without such spellings is left exactly as it is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Messages as callers give them: checked, and rewritten for templates that lack a role.
 
-`check(messages)` → plain copies, or a RequestError that names the message and field. `fold_system` and `fold_tools` move
-what a template cannot show into the user turns; `describe_tools` writes tools out for templates that know none.
+`check(messages)` → plain copies, or a RequestError that names the message and field. `fold_system` and `fold_tools`
+move what a template cannot show into the user turns; `describe_tools` writes tools out for templates that know none.
 """
 
 from __future__ import annotations

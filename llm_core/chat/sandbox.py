@@ -1,7 +1,7 @@
 """Renders an untrusted Jinja template with bounded time, memory and output: `Sandbox(source).render(variables) -> str`.
 
-A template comes with the model file, from anyone. Jinja's sandbox keeps it from Python's objects but not from
-`'a' * 10**9` or endless loops inside one C call, so it runs in a small process of its own (sandbox_worker.py) whose limits
+A template comes with the model file, from anyone. Jinja's sandbox keeps it from Python's objects but not from `'a' *
+10**9` or endless loops inside one C call, so it runs in a small process of its own (sandbox_worker.py) whose limits
 the kernel enforces. The process starts at the first rendering, is kept for the next, and ends with this object.
 """
 

@@ -1,9 +1,9 @@
 """Renders one chat template in a process of its own; started by sandbox.py, never imported.
 
-In, on standard input: a line of JSON {"source", "memory_mb"}, then one {"variables", "cpu_s", "max_chars"} per rendering.
-Out: one line per rendering, {"text"} or {"error", "raised"} ("raised": the template itself refused, by `raise_exception`).
-The kernel enforces the limits: SIGPROF ends the process when a rendering's computing time is used up, RLIMIT_AS bounds its
-memory, and it can write no file. Needs nothing but the standard library and jinja2.
+In, on standard input: a line of JSON {"source", "memory_mb"}, then one {"variables", "cpu_s", "max_chars"} per
+rendering. Out: one line per rendering, {"text"} or {"error", "raised"} ("raised": the template itself refused, by
+`raise_exception`). The kernel enforces the limits: SIGPROF ends the process when a rendering's computing time is used
+up, RLIMIT_AS bounds its memory, and it can write no file. Needs nothing but the standard library and jinja2.
 """
 
 import json

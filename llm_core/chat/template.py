@@ -1,8 +1,9 @@
 """`ChatTemplate`: messages → prompt, by the template in the model file or a fallback.
 
-In: messages ({"role", "content", …}), tools. Out: `render` gives the text, `encode` the token ids. Control tokens come from
-the template only; message text and tools never become one (guard.py). A template that has no place for a system or tool
-turn gets its text folded into the user turns. Nothing is compiled before the first rendering, which happens in a sandbox.
+In: messages ({"role", "content", …}), tools. Out: `render` gives the text, `encode` the token ids. Control tokens
+come from the template only; message text and tools never become one (guard.py). A template that has no place for a
+system or tool turn gets its text folded into the user turns. Nothing is compiled before the first rendering, which
+happens in a sandbox.
 """
 
 from __future__ import annotations
@@ -95,10 +96,15 @@ class ChatTemplate:
             messages = fold_tools(messages)  # it would pass over the calls without a word
         tokenizer = self._tokenizer
         variables = {
-            "bos_token": _text(tokenizer, "bos"), "eos_token": _text(tokenizer, "eos"), "unk_token": _text(tokenizer, "unk"),
-            "pad_token": _text(tokenizer, "pad"), "documents": None, **extra, "tools": tools,
+            "bos_token": _text(tokenizer, "bos"),
+            "eos_token": _text(tokenizer, "eos"),
+            "unk_token": _text(tokenizer, "unk"),
+            "pad_token": _text(tokenizer, "pad"),
+            "documents": None,
+            **extra,
+            "tools": tools,
             "add_generation_prompt": add,
-        }  # fmt: skip
+        }
         refusal: TemplateRefused | None = None
         best = ""
         for attempt in _attempts(messages):
@@ -143,7 +149,7 @@ def _text(tokenizer: Tokenizer, role: str) -> str:
 
 
 def _sources(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """Template name → source: the key itself, `….name` keys, and a list of {"name", "template"} if a converter wrote one."""
+    """Template name → source: the key itself, its `….name` keys, or a list of {"name", "template"}."""
     found = {"default": metadata[KEY]} if metadata.get(KEY) is not None else {}
     if isinstance(found.get("default"), (list, tuple)):
         found = {str(e.get("name")): e.get("template") for e in found["default"] if isinstance(e, dict)}

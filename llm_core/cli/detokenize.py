@@ -1,7 +1,8 @@
 """`llm-core detokenize --model M IDS`: the text of token ids.
 
-IDS is a JSON list or numbers separated by commas or spaces; `-` or nothing reads them from standard input. Control tokens
-are left out unless `--special` is given. `--json` prints the text as a JSON string, which keeps every character.
+IDS is a JSON list or numbers separated by commas or spaces; `-` or nothing reads them from standard input. Control
+tokens are left out unless `--special` is given. `--json` prints the text as a JSON string, which keeps every
+character.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Cuts text at the special tokens that it may contain: `Partition(texts).split(text)` → pieces of text and token ids.
 
-Longer tokens are looked for first, everywhere, as llama.cpp does. Which tokens may be found is the caller's choice: user
-defined ones always, control tokens only when special text is to be parsed. Cost does not grow with tokens that are absent.
+Longer tokens are looked for first, everywhere, as llama.cpp does. Which tokens may be found is the caller's choice:
+user defined ones always, control tokens only when special text is to be parsed. Cost does not grow with tokens that
+are absent.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The pre-tokenizers of byte-level BPE: `tokenizer.ggml.pre` → how text is cut into words before merging.
 
-Each entry is a list of patterns (Oniguruma syntax), applied one after the other: every match is a piece of its own, and so
-is what lies between. The rules are those the models were trained with, as llama.cpp lists them; where std::regex makes
-llama.cpp approximate letter case (tekken, gpt-4o) the model's own rule is used. A new name is one line in `NAMES`.
+Each entry is a list of patterns (Oniguruma syntax), applied one after the other: every match is a piece of its own,
+and so is what lies between. The rules are those the models were trained with, as llama.cpp lists them; where
+std::regex makes llama.cpp approximate letter case (tekken, gpt-4o) the model's own rule is used. A new name is one
+line in `NAMES`.
 """
 
 from __future__ import annotations
@@ -49,9 +50,7 @@ _DEEPSEEK3 = (
     rf"| ?[\p{{P}}\p{{S}}]+[\r\n]*|{_SPACES}"
 )
 _DEEPSEEK_CJK = r"[\x{4e00}-\x{9fa5}\x{0800}-\x{4e00}\x{ac00}-\x{d7ff}]+"
-_DEEPSEEK_SIGNS = (
-    r"\s?[!-/:-~\x{ff01}-\x{ff0f}\x{ff1a}-\x{ff5e}\x{2018}-\x{201f}\x{3000}-\x{3002}]+"
-)
+_DEEPSEEK_SIGNS = r"\s?[!-/:-~\x{ff01}-\x{ff0f}\x{ff1a}-\x{ff5e}\x{2018}-\x{201f}\x{3000}-\x{3002}]+"
 _BLOOM = r" ?[^(\s|.,!?\x{2026}\x{3002}\x{ff0c}\x{3001}\x{0964}\x{06d4}\x{060c})]+"
 # the cased letters that DeepSeek LLM lists one range at a time
 _CASED_LETTERS = (

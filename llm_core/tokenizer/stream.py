@@ -1,7 +1,8 @@
 """Token ids in, text out, one at a time: whole characters only.
 
-`push(id)` returns the text that is certain so far; bytes that may still become a character wait; bytes that never can are
-U+FFFD. All pushes and one `flush()` together equal `Tokenizer.decode` of the same ids. One decoder serves one generation.
+`push(id)` returns the text that is certain so far; bytes that may still become a character wait; bytes that never can
+are U+FFFD. All pushes and one `flush()` together equal `Tokenizer.decode` of the same ids. One decoder serves one
+generation.
 """
 
 from __future__ import annotations

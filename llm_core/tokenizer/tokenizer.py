@@ -1,8 +1,9 @@
 """`Tokenizer`: one face for all tokenizer models, built from GGUF metadata.
 
-In: `Tokenizer.from_metadata(metadata)`, any mapping with the `tokenizer.ggml.*` keys. Out: `encode`, `decode`, `stream`,
-`token_bytes` and the ids that matter (`bos_id`, `eos_id`, `stop_ids`, `control_ids`). Safe to use from several threads.
-Text never becomes a control token unless `parse_special=True`; user-defined tokens are found in any text, as in llama.cpp.
+In: `Tokenizer.from_metadata(metadata)`, any mapping with the `tokenizer.ggml.*` keys. Out: `encode`, `decode`,
+`stream`, `token_bytes` and the ids that matter (`bos_id`, `eos_id`, `stop_ids`, `control_ids`). Safe to use from
+several threads. Text never becomes a control token unless `parse_special=True`; user-defined tokens are found in any
+text, as in llama.cpp.
 """
 
 from __future__ import annotations
@@ -63,9 +64,9 @@ class Tokenizer:
     ) -> list[int]:
         """Token ids of `text` (broken UTF-8: see unicode_text).
 
-        `add_special`: put BOS before and EOS after if the file says so. `parse_special`: spellings of control tokens become
-        those tokens; never use it on text that a user wrote. `guard`: a character that is taken out once the control tokens are found,
-        so that a spelling broken up by it stays text (chat.guard).
+        `add_special`: put BOS before and EOS after if the file says so. `parse_special`: spellings of control tokens
+        become those tokens; never use it on text that a user wrote. `guard`: a character that is taken out once the
+        control tokens are found, so that a spelling broken up by it stays text (chat.guard).
         """
         if not isinstance(text, (str, bytes)):
             raise RequestError(f"text: expected str or bytes, got {type(text).__name__}")

@@ -1,8 +1,9 @@
 """What the tokenizers take for text: `str` or `bytes`, valid Unicode or not.
 
-`clean(text)` makes valid UTF-8 text for the models that work on characters; `raw(text)` gives the bytes for those that have
-byte tokens. Broken input is read as llama.cpp reads it: one U+FFFD for each byte that starts no well-formed sequence.
-In a `str`, the surrogates that `os.fsdecode` makes of raw bytes stand for those bytes; any other lone surrogate is U+FFFD.
+`clean(text)` makes valid UTF-8 text for the models that work on characters; `raw(text)` gives the bytes for those
+that have byte tokens. Broken input is read as llama.cpp reads it: one U+FFFD for each byte that starts no well-formed
+sequence. In a `str`, the surrogates that `os.fsdecode` makes of raw bytes stand for those bytes; any other lone
+surrogate is U+FFFD.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ SPACE = "\u2581"
 
 
 class Charsmap:
-    """`blob`: uint32 size of the trie in bytes (little endian), the trie as uint32 units, then NUL-terminated replacements.
+    """`blob`: uint32 size of the trie in bytes (little endian), the trie's uint32 units, NUL-terminated replacements.
 
-    A trie unit holds an offset (bits 10-30, times 256 if bit 9 is set), "a value follows" (bit 8) and a label (bits 0-7).
+    A trie unit holds an offset (bits 10-30, times 256 if bit 9 is set), "a value follows" (bit 8), a label (bits 0-7).
     """
 
     def __init__(self, blob: bytes):

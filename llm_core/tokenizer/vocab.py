@@ -1,8 +1,9 @@
 """The vocabulary of a GGUF file: `Vocab.from_metadata(metadata)` checks every `tokenizer.ggml.*` key once.
 
-In: a mapping of metadata keys to values. Out: a frozen `Vocab` (token texts, types, scores, special ids, flags) in which
-every id is in range and every list has the right length. Anything else is a `ModelError` that names the key and the value.
-Defaults per tokenizer model, and the spellings that mark end of turn or fill-in-the-middle tokens, are those of llama.cpp.
+In: a mapping of metadata keys to values. Out: a frozen `Vocab` (token texts, types, scores, special ids, flags) in
+which every id is in range and every list has the right length. Anything else is a `ModelError` that names the key and
+the value. Defaults per tokenizer model, and the spellings that mark end of turn or fill-in-the-middle tokens, are
+those of llama.cpp.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """WordPiece (`bert`): words at spaces, signs and Chinese characters, then the longest token that fits, again and again.
 
-GGUF marks the start of a word with U+2581 instead of continuations with "##". A word that cannot be built is one unknown
-token. Not on the `tokenizers` library, whose search is quadratic in the length of a word.
+GGUF marks the start of a word with U+2581 instead of continuations with "##". A word that cannot be built is one
+unknown token. Not on the `tokenizers` library, whose search is quadratic in the length of a word.
 """
 
 from __future__ import annotations

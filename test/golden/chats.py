@@ -1,7 +1,7 @@
 """Records how transformers renders chat templates: the real models' and those of test/chat_helpers.py.
 
-    python test/golden/chats.py record MODEL.gguf     writes test/data/chats.json (needs transformers, and llama-cpp-python)
-    python test/golden/chats.py compare MODEL.gguf…   renders and tokenizes with the file's own template, prints differences
+python test/golden/chats.py record MODEL.gguf     writes test/data/chats.json (needs transformers, and llama-cpp-python)
+python test/golden/chats.py compare MODEL.gguf…   renders and tokenizes with the file's own template, prints differences
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from llm_core.tokenizer import Tokenizer  # noqa: E402
 def theirs(source: str, messages: list, tools: list | None, add: bool, **names: str) -> str | None:
     """transformers' rendering, None where the template refuses."""
     try:
-        rendered, _ = render_jinja_template([messages], tools=tools, chat_template=source, add_generation_prompt=add, **names)
+        rendered, _ = render_jinja_template(
+            [messages], tools=tools, chat_template=source, add_generation_prompt=add, **names
+        )
     except Exception as error:
         print("refused:", error)
         return None
@@ -34,8 +36,10 @@ def theirs(source: str, messages: list, tools: list | None, add: bool, **names: 
 
 
 def names_of(tokenizer: Tokenizer) -> dict[str, str]:
-    return {f"{role}_token": tokenizer.vocab.tokens[tokenizer.vocab.ids[role]] if role in tokenizer.vocab.ids else ""
-            for role in ("bos", "eos", "unk", "pad")}  # fmt: skip
+    return {
+        f"{role}_token": tokenizer.vocab.tokens[tokenizer.vocab.ids[role]] if role in tokenizer.vocab.ids else ""
+        for role in ("bos", "eos", "unk", "pad")
+    }
 
 
 def record(path: str) -> None:

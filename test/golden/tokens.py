@@ -1,7 +1,7 @@
 """Records what llama.cpp makes of test/golden/texts.py, and compares us with it. Needs llama-cpp-python; CI does not.
 
-    python test/golden/tokens.py record MODEL.gguf      writes test/data/tokens_smollm2.json and tokens_tiny.json
-    python test/golden/tokens.py compare N MODEL.gguf…  all texts and N random ones on each model; prints differences
+python test/golden/tokens.py record MODEL.gguf      writes test/data/tokens_smollm2.json and tokens_tiny.json
+python test/golden/tokens.py compare N MODEL.gguf…  all texts and N random ones on each model; prints differences
 """
 
 from __future__ import annotations
@@ -83,8 +83,12 @@ def compare(n: int, paths: list[str]) -> int:
             ours = Tokenizer.from_metadata(file.metadata)
         rng = random.Random(n)
         texts = [*TEXTS, *BROKEN, *(random_text(rng) for _ in range(n))]
-        bad = [(text, special) for text in texts for special in (False, True)
-               if ours.encode(text, parse_special=special) != peer.encode(text, special)]  # fmt: skip
+        bad = [
+            (text, special)
+            for text in texts
+            for special in (False, True)
+            if ours.encode(text, parse_special=special) != peer.encode(text, special)
+        ]
         stop = ours.stop_ids == frozenset(peer.stop_ids())
         print(f"{Path(path).name}: {len(bad)} of {2 * len(texts)} differ, stop ids {'equal' if stop else 'DIFFER'}")
         for text, special in bad[:10]:
