@@ -39,6 +39,7 @@ class Item:
     definite: bool = False
     many: bool = False
     described: bool = False
+    joined: bool = False
 
 
 @dataclass
@@ -152,7 +153,7 @@ class Splitter:
         if i >= len(self.tokens):
             return True
         low = self.tokens[i].low
-        if low in _SEQUENCE or low in ("before", "after", "once", "without") and i not in self.at:
+        if low in _SEQUENCE or low in ("before", "after", "once", "without", "if") and i not in self.at:
             return True
         if low == "do" and self.tokens[i + 1:i + 2] and self.tokens[i + 1].low == "not":
             return True
@@ -237,7 +238,9 @@ class Splitter:
         if begin < end and tokens[begin].low in ("without", "not") or [t.low for t in tokens[begin:begin + 2]] == ["do", "not"]:
             negated = True
             begin = self._skip(begin + (2 if tokens[begin].low == "do" else 1))
-        while begin < end and begin not in self.at and tokens[begin].low in ("if", "when", "once", "after", "while", "by", "having", "as", "soon", "whenever", "until"):
+        if begin < end and tokens[begin].low == "if" and begin not in self.at:
+            return Clause(None, self.items(begin + 1, end), tokens, begin, end, False)
+        while begin < end and begin not in self.at and tokens[begin].low in ("when", "once", "after", "while", "by", "having", "as", "soon", "whenever", "until"):
             begin = self._skip(begin + 1)
             while begin < end and tokens[begin].low in ("you", "have", "are", "had") and begin not in self.at:
                 begin += 1
@@ -259,7 +262,7 @@ class Splitter:
             return "how many", begin + 2
         if low[:1] and low[0] in QUESTION and begin not in self.at:
             return low[0], begin + 1
-        if low[:1] and low[0] in ("is", "are", "do", "does", "was") and len(low) > 2 and low[1] in ("there", "the", "any", "we", "a", "you", "i", "somebody", "someone"):
+        if low[:1] and (low[0] in ("is", "are", "was") or low[:2] in (["do", "we"], ["do", "i"], ["do", "you"])) and len(low) > 2 and low[1] in ("there", "the", "any", "we", "a", "you", "i", "somebody", "someone"):
             return "is there", begin + (2 if low[1] in ("there", "we", "you", "i") else 1)
         return "", begin
 
@@ -313,7 +316,7 @@ class ItemReader:
 
     def __init__(self, splitter: Splitter, start: int, end: int):
         self.s, self.i, self.end = splitter, start, end
-        self.prep, self.run, self.items = "", [], []
+        self.prep, self.joined, self.run, self.items = "", False, [], []
 
     def read(self) -> list[Item]:
         """All items, in order."""
@@ -385,7 +388,7 @@ class ItemReader:
             if low in w.PREPOSITIONS:
                 self.prep = low
             elif low in ("and", "or") and self.items:
-                self.prep = self.items[-1].prep
+                self.prep, self.joined = self.items[-1].prep, True
         elif not (low in _RELATIVE or low in _PARTICLES or low in ("please", "also", "too", "now", "again", "do", "not", "afterwards", "together", "immediately")):
             return False
         else:
@@ -429,8 +432,8 @@ class ItemReader:
                   many=w.singular(words[-1]) != words[-1])
 
     def _add(self, kind, names, start, end, mods=(), count=1, definite=False, many=False, described=False) -> None:
-        self.items.append(Item(kind, tuple(names), self.prep, start, end, mods, None, count, definite, many, described))
-        self.prep = ""
+        self.items.append(Item(kind, tuple(names), self.prep, start, end, mods, None, count, definite, many, described, self.joined))
+        self.prep, self.joined = "", False
 
 
 def duration(words: list[str]) -> float | None:
@@ -461,10 +464,14 @@ def attach(items: list[Item]) -> list[Item]:
         if (item.kind in ("place", "here", "door") and before and before.kind in ("object", "category", "person", "text", "thing_pronoun", "person_pronoun", "door")
                 and item.prep and item.prep not in w.DESTINATION and before.place is None):
             before.place = item
-        elif item.kind == "place" and before and before.kind == "place" and item.prep in ("in", "of", "at", "inside", "within", "from"):
+        elif item.kind == "place" and before and before.kind == "place" and not item.joined and item.prep in ("in", "of", "at", "inside", "within", "from"):
             before.place = item
-        elif item.kind == "place" and before and before.place is not None and item.prep in ("in", "of", "at", "inside", "within") and before.place.place is None:
+        elif item.kind == "place" and before and before.place is not None and not item.joined and item.prep in ("in", "of", "at", "inside", "within") and before.place.place is None:
             before.place.place = item
         else:
             result.append(item)
+    for first, second in zip(result[-2::-1], result[:0:-1]):
+        # "Amira and Yuki in the study": both are there.
+        if second.joined and first.kind == second.kind == "person" and first.place is None:
+            first.place = second.place
     return result

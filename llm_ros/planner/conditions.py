@@ -124,6 +124,9 @@ _HOLDS = {
 
 
 def _find(state: State, true: bool, x: str) -> State:
+    if true and state.places.get(x) is None and x != state.holding:
+        # Searched for without knowing where: nobody can tell where the robot ends up, and what was in reach is not.
+        return replace(state, at=None, found=(x,))
     rest = tuple(y for y in state.found if x != "*" and not same(x, y))
     return replace(state, found=(*rest, x) if true else rest)
 

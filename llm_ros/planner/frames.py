@@ -231,7 +231,7 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     things = [item for item in clause.items if item.kind in THINGS and not _idle_text(item)]
     for item in things:
         # A place that the world does not have: "from the garage", "onto the windowsill".
-        if item.kind == "text" and item.prep in w.SOURCE | w.DESTINATION | {"in", "on", "at", "near", "inside"} and len(things) > 1:
+        if item.kind == "text" and item.prep in w.SOURCE | w.DESTINATION | {"in", "on", "at", "near", "inside"} and len(things) > 1 and not item.joined:
             ref.place(item)
     clear = [item for item in things if not (item.kind == "text" and item.names[0].split()[0] in ("something", "anything", "things", "stuff"))]
     things = clear or things
@@ -250,6 +250,11 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     sources, goals_to = _split_places(places, mode, recipient)
     if mode == "place" and not goals_to and recipient is None and things[-1].place is not None:
         goals_to, things[-1].place = [things[-1].place], None
+    beside = [item for item in things[1:] if mode == "place" and item.prep in _BESIDE and not item.joined]
+    if beside and not goals_to:
+        things = [item for item in things if item is not beside[-1]]
+        target = ref.where(beside[-1]) or ref.world.home_of(ref.thing(beside[-1]))
+        goals_to = [Item("place", (target,), "to", beside[-1].start, beside[-1].end)] if target else []
     where = ref.place(sources[0]) if sources else None
     values = things_of(ref, things, where, _DO.get(mode, verb))
     person = ref.person(recipient) if recipient else None
@@ -268,6 +273,7 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     return goals
 
 
+_BESIDE = frozenset("in into on onto at near by beside inside with under behind".split())
 _DO = {"take": "take", "bring": "bring", "place": "put down"}
 
 
@@ -317,6 +323,8 @@ def _taken(ref: Referee, clause: Clause, values, mode: str) -> list[Goal]:
 
 def _move_person_or_ask(ref: Referee, clause: Clause, people, places, mode: str) -> list[Goal]:
     furniture = [item for item in clause.items if item.kind in ("place", "door") and item.prep == ""]
+    if furniture and clause.verb.word.startswith(("leav", "left")):
+        return []
     if furniture and (mode != "bring" or not [p for p in people if not p.prep]):
         raise PlanError("impossible", f"I cannot carry the {ref.said(furniture[0])}")
     if furniture and people:
@@ -365,12 +373,16 @@ def guide(ref: Referee, clause: Clause) -> list[Goal]:
     else:
         target = None
     sources = [item for item in places if not any(item is one for one in to)]
-    name = ref.person(person)
-    start = ref.where(person) or (ref.place(sources[0]) if sources else None)
-    target = target or ref.place(to[-1])
-    facts = know(ref, name, start)
-    ref.context.here = ref.context.found[name] = target
-    return [Goal("guide", {"person": name, "location": target}, facts)]
+    start = ref.place(sources[0]) if sources else None
+    goals = []
+    for one in [person, *(item for item in people if item is not person and item.joined and not item.prep)]:
+        name = ref.person(one)
+        facts = know(ref, name, ref.where(one) or start)
+        target = target or ref.place(to[-1])
+        goals.append(Goal("guide", {"person": name, "location": target}, facts))
+        ref.context.found[name] = target
+    ref.context.here = target
+    return goals
 
 
 def follow(ref: Referee, clause: Clause) -> list[Goal]:

@@ -127,7 +127,7 @@ class Interpreter:
         """ "Amira needs a pen": bring it to her; "the pen needs to go on the desk": put it there; "wants to go to X": lead there."""
         follows = [token.low for token in clause.tokens[clause.start:clause.start + 2]]
         if follows[:1] == ["to"] or clause.verb.word == "belongs":
-            return self._wish_to(ref, clause, follows[-1])
+            return self._wish_to(ref, clause, follows[-1] if follows else "")
         people = [item for item in clause.subject if item.kind in PEOPLE]
         if not people and not clause.subject:
             kind = "person_pronoun" if ref.context.person else "me"
@@ -239,6 +239,8 @@ class Interpreter:
                    and x not in w.DETERMINERS and x not in w.PREPOSITIONS and x not in w.FILLERS]
         if not named or len(unknown) > 6:
             return []
+        if not unknown and "please" not in words and all(not item.prep for item in named):
+            raise Question(f"What should I do about {ref.said(named[0])}?")
         things = [item for item in named if item.kind in ("object", "category")]
         places = [ref.place(item) for item in named if item.kind == "place"]
         people = [item for item in clause.items if item.kind in PEOPLE]

@@ -154,7 +154,8 @@ class Names:
                 part = [token.low for token in tokens[start:start + length]]
                 hit = self._exact.get(key_of(part))
                 if hit and self._plausible(tokens, start, start + length, hit[0]):
-                    claim(Mention(start, start + length, hit[0], tuple(hit[1]), many=w.singular(part[-1]) != part[-1]))
+                    literal = tuple(name for name in hit[1] if "".join(words_of(name)) == "".join(part))
+                    claim(Mention(start, start + length, hit[0], literal or tuple(hit[1]), many=w.singular(part[-1]) != part[-1]))
         for rule in (self._typo, self._head):
             for start in range(len(tokens)):
                 if not taken[start]:
@@ -176,6 +177,8 @@ class Names:
     def _head(self, tokens: list[Token], start: int, taken: list[bool]) -> Mention | None:
         """ "the table" → every place whose last word is table; "the tuna" → the only object that starts with tuna."""
         head = w.singular(tokens[start].low)
+        if head == "room" and not (start and tokens[start - 1].low in ("the", "this", "that")):
+            return None
         if tokens[start].low in self._protected and not (start and tokens[start - 1].low in w.DETERMINERS):
             return None
         follows = start + 1 < len(tokens) and not taken[start + 1] and tokens[start + 1].low not in self._protected
@@ -235,12 +238,12 @@ class Names:
             if low not in w.PERSON_NOUNS and low not in w.PEOPLE_NOUNS or taken[start]:
                 start += 1
                 continue
-            mention = self._described_at(tokens, start)
+            mention = self._described_at(tokens, start, taken)
             found.append(mention)
             start = mention.end
         return found
 
-    def _described_at(self, tokens: list[Token], noun: int) -> Mention:
+    def _described_at(self, tokens: list[Token], noun: int, taken: list[bool]) -> Mention:
         many = tokens[noun].low in w.PEOPLE_NOUNS
         begin, end = noun, noun + 1
         best: tuple[int, int, int, str] | None = None
@@ -248,7 +251,7 @@ class Names:
             for first in range(max(0, noun - 4), noun + 1):
                 for last in range(noun + 1, min(len(tokens), noun + 9) + 1):
                     said = [token.low for token in tokens[first:last]]
-                    if first < noun and last > noun + 1 or any(not word[0].isalnum() or word == "and" for word in said):
+                    if first < noun and last > noun + 1 or any(taken[first:last]) or any(not word[0].isalnum() or word == "and" for word in said):
                         continue
                     if content and content == frozenset(_content(said)) and (best is None or last - first < best[0]):
                         best = (last - first, first, last, name)
@@ -264,7 +267,7 @@ class Names:
         if pose:
             said = [token.low for token in tokens[noun:pose] if token.low not in ("who", "that", "is", "are", "which")]
             return Mention(begin, pose, "person", (" ".join(said),), True, many)
-        return Mention(begin, end, "person", (tokens[noun].low if many else "person",), True, many)
+        return Mention(begin, end, "person", (tokens[noun].low if many else _ALL.get(tokens[noun].low, "person"),), True, many)
 
     def _clothes_end(self, tokens: list[Token], start: int) -> int | None:
         """The end of "(who is) wearing a blue coat" / "in the blue coat" / "with a white sweater" from `start`, or None."""
@@ -331,6 +334,7 @@ def _stem(word: str) -> str:
 
 
 _EMPTY = frozenset("a an the who that which is are to their his her its towards toward currently there with has down up on".split())
+_ALL = {"everyone": "everyone", "everybody": "everyone"}
 _AFTER_NOUN = frozenset(", . ; ! ? : and or then that which who is are please".split())
 _LOOKS = frozenset("dark light bright long short big".split())
 _CLOTHES = frozenset("coat jacket sweater shirt blouse jeans dress skirt hat cap scarf suit hoodie pullover jumper t-shirt trousers pants vest tie glasses "

@@ -192,6 +192,9 @@ def _say_thing(goal: Goal) -> str:
 def _subject(low: list[str], said: str) -> str:
     """What to look at: "what is the biggest tin on the shelf" → "biggest tin on the shelf"."""
     words = said.split()
+    if low[:1] == ["who"]:
+        words = ["people", *words[1:]]
+        words = [words[0], *(word for word in words[1:] if word.lower() not in ("is", "are"))]
     while words and words[0].lower() in ("what", "is", "are", "which", "the", "a", "an", "me", "about"):
         words = words[1:]
     return " ".join(words)[:80] or said[:80]
@@ -225,6 +228,7 @@ def counting(ref: Referee, items: list[Item]):
     """(goals that count, the report)."""
     kinds = [item for item in items if item.kind in ("person", "object", "category", "text", "thing_pronoun") and item.names[0] not in (
         "number", "total number", "number of", "amount", "quantity", "many")]
+    kinds = kinds or [item for item in items if item.kind in ("place", "door") and not item.prep]
     if not kinds:
         raise Question("What should I count?")
     kind, place = kinds[0], None
@@ -236,7 +240,7 @@ def counting(ref: Referee, items: list[Item]):
     rest = [item for item in kinds[1:] if item.kind == "text" or item.kind == "person"]
     for item in rest:
         words += " " + " ".join(ref.tokens[k].low for k in range(item.start, item.end))
-    words = re.sub(r"( (do|can))?( (we|i|you|they|it)( (have|see|got|own|has|can see|find))?)$|( (left|available|present|currently|now))+$", "", words)
+    words = re.sub(r"( (do|can))?( (we|i|you|they|it)( (have|see|got|own|has|can see|find))?)$|( (?<!the )(left|available|present|currently|now))+$", "", words)
     if place is None:
         place = ref.context.here or ref.world.home_of(kind.names[0])
     ref.context.informed = True

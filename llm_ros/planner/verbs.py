@@ -54,7 +54,7 @@ FRAMES = {
                 "analyze|analyse|determine|name|check on|look over|report what|tell what|look into|find out|figure out|work out|learn|establish|"
                 "classify|watch|survey|look inside|see what|verify|ascertain|check whether|check if|see if|see whether|see how",
     "open": "open|open up|unlatch", "close": "close|shut|close up|shut up",
-    "wait": "wait|pause|stand by|hold on|stay|hang on|remain|stand still|idle|linger|hold still|sleep|stop|hold",
+    "wait": "wait|pause|stand by|hold on|stay|hang on|remain|stand still|idle|linger|hold still|sleep|stop",
 }
 HARM = frozenset(
     "hurt harm hit kill kick punch stab burn poison attack shoot smash destroy steal rob drown choke slap strangle beat threaten crush "
@@ -133,7 +133,7 @@ class Lexicon:
 
     def misspelt(self, tokens: list[Token], start: int, taken: dict[int, object]) -> Verb | None:
         """A verb with one wrong letter, where a clause has to begin with one."""
-        if start >= len(tokens) or start in taken or len(tokens[start].low) < 4 or tokens[start].low in w.FILLERS or tokens[start].low in w.PREPOSITIONS:
+        if start >= len(tokens) or start in taken or len(tokens[start].low) < 5 or tokens[start].low in w.FILLERS or tokens[start].low in w.PREPOSITIONS:
             return None
         low = tokens[start].low
         for (word, *rest), frame in self._phrases.items():

@@ -24,7 +24,7 @@ PRONOUNS_THING = frozenset("it this that one these those".split())
 PRONOUNS_PERSON = frozenset("him her he she them they".split())
 SELF = frozenset("me myself us".split())
 PERSON_NOUNS = frozenset(
-    "person someone somebody anyone anybody man woman guy lady gentleman boy girl individual human guest visitor child kid "
+    "person someone somebody anyone anybody everyone everybody whoever man woman guy lady gentleman boy girl individual human guest visitor child kid "
     "fellow".split())
 PEOPLE_NOUNS = frozenset("people persons men women guys ladies boys girls individuals humans guests visitors children kids".split())
 THING_NOUNS = frozenset("thing things something anything object objects item items stuff everything".split())
