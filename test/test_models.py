@@ -122,6 +122,19 @@ def test_sequences_in_one_batch_do_not_see_each_other(arch, folder, make_runner)
         np.testing.assert_allclose(np.concatenate([part[i] for part in together]), alone[i], atol=SAME)
 
 
+@pytest.mark.parametrize("arch", ["llama", "gemma2", "gemma3", "phi3"])
+def test_long_sequences_cross_blocks_and_windows(arch, folder, make_runner):
+    window = 40 if arch != "llama" else 0  # wider than a cache block, much shorter than the sequence
+    config = tiny_config(arch, window=window)
+    path = write_config(folder / f"{arch}-long.gguf", config)
+    tokens = (np.arange(150) ** 2 % config.n_vocab).astype(np.int32)
+    runner = make_runner(path, max_rows=64)
+    blocks = [3, 0, 7, 5, 9][: -(-150 // runner.block_size)]
+    expected = naive_logits(open_gguf(path), tokens, n_ctx=512)
+    for counts in ([64, 64, 22], [31, 1, 33, 64, 1, 1, 19]):
+        np.testing.assert_allclose(run_chunks(runner, tokens, counts, blocks), expected, atol=REFERENCE)
+
+
 def test_a_prefix_computed_once_serves_two_sequences(folder, make_runner):
     path = write_tiny(folder / "prefix.gguf", "llama")
     runner = make_runner(path, max_rows=96)
