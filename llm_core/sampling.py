@@ -260,21 +260,35 @@ class Sampler:
         Raises RequestError when nothing is allowed, ModelError when the logits are not finite.
         """
         row = self._edit(logits, history)
-        if self.params.temperature == 0:
-            best = int(row.argmax())
-            # The best of all is mostly allowed: then the mask need not be unpacked.
-            if np.isfinite(row[best]) and (mask is None or int(mask[best >> 5]) >> (best & 31) & 1):
-                return best
-        candidates = Candidates(self._ids, row, False)
-        if mask is not None:
-            ids = np.flatnonzero(np.unpackbits(mask.view(np.uint8), count=row.size, bitorder="little"))
-            candidates = Candidates(ids, row[ids], False)
-        self._check(candidates.logits, masked=mask is not None)
+        if mask is None:
+            candidates = Candidates(self._ids, row, False)
+            self._check(row, masked=False)
+        else:
+            candidates = self._allowed(row, mask)
         if self.params.temperature == 0:
             return int(candidates.ids[candidates.logits.argmax()])
         for keep in self._chain:
             candidates = keep(candidates)
         return draw(candidates, self._random.random())
+
+    def _allowed(self, row: np.ndarray, mask: np.ndarray) -> Candidates:
+        """The tokens that the mask allows, or as many of the best of them as are needed."""
+        wanted = self.params.top_k
+        if self.params.temperature == 0:
+            wanted = 1
+            best = row.argmax(keepdims=True)
+            if np.isfinite(row[best[0]]) and mask[best[0] >> 5] >> (best[0] & 31) & 1:
+                return Candidates(best, row[best], True)
+        if 0 < wanted < row.size // 64 and np.isfinite(row.max()):
+            # Enough of the best of all are mostly allowed: then only their bits need to be looked at.
+            best = _largest(row, 4 * wanted + 60)
+            best = best[(mask[best >> 5] >> (best & 31) & 1).astype(np.bool_)]
+            if best.size >= wanted:
+                return Candidates(best[:wanted], row[best[:wanted]], True)
+        ids = np.flatnonzero(np.unpackbits(mask.view(np.uint8), count=row.size, bitorder="little"))
+        candidates = Candidates(ids, row[ids], False)
+        self._check(candidates.logits, masked=True)
+        return candidates
 
     def _edit(self, logits: np.ndarray, history: Sequence[int]) -> np.ndarray:
         """Bias and penalties, on a copy."""
@@ -328,13 +342,14 @@ def _largest(x: np.ndarray, k: int, in_order: bool = True) -> np.ndarray:
     everything.
     """
     if in_order:
-        groups = x.size // 64
-        picked = None
-        if groups > 4 * k:
-            maxima = x[: groups * 64].reshape(64, groups).max(axis=0)
-            picked = np.flatnonzero(x >= np.partition(maxima, groups - k)[groups - k])
-        order = np.argsort(-(x if picked is None else x[picked]), kind="stable")[:k]
-        return order if picked is None else picked[order]
+        k = min(k, x.size)
+        width = 64
+        while width > 1 and x.size // width < 4 * k:
+            width //= 2
+        groups = x.size // width
+        maxima = x[: groups * width].reshape(width, groups).max(axis=0) if width > 1 else x
+        picked = np.flatnonzero(x >= np.partition(maxima, maxima.size - k)[maxima.size - k])
+        return picked[np.argsort(-x[picked], kind="stable")[:k]]
     border = np.partition(x, x.size - k)[x.size - k]
     above = x > border
     even = np.flatnonzero(x == border)[: k - np.count_nonzero(above)]

@@ -45,9 +45,11 @@ def test_many_requests_give_the_texts_they_give_alone(seed):
     rng = random.Random(seed)
     requests = [random_request(rng) for _ in range(60)]
     # 20 blocks of 8: a few requests fill them, so that blocks run out, requests are put on hold and computed again.
-    with Engine(fake_parts(n_blocks=20, n_ctx=160), max_requests=8, max_queue=100) as engine:
-        engine._loop._scheduler.cache.check([])
+    runner = FakeRunner(n_blocks=20, n_ctx=160)
+    runner.gate = threading.Event()
+    with Engine(fake_parts(runner), max_requests=8, max_queue=100) as engine:
         handles = [engine.submit(prompt, params, priority=priority) for prompt, params, priority in requests]
+        runner.gate.set()
         together = [fact(handle.result(60)) for handle in handles]
         assert engine.drain(10)
         stats = engine.stats()

@@ -145,6 +145,12 @@ def test_a_mask_leaves_only_what_it_allows():
     ):
         sampler = Sampler(params, N)
         assert {sampler.sample(row, [], mask) for row in ROWS for _ in range(10)} <= {3, 31, 32, N - 1}
+    wide = np.random.default_rng(1).integers(-(2**31), 2**31, mask.size).astype(np.int32)  # every second token
+    allowed = np.unpackbits(wide.view(np.uint8), count=N, bitorder="little").astype(bool)
+    for row in ROWS:
+        masked = np.where(allowed, row, -np.inf).astype(np.float32)
+        for params in (SamplingParams(temperature=0), SamplingParams(seed=2, temperature=2.0)):
+            assert Sampler(params, N).sample(row, [], wide) == Sampler(params, N).sample(masked, [])
     empty = np.zeros_like(mask)
     with pytest.raises(RequestError, match="no token"):
         Sampler(SamplingParams(), N).sample(ROWS[0], [], empty)
@@ -159,6 +165,8 @@ def test_banned_tokens_and_bad_logits():
         for params in (SamplingParams(temperature=0), SamplingParams()):
             with pytest.raises(ModelError, match="not finite"):
                 Sampler(params, 2).sample(np.array([0.0, bad], dtype=np.float32), [])
+            with pytest.raises(ModelError, match="not finite"):
+                Sampler(params, 2).sample(np.array([0.0, bad], dtype=np.float32), [], np.array([3], dtype=np.int32))
 
 
 def test_a_seed_repeats_and_its_absence_does_not():
