@@ -22,6 +22,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 
 from llm_core.errors import LLMCoreError
+from llm_ros import environment
 from llm_ros.action import GenerateChatCompletions, GenerateResponse, PlanTask
 from llm_ros.conversions import messages_to_ros, sampling_to_ros, text_to_ros
 from llm_ros.srv import Detokenize, Generate, GetModelInfo, Tokenize
@@ -330,6 +331,7 @@ class PlannerClient(_Remote):
 @contextlib.contextmanager
 def connect(name: str = "llm_ros_client", domain_id: int | None = None):
     """For scripts: a node in a context of its own, spun in a thread; `with connect() as node: LLMClient(node)...`."""
+    environment.prepare()
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=domain_id)
     node = rclpy.create_node(name, context=context, start_parameter_services=False, enable_rosout=False)

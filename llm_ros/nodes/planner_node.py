@@ -14,7 +14,6 @@ from collections import deque
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from std_srvs.srv import Trigger
 
 from llm_core.errors import LLMCoreError, RequestError
 from llm_ros import conversions as convert
@@ -25,7 +24,8 @@ from llm_ros.nodes.action_server import ABORT, CANCELED, SUCCEED, DeferredAction
 from llm_ros.nodes.run import run_node
 from llm_ros.params import ParameterError, PlannerParams, declare, read
 from llm_ros.planner import ConfigError, Planner, load_skills, load_world
-from llm_ros.planner.offline import config_file
+from llm_ros.environment import share_file
+from llm_ros.srv import Reload
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -81,7 +81,7 @@ class PlannerNode(Node):
         self._current: Job | None = None
         self._closed = False
         self._publisher = self.create_publisher(Plan, "plan", LATCHED)
-        self.create_service(Trigger, "~/reload", self._reload, callback_group=MutuallyExclusiveCallbackGroup())
+        self.create_service(Reload, "~/reload", self._reload, callback_group=MutuallyExclusiveCallbackGroup())
         self._server = DeferredActionServer(self, PlanTask, f"{self.get_name()}/plan_task", self._start, self._cancel,
                                             callback_group=MutuallyExclusiveCallbackGroup())
         self._worker = threading.Thread(target=self._work, name="llm_ros.planner", daemon=True)
@@ -89,8 +89,8 @@ class PlannerNode(Node):
 
     def _load(self) -> Planner:
         """The planner that the files describe now. Raises ParameterError."""
-        files = {"skills_file": self._params.skills_file or config_file("skills.yaml"),
-                 "world_file": self._params.world_file or config_file("world.yaml")}
+        files = {"skills_file": self._params.skills_file or share_file("config", "skills.yaml"),
+                 "world_file": self._params.world_file or share_file("config", "world.yaml")}
         try:
             skills, world = load_skills(files["skills_file"]), load_world(files["world_file"])
             planner = Planner(self._generate, skills, world)
@@ -103,9 +103,9 @@ class PlannerNode(Node):
         try:
             self._planner = self._load()
         except LLMCoreError as error:
-            response.message = f"kept the old files: {error}"
+            response.error = f"kept the old files: {error}"
         else:
-            response.success, response.message = True, "read the skill and the world file again"
+            response.success = True
         return response
 
     # Goals

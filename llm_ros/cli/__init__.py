@@ -1,0 +1,1 @@
+"""The command `llm-ros`: one verb a file, found by main.py. Verbs import rclpy only when they run."""

@@ -1,0 +1,44 @@
+"""`llm-ros ask "…"`: asks the running llm_node and prints the answer as it comes."""
+
+from __future__ import annotations
+
+import argparse
+
+from llm_ros.cli._client import cancelled_by_interrupt, wait_for_llm
+
+SUMMARY = "ask the running llm_node a question"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The question, and how to sample."""
+    parser.add_argument("question", help="what to ask")
+    parser.add_argument("--system", metavar="TEXT", help="what the model should know or be beforehand")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="most tokens of the answer (default: the node's)")
+    parser.add_argument("--temp", type=float, metavar="X", help="temperature; 0: no randomness (default: the node's)")
+    parser.add_argument("--seed", type=int, metavar="N", help="same seed, same answer (default: the node's)")
+    parser.add_argument("--node", default="llm_node", metavar="NAME", help="which node to ask (%(default)s)")
+    parser.add_argument("--wait", type=float, default=10.0, metavar="S", help="seconds to wait for the node (%(default)g)")
+    parser.add_argument("--timeout", type=float, default=300.0, metavar="S", help="seconds for the answer (%(default)g)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when the answer is whole. CallError or RequestError otherwise."""
+    from llm_ros.client import LLMClient, connect
+    from llm_ros.conversions import FINISH_NAMES
+    from llm_ros.msg import Response
+
+    messages = [{"role": "system", "content": args.system}] if args.system else []
+    messages.append({"role": "user", "content": args.question})
+    sampling = {name: getattr(args, name) for name in ("max_tokens", "temp", "seed") if getattr(args, name) is not None}
+    with connect() as node:
+        client = LLMClient(node, args.node)
+        wait_for_llm(client, args.wait)
+        call = client.chat(messages, **sampling)
+        with cancelled_by_interrupt(call):
+            for piece in call.text(args.timeout):
+                print(piece, end="", flush=True)
+        print(flush=True)
+        reason = call.result().response.finish_reason
+        if reason != Response.FINISH_STOP:
+            print(f"({FINISH_NAMES[reason]}: the answer is cut off here)")
+    return 0

@@ -1,0 +1,54 @@
+"""`llm-ros plan "…"`: a plan from the running planner_node, or, with `--offline`, from this process without ROS."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from llm_core.errors import RequestError
+from llm_ros.cli._client import show_plan, wait_for_planner
+from llm_ros.planner.offline import add_offline_arguments
+
+SUMMARY = "plan a command with the running planner_node, or offline"
+_OFFLINE_ONLY = ("skills", "world", "model", "batch", "out")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command; the options of both ways."""
+    parser.add_argument("command", nargs="?", help="what the robot should do")
+    parser.add_argument("--json", action="store_true", help="print the plan as JSON, in the shape of PLANS.json")
+    parser.add_argument("--node", default="planner_node", metavar="NAME", help="which node to ask (%(default)s)")
+    parser.add_argument("--wait", type=float, default=10.0, metavar="S", help="seconds to wait for the node (%(default)g)")
+    parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds for the plan (%(default)g)")
+    add_offline_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 for a plan, a refusal or a question. CallError or RequestError otherwise."""
+    if args.offline:
+        from llm_ros.planner import offline
+
+        return offline.run(args)
+    for name in _OFFLINE_ONLY:
+        if getattr(args, name) is not None:
+            raise RequestError(f"--{name} needs --offline: a running planner_node has its own")
+    if not args.command:
+        raise RequestError("give a command, such as \"Bring me a glass of water from the kitchen\"")
+    return _ask_node(args)
+
+
+def _ask_node(args) -> int:
+    from llm_ros.client import PlannerClient, connect
+    from llm_ros.conversions import plan_from_ros
+
+    with connect() as node:
+        client = PlannerClient(node, args.node)
+        wait_for_planner(client, args.wait)
+        with open(os.devnull, "w") as nowhere:
+            plan = show_plan(client.plan(args.command, deadline=args.timeout), args.timeout + 5.0,
+                             nowhere if args.json else sys.stdout)
+    if args.json:
+        print(json.dumps(plan_from_ros(plan), ensure_ascii=False))
+    return 0

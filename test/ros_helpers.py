@@ -1,0 +1,108 @@
+"""For tests over real DDS: a domain of its own for each, nodes in this process that a thread spins, waiting with deadlines."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import zlib
+
+import rclpy
+from rclpy.executors import MultiThreadedExecutor
+
+from llm_core.engine import Engine
+from llm_ros import environment
+from llm_ros.nodes.run import spin
+
+DEADLINE_S = 20.0
+
+
+def domain_for(name: str) -> int:
+    """A ROS_DOMAIN_ID for a test: 1 to 100, another one for another test or process most of the time."""
+    return 1 + zlib.crc32(f"{os.getpid()} {name}".encode()) % 100
+
+
+def wait_until(condition, what: str, timeout: float = DEADLINE_S):
+    """Returns condition()'s first true value; fails after `timeout` seconds. For what offers nothing to wait on."""
+    end = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < end, f"{what}: not within {timeout} s"
+        threading.Event().wait(0.01)
+    return value
+
+
+class Ros:
+    """A context in a domain of its own, and everything that a test creates in it."""
+
+    def __init__(self, name: str):
+        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+        environment.prepare()
+        self.domain = domain_for(name)
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=self.domain)
+        self._stack = contextlib.ExitStack()
+
+    def parameters(self, values: dict) -> list[str]:
+        """Command line arguments for parameter overrides."""
+        from json import dumps
+
+        args = ["--ros-args"]
+        for name, value in values.items():
+            args += ["-p", f"{name}:={value if isinstance(value, str) and ':' in value else dumps(value)}"]
+        return args
+
+    def add(self, make, **values):
+        """A node made by make(context=, cli_args=), spun in a thread until the test ends; `values`: its parameters."""
+        overrides = {name.replace("__", "."): value for name, value in values.items()}
+        node = make(context=self.context, cli_args=self.parameters(overrides) if overrides else None)
+        return self.spin(node)
+
+    def spin(self, node):
+        """Spins the node in a thread until the test ends."""
+        executor = MultiThreadedExecutor(4, context=self.context)
+        executor.add_node(node)
+        thread = threading.Thread(target=spin, args=(executor,), daemon=True)
+        thread.start()
+
+        def end():
+            if hasattr(node, "close"):
+                node.close()
+            executor.shutdown(timeout_sec=5.0)
+            thread.join(5.0)
+            node.destroy_node()
+
+        self._stack.callback(end)
+        return node
+
+    def client_node(self, name: str = "test_client"):
+        """A plain node for clients, spun."""
+        return self.spin(rclpy.create_node(name, context=self.context))
+
+    def close(self):
+        """Ends everything, newest first."""
+        self._stack.close()
+        rclpy.try_shutdown(context=self.context)
+
+
+class FakeEngines:
+    """`make_engine` for LLMNode: engines over the fake runner; keeps what it made, so that a test can reach in."""
+
+    def __init__(self, **runner_options):
+        self.options = runner_options
+        self.made: list[Engine] = []
+        self.runners: list = []
+        self.fail: Exception | None = None
+
+    def __call__(self, *, model, context, cpu, progress):
+        from fake_runner import FakeRunner, fake_parts
+
+        progress("pretending", 0.5)
+        if self.fail is not None:
+            raise self.fail
+        runner = FakeRunner(n_ctx=context.n_ctx, **self.options)
+        self.runners.append(runner)
+        engine = Engine(fake_parts(runner), n_ctx=context.n_ctx, max_requests=context.max_requests,
+                        max_queue=context.max_queue)
+        self.made.append(engine)
+        return engine

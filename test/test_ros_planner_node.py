@@ -1,0 +1,152 @@
+"""planner_node over real DDS, its llm_node on the fake model: plans, refusals, queueing, cancelling, reloading."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+
+import pytest
+
+rclpy = pytest.importorskip("rclpy", reason="ROS is not installed", exc_type=ImportError)
+
+from ros_helpers import DEADLINE_S, FakeEngines, Ros, wait_until
+
+from llm_ros.client import CallError, LLMClient, PlannerClient
+from llm_ros.conversions import plan_from_ros
+from llm_ros.environment import share_file
+from llm_ros.msg import Plan
+from llm_ros.nodes.llm_node import LLMNode
+from llm_ros.nodes.planner_node import LATCHED, PlannerNode
+from llm_ros.params import ParameterError
+from llm_ros.srv import Reload
+
+COMMAND = "Go to the kitchen"
+WORLD = "rooms: [kitchen, hall]\nlocations:\n  sink: {room: kitchen, placement: true}\n"
+
+
+class Planning:
+    """Both nodes, a client of the planner, and skill and world files of the test's own."""
+
+    def __init__(self, ros, tmp_path, start_llm=True, **values):
+        self.world = tmp_path / "world.yaml"
+        self.world.write_text(WORLD)
+        self.skills = tmp_path / "skills.yaml"
+        self.skills.write_text(share_file("config", "skills.yaml").read_text())
+        self.engines = FakeEngines()
+        self.llm = ros.add(partial(LLMNode, make_engine=self.engines))
+        if start_llm:
+            assert self.llm.start()
+        self.node = ros.add(PlannerNode, skills_file=str(self.skills), world_file=str(self.world), **values)
+        self.client_node = ros.client_node()
+        self.client = PlannerClient(self.client_node)
+        self.client.wait_ready(DEADLINE_S)
+
+    @property
+    def runner(self):
+        return self.engines.runners[-1]
+
+
+@pytest.fixture
+def ros(request):
+    ros = Ros(request.node.name)
+    yield ros
+    ros.close()
+
+
+def test_a_plan_is_streamed_then_published_then_returned(ros, tmp_path):
+    planning = Planning(ros, tmp_path)
+    published, news = [], threading.Event()
+    planning.client_node.create_subscription(Plan, "plan", lambda plan: (published.append(plan), news.set()), LATCHED)
+    call = planning.client.plan(COMMAND)
+    feedback = list(call)
+    plan = call.result(DEADLINE_S).plan
+    assert plan.status == Plan.PLANNED and plan.command == COMMAND and plan.duration > 0 and plan.stamp.sec > 0
+    assert plan_from_ros(plan) == [{"skill": "go_to", "args": {"location": "kitchen"}}]
+    steps = [step for message in feedback for step in message.steps]
+    assert steps == list(plan.steps)[:len(steps)]
+    assert news.wait(DEADLINE_S) and published == [plan]
+    late, came = [], threading.Event()                          # latched: who comes late hears it too
+    ros.client_node("late").create_subscription(Plan, "plan", lambda plan: (late.append(plan), came.set()), LATCHED)
+    assert came.wait(DEADLINE_S) and late == [plan]
+
+
+def test_a_refusal_and_a_question_are_successes(ros, tmp_path):
+    planning = Planning(ros, tmp_path)
+    refused = planning.client.plan("Go to the moon").result(DEADLINE_S).plan
+    assert refused.status in (Plan.REFUSED, Plan.CLARIFY) and (refused.reason_code or refused.question) and not refused.steps
+    asked = planning.client.plan("...").result(DEADLINE_S).plan
+    assert asked.status == Plan.CLARIFY and asked.question and plan_from_ros(asked) == {"clarify": asked.question}
+
+
+def test_bad_goals_are_aborted_with_the_reason(ros, tmp_path):
+    planning = Planning(ros, tmp_path)
+    for ask, expected in ((dict(command=" "), "command is empty"), (dict(command="x", deadline=-1.0), "deadline = -1")):
+        with pytest.raises(CallError, match=expected):
+            planning.client.plan(**ask).result(DEADLINE_S)
+    long = planning.client.plan("go " * 2000).result(DEADLINE_S).plan
+    assert long.status == Plan.REFUSED and long.reason_code == "too_long"
+
+
+def test_goals_wait_in_order_and_can_be_cancelled_while_they_do(ros, tmp_path):
+    planning = Planning(ros, tmp_path, max_queue=2)
+    planning.runner.gate = threading.Event()
+    first = planning.client.plan(COMMAND)
+    wait_until(lambda: planning.engines.made[-1].stats().running, "the first is being planned")
+    second, third = planning.client.plan(COMMAND), planning.client.plan(COMMAND)
+    wait_until(lambda: len(planning.node._waiting) == 2, "two are waiting")
+    with pytest.raises(CallError, match="waiting, no more"):
+        planning.client.plan(COMMAND).result(DEADLINE_S)
+    second.cancel()
+    assert second.wait(DEADLINE_S) and second.status == "cancelled" and not first.done()
+    first.cancel()
+    wait_until(lambda: any(r.cancelled for r in planning.engines.made[-1]._loop._scheduler.running), "the cancel arrives")
+    planning.runner.gate.set()
+    assert first.wait(DEADLINE_S) and first.status == "cancelled"
+    assert third.result(DEADLINE_S).plan.status == Plan.PLANNED
+
+
+def test_without_a_serving_llm_node_the_goal_is_aborted(ros, tmp_path):
+    planning = Planning(ros, tmp_path, start_llm=False, llm_timeout=0.5)
+    with pytest.raises(CallError, match="llm_node is unconfigured"):
+        planning.client.plan(COMMAND).result(DEADLINE_S)
+
+
+def test_a_deadline_ends_planning(ros, tmp_path):
+    planning = Planning(ros, tmp_path)
+    planning.runner.gate = threading.Event()
+    call = planning.client.plan(COMMAND, deadline=0.2)
+    wait_until(lambda: planning.engines.made[-1].stats().running, "planning")
+    wait_until(lambda: planning.node._current.stopped, "the deadline passes")
+    planning.runner.gate.set()
+    with pytest.raises(CallError, match="deadline of 0.2 s"):
+        call.result(DEADLINE_S)
+
+
+def test_reload_takes_new_files_and_keeps_the_old_ones_if_they_are_broken(ros, tmp_path):
+    planning = Planning(ros, tmp_path)
+
+    def reload():
+        return planning.client.call_service(Reload, "reload", Reload.Request(), DEADLINE_S)
+
+    planning.world.write_text(WORLD.replace("hall", "library"))
+    assert reload().success
+    plan = planning.client.plan("Go to the library").result(DEADLINE_S).plan
+    assert plan_from_ros(plan) == [{"skill": "go_to", "args": {"location": "library"}}]
+    planning.world.write_text("rooms: 7\n")
+    answer = reload()
+    assert not answer.success and "world.yaml" in answer.error
+    assert planning.client.plan("Go to the library").result(DEADLINE_S).plan.status == Plan.PLANNED
+
+
+def test_files_are_checked_at_start(ros, tmp_path):
+    with pytest.raises(ParameterError, match="nowhere.yaml"):
+        PlannerNode(context=ros.context, cli_args=ros.parameters({"world_file": str(tmp_path / "nowhere.yaml")}))
+    with pytest.raises(ParameterError, match="unknown parameter skills"):
+        PlannerNode(context=ros.context, cli_args=ros.parameters({"skills": "x"}))
+
+
+def test_a_planner_calls_the_llm_node_that_its_parameter_names(ros, tmp_path):
+    planning = Planning(ros, tmp_path, llm_node="other_llm", llm_timeout=0.3)
+    with pytest.raises(CallError, match="no other_llm found"):
+        planning.client.plan(COMMAND).result(DEADLINE_S)
+    assert LLMClient(planning.client_node).generate("x", max_tokens=2).result(DEADLINE_S)
