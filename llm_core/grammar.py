@@ -115,11 +115,16 @@ class GrammarCompiler:
         self._compiled: OrderedDict[Grammar, object] = OrderedDict()
         self._lock = threading.Lock()
 
-    def compile(self, grammar: Grammar) -> Constraint:
-        """A fresh Constraint at the grammar's start; RequestError when the grammar is bad."""
+    def prepare(self) -> None:
+        """Read the vocabulary now (seconds for a big one) instead of on the first `compile`."""
         with self._lock:
             if self._vocabulary is None:
                 self._vocabulary = _vocabulary(self._tokenizer, self.n_vocab)
+
+    def compile(self, grammar: Grammar) -> Constraint:
+        """A fresh Constraint at the grammar's start; RequestError when the grammar is bad."""
+        self.prepare()
+        with self._lock:
             matcher = self._compiled.pop(grammar, None)
             if matcher is None:
                 matcher = self._build(grammar)

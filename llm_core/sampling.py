@@ -13,7 +13,7 @@ import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from numbers import Integral, Real
 from types import MappingProxyType
 from typing import NamedTuple
@@ -250,7 +250,7 @@ class Sampler:
         bias = dict(params.logit_bias) | dict.fromkeys(banned, -math.inf)
         self._bias_ids = np.array(list(bias), dtype=np.int64)
         self._bias = np.array(list(bias.values()), dtype=np.float32)
-        self._ids = np.arange(n_vocab)
+        self._ids = _all_ids(n_vocab)
         self._row: np.ndarray | None = None
 
     def sample(self, logits: np.ndarray, history: Sequence[int], mask: np.ndarray | None = None) -> int:
@@ -314,6 +314,13 @@ class Sampler:
             )
             raise RequestError(f"no token can be drawn: {why}")
         raise ModelError(f"the model's logits are not finite (their maximum is {best})")
+
+
+@lru_cache(maxsize=8)
+def _all_ids(n_vocab: int) -> np.ndarray:
+    ids = np.arange(n_vocab)
+    ids.flags.writeable = False  # every request's sampler has the same one
+    return ids
 
 
 def _chain(params: SamplingParams) -> list[Callable[[Candidates], Candidates]]:

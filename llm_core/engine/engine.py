@@ -137,6 +137,10 @@ class Engine:
                 raise RequestError(f"prompt has {token!r}: token ids from 0 to {self._limits.n_vocab - 1} wanted")
         return [int(token) for token in prompt]
 
+    def prepare_grammars(self) -> None:
+        """Do now what the first request with a grammar would wait for: hand the vocabulary to llguidance."""
+        self._grammars.prepare()
+
     def stats(self) -> EngineStats:
         """A snapshot: state, load, rates, KV blocks, counters."""
         return self._loop.stats()
