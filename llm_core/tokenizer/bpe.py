@@ -34,19 +34,14 @@ class BPE:
 
     def __init__(self, vocab: Vocab):
         pre = self.pre = self._pre_tokenizer(vocab)
-        hidden = set(vocab.of_type(TokenType.CONTROL, TokenType.UNKNOWN))
-        ids = {text: i for i, text in enumerate(vocab.tokens) if i not in hidden}
-        merges = self._merges(vocab, {vocab.tokens[i] for i in hidden}, ids)
+        hidden = vocab.of_type(TokenType.CONTROL, TokenType.UNKNOWN)
+        ids = vocab.text_ids(hidden)
         # A byte without a token (SmolLM2 has some) yields nothing, but its neighbours must not meet across the gap:
         # it gets an id past the vocabulary, dropped after merging.
         missing = [char for char in BYTE_OF if char not in ids]
-        ids.update((char, len(vocab.tokens) + i) for i, char in enumerate(missing))
         self.end = len(vocab.tokens) if missing else None
-        try:
-            model = models.BPE(vocab=ids, merges=merges, ignore_merges=pre.ignore_merges)
-            self.inner = tokenizers.Tokenizer(model)
-        except Exception as error:  # the library raises bare Exception
-            raise ModelError(f"{PREFIX}merges: {error}") from None
+        added = {char: len(vocab.tokens) + i for i, char in enumerate(missing)}
+        self.inner = tokenizers.Tokenizer(self._model(vocab, hidden, ids, added))
         splits = [pre_tokenizers.Split(tokenizers.Regex(pinned(p)), "isolated") for p in pre.patterns]
         self.inner.pre_tokenizer = pre_tokenizers.Sequence(
             [*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
@@ -59,26 +54,48 @@ class BPE:
         log.warning("%spre: missing, using 'default'; tokens may differ from those the model was trained with", PREFIX)
         return DEFAULT
 
-    @staticmethod
-    def _merges(vocab: Vocab, hidden: set[str], ids: dict[str, int]) -> list[tuple[str, str]]:
-        merges = [tuple(merge.split(" ")) for merge in vocab.merges or ()]
-        for i, pair in enumerate(merges):
-            if len(pair) != 2 or not (pair[0] in ids and pair[1] in ids and pair[0] + pair[1] in ids):
-                merges[i] = BPE._check_merge(i, vocab.merges[i], hidden, ids)
-        merges = [pair for pair in merges if pair]
-        # of two equal merges the first counts (the library would take the last)
-        return merges if len(set(merges)) == len(merges) else list(dict.fromkeys(merges))
+    def _model(self, vocab: Vocab, hidden: list[int], ids: dict[str, int], added: dict[str, int]) -> models.BPE:
+        ignore = self.pre.ignore_merges
+        merges = vocab.merges or []
+        distinct = set(merges)
+        texts = [vocab.tokens[i] for i in hidden]
+        unwanted = distinct.intersection(f"{text[:n]} {text[n:]}" for text in texts for n in range(1, len(text)))
+        if len(distinct) == len(merges) and set(added).isdisjoint("".join(merges)):
+            try:  # the usual case: the library checks every merge itself
+                return models.BPE(
+                    ids | added,
+                    [tuple(merge.split(" ")) for merge in merges if merge not in unwanted],
+                    ignore_merges=ignore,
+                )
+            except Exception:  # it raises bare Exception and does not say which merge
+                log.debug("looking at every merge")
+        pairs = self._merges(vocab, set(texts), ids)
+        try:
+            return models.BPE(ids | added, pairs, ignore_merges=ignore)
+        except Exception as error:
+            raise ModelError(f"{PREFIX}merges: {error}") from None
 
     @staticmethod
-    def _check_merge(i: int, merge: str, hidden: set[str], ids: dict[str, int]) -> tuple[str, str] | None:
-        """None for a merge that would build a control token; ModelError for one that names no token."""
+    def _merges(vocab: Vocab, hidden: set[str], ids: dict[str, int]) -> list[tuple[str, str]]:
+        """The merges one by one: those that would build a control token left out, of equal ones the first kept."""
+        merges: dict[tuple[str, str], None] = {}
+        for i, merge in enumerate(vocab.merges or ()):
+            pair = tuple(merge.split(" "))
+            if len(pair) == 2 and pair[0] in ids and pair[1] in ids and pair[0] + pair[1] in ids:
+                merges[pair] = None
+            else:
+                BPE._check_merge(i, merge, hidden, ids)
+        return list(merges)
+
+    @staticmethod
+    def _check_merge(i: int, merge: str, hidden: set[str], ids: dict[str, int]) -> None:
+        """ModelError for a merge that is no pair of tokens or makes none; to make a control token is no error."""
         left, _, right = merge.partition(" ")
         if not left or not right or " " in right:
             raise ModelError(f"{PREFIX}merges[{i}]: {merge[:60]!r} is not two tokens with a space between")
         for text in (left, right, left + right):
             if text not in ids and text not in hidden:
                 raise ModelError(f"{PREFIX}merges[{i}]: {merge[:60]!r} names {text[:60]!r}, which is not a token")
-        return None
 
     def encode(self, text: str | bytes, first: bool) -> list[int]:
         """Ids of one piece of text (`first` is of no matter here)."""

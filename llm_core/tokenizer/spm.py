@@ -30,12 +30,12 @@ class SPM:
 
     def __init__(self, vocab: Vocab):
         self.add_space_prefix = vocab.add_space_prefix
-        hidden = set(vocab.of_type(TokenType.CONTROL, TokenType.UNKNOWN, TokenType.BYTE))
-        self.ids = {text: i for i, text in enumerate(vocab.tokens) if i not in hidden}
+        hidden = vocab.of_type(TokenType.CONTROL, TokenType.UNKNOWN, TokenType.BYTE)
+        self.ids = vocab.text_ids(hidden)
         self.cost = [-score for score in vocab.scores or ()]
-        index = {text: i for i, text in enumerate(vocab.tokens) if text.startswith("<0x")}
+        byte_tokens = {vocab.tokens[i]: i for i in vocab.of_type(TokenType.BYTE)}
         unknown = vocab.ids.get("unk")
-        self.byte_ids = [index.get(f"<0x{b:02X}>", self.ids.get(chr(b), unknown) if b < 128 else unknown)
+        self.byte_ids = [byte_tokens.get(f"<0x{b:02X}>", self.ids.get(chr(b), unknown) if b < 128 else unknown)
                          for b in range(256)]  # fmt: skip
         self.cut = self._cut_pattern()
         self.cache: dict[str, list[int]] = {}

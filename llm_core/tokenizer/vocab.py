@@ -9,6 +9,7 @@ those of llama.cpp.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -90,8 +91,12 @@ STOP_SPELLINGS = (
     "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>",
     "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>", "<｜end▁of▁sentence｜>", "[e~[",
 )  # fmt: skip
+_NO_RSTRIP = ("<unk>", "<s>", "<|endoftext|>")  # Phi-3, see _rstrip
 # these shape the answer itself (gpt-oss channels), so they are shown as text
 SHOWN_SPELLINGS = ("<|channel|>", "<|message|>", "<|start|>", "<|constrain|>")
+_SPELLINGS = frozenset(
+    (*STOP_SPELLINGS, *SHOWN_SPELLINGS, *(s for spellings in ROLE_SPELLINGS.values() for s in spellings), *_NO_RSTRIP)
+)
 
 
 @dataclass(frozen=True)
@@ -116,10 +121,17 @@ class Vocab:
     merges: list[str] | None = None
     charsmap: bytes = b""
 
+    def text_ids(self, hidden: Iterable[int]) -> dict[str, int]:
+        """Token text → id, without the ids in `hidden`."""
+        ids = dict(zip(self.tokens, range(len(self.tokens)), strict=True))
+        for token in hidden:
+            del ids[self.tokens[token]]
+        return ids
+
     def of_type(self, *types: int) -> list[int]:
         """Ids whose type is one of `types`, ascending."""
-        wanted = set(types)
-        return [i for i, t in enumerate(self.types) if t in wanted]
+        # as bytes, searched by `re`: several times faster than a loop over 262,144 tokens
+        return [match.start() for match in re.finditer(b"[" + bytes(types) + b"]", bytes(self.types))]
 
     @staticmethod
     def from_metadata(metadata: Mapping[str, Any]) -> Vocab:
@@ -136,7 +148,7 @@ class Vocab:
         merges = _list(metadata, "merges", str) if model == "gpt2" else None
         if default.needs and not {"scores": scores, "merges": merges}[default.needs]:
             raise ModelError(f"{PREFIX}{default.needs}: missing, and tokenizer {model!r} needs it")
-        index = {text: i for i, text in enumerate(tokens)}
+        index = {text: tokens.index(text) for text in sorted(_SPELLINGS.intersection(tokens))}
         ids = _special_ids(metadata, default, len(tokens))
         stop_ids = _roles_by_spelling(index, types, ids)
         lowercase = _get(metadata, "normalizer.lowercase", bool, True)
@@ -284,7 +296,7 @@ def _rstrip(metadata: Mapping[str, Any], index: dict[str, int], types: Iterable[
     if "phi-3" not in name and "phi3" not in name:
         return frozenset()
     special = {TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN}
-    keep = {index.get(text) for text in ("<unk>", "<s>", "<|endoftext|>")}
+    keep = {index.get(text) for text in _NO_RSTRIP}
     return frozenset(i for i, t in enumerate(types) if t in special and i not in keep)
 
 

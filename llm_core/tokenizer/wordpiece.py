@@ -27,7 +27,7 @@ class WordPiece:
         hidden = set(vocab.of_type(TokenType.CONTROL, TokenType.UNKNOWN)) | set(
             vocab.ids[role] for role in ("bos", "sep", "pad", "unk") if role in vocab.ids
         )
-        self.ids = {text: i for i, text in enumerate(vocab.tokens) if i not in hidden}
+        self.ids = vocab.text_ids(hidden)
         self.longest = max(map(len, self.ids), default=0)
         self.unknown = vocab.ids.get("unk")
         self.lowercase, self.strip_accents = vocab.lowercase, vocab.strip_accents
