@@ -1,8 +1,9 @@
 """Clients of llm_node and planner_node: one handle object per goal, for scripts and for other nodes.
 
-`LLMClient(node)` needs a node that somebody spins; `connect()` gives scripts one that is spun in a thread. A call returns a
-handle at once: iterate it for the feedback, `result(timeout)` for the result, `cancel()`. Nothing here spins, so it can be
-used in any node; `result` and iteration block, so never inside a callback (there: `on_feedback`, `on_done`).
+`LLMClient(node)` needs a node that somebody spins; `connect()` gives scripts one that is spun in a thread. A call
+returns a handle at once: iterate it for the feedback, `result(timeout)` for the result, `cancel()`. Nothing here spins,
+so it can be used in any node; `result` and iteration block, so never inside a callback (there: `on_feedback`,
+`on_done`).
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 
 from llm_core.errors import LLMCoreError
-from llm_ros import environment
 from llm_ros.action import GenerateChatCompletions, GenerateResponse, PlanTask
 from llm_ros.conversions import messages_to_ros, sampling_to_ros, text_to_ros
 from llm_ros.srv import Detokenize, Generate, GetModelInfo, Tokenize
 
 FEEDBACK_QOS = QoSProfile(depth=2000)
-STATES = {GoalStatus.STATUS_SUCCEEDED: "succeeded", GoalStatus.STATUS_CANCELED: "cancelled",
-          GoalStatus.STATUS_ABORTED: "aborted"}
+STATES = {
+    GoalStatus.STATUS_SUCCEEDED: "succeeded",
+    GoalStatus.STATUS_CANCELED: "cancelled",
+    GoalStatus.STATUS_ABORTED: "aborted",
+}
 
 
 # How often a call that hears nothing looks whether its server is still there.
@@ -39,8 +42,8 @@ LOOK_EVERY_S = 1.0
 class CallError(LLMCoreError):
     """A call that did not succeed.
 
-    `status`: "rejected", "aborted", "cancelled", "timeout", "lost" (the server went away) or "unavailable" (there is none);
-    `result`: the result message, where one came.
+    `status`: "rejected", "aborted", "cancelled", "timeout", "lost" (the server went away) or "unavailable" (there is
+    none); `result`: the result message, where one came.
     """
 
     def __init__(self, message: str, status: str, result=None):
@@ -106,7 +109,9 @@ class Call:
         return self.feedback()
 
     def feedback(self, timeout: float | None = None):
-        """Like iterating, with a limit in seconds on the whole. Raises CallError (status "timeout") and cancels the goal."""
+        """Like iterating, with a limit in seconds on the whole. Raises CallError (status "timeout") and cancels the
+        goal.
+        """
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             try:
@@ -115,7 +120,7 @@ class Call:
                 self._look_around(end, timeout)
                 continue
             if feedback is None:
-                self._feedback.put(None)            # so that a second iteration ends too
+                self._feedback.put(None)  # so that a second iteration ends too
                 return
             yield feedback
 
@@ -124,7 +129,9 @@ class Call:
         return self._done.is_set()
 
     def result(self, timeout: float | None = None):
-        """The result message. Raises CallError if the goal was rejected, aborted, cancelled, lost or takes longer than `timeout` s."""
+        """The result message. Raises CallError if the goal was rejected, aborted, cancelled, lost or takes longer than
+        `timeout` s.
+        """
         end = None if timeout is None else time.monotonic() + timeout
         while not self._done.wait(self._patience(end)):
             self._look_around(end, timeout)
@@ -170,7 +177,7 @@ class Generation(Call):
         whole = self._result.response.text if self._result is not None else seen
         # Feedback and result travel separately: the result may overtake the last pieces.
         if whole.startswith(seen) and len(whole) > len(seen):
-            yield whole[len(seen):]
+            yield whole[len(seen) :]
         self.result(timeout=0)
 
 
@@ -184,15 +191,21 @@ class _Remote:
         self._service_clients = {}
 
     def _action(self, action_type, name):
-        return ActionClient(self._node, action_type, f"{self.server}/{name}", callback_group=MutuallyExclusiveCallbackGroup(),
-                            feedback_sub_qos_profile=FEEDBACK_QOS)
+        return ActionClient(
+            self._node,
+            action_type,
+            f"{self.server}/{name}",
+            callback_group=MutuallyExclusiveCallbackGroup(),
+            feedback_sub_qos_profile=FEEDBACK_QOS,
+        )
 
     def call_service(self, service_type, name: str, request, timeout: float):
         """The response of service `<server>/<name>`. Raises CallError ("unavailable" or "timeout")."""
         key = (service_type, name)
         if key not in self._service_clients:
-            self._service_clients[key] = self._node.create_client(service_type, f"{self.server}/{name}",
-                                                                  callback_group=self._group)
+            self._service_clients[key] = self._node.create_client(
+                service_type, f"{self.server}/{name}", callback_group=self._group
+            )
         client = self._service_clients[key]
         end = time.monotonic() + timeout
         if not client.wait_for_service(timeout):
@@ -255,14 +268,38 @@ class LLMClient(_Remote):
             if label != "active":
                 time.sleep(min(0.1, max(0.0, end - time.monotonic())))
 
-    def generate(self, prompt: str, *, stop=(), stop_token_ids=(), priority=0, deadline=0.0, on_feedback=None, on_done=None,
-                 **sampling) -> Generation:
-        """Continues `prompt`. `sampling`: fields of SamplingConfig. Raises RequestError for values that ROS cannot carry."""
+    def generate(
+        self,
+        prompt: str,
+        *,
+        stop=(),
+        stop_token_ids=(),
+        priority=0,
+        deadline=0.0,
+        on_feedback=None,
+        on_done=None,
+        **sampling,
+    ) -> Generation:
+        """Continues `prompt`. `sampling`: fields of SamplingConfig. Raises RequestError for values that ROS cannot
+        carry.
+        """
         goal = GenerateResponse.Goal(prompt=text_to_ros("prompt", prompt))
-        return self._send(self._generate, goal, stop, stop_token_ids, priority, deadline, on_feedback, on_done, sampling)
+        return self._send(
+            self._generate, goal, stop, stop_token_ids, priority, deadline, on_feedback, on_done, sampling
+        )
 
-    def chat(self, messages, *, stop=(), stop_token_ids=(), priority=0, deadline=0.0, on_feedback=None, on_done=None,
-             **sampling) -> Generation:
+    def chat(
+        self,
+        messages,
+        *,
+        stop=(),
+        stop_token_ids=(),
+        priority=0,
+        deadline=0.0,
+        on_feedback=None,
+        on_done=None,
+        **sampling,
+    ) -> Generation:
         """Answers `messages`: a list of {"role", "content"}, or one user's text. The rest as in `generate`."""
         goal = GenerateChatCompletions.Goal(messages=messages_to_ros(messages))
         return self._send(self._chat, goal, stop, stop_token_ids, priority, deadline, on_feedback, on_done, sampling)
@@ -274,13 +311,27 @@ class LLMClient(_Remote):
         goal.sampling_config = sampling_to_ros(**sampling)
         return Generation(client, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
 
-    def generate_now(self, prompt: str = "", messages=(), *, deadline: float = 10.0, stop=(), stop_token_ids=(), priority=0,
-                     **sampling):
+    def generate_now(
+        self,
+        prompt: str = "",
+        messages=(),
+        *,
+        deadline: float = 10.0,
+        stop=(),
+        stop_token_ids=(),
+        priority=0,
+        **sampling,
+    ):
         """The Response of the Generate service: one blocking call. Raises CallError."""
         request = Generate.Request(
-            prompt=text_to_ros("prompt", prompt), messages=messages_to_ros(messages), stop=list(stop),
-            stop_token_ids=list(stop_token_ids), priority=priority, deadline=float(deadline),
-            sampling_config=sampling_to_ros(**sampling))
+            prompt=text_to_ros("prompt", prompt),
+            messages=messages_to_ros(messages),
+            stop=list(stop),
+            stop_token_ids=list(stop_token_ids),
+            priority=priority,
+            deadline=float(deadline),
+            sampling_config=sampling_to_ros(**sampling),
+        )
         answer = self.call_service(Generate, "generate", request, deadline + 5.0)
         if not answer.success:
             raise CallError(answer.error, "aborted", answer)
@@ -331,7 +382,6 @@ class PlannerClient(_Remote):
 @contextlib.contextmanager
 def connect(name: str = "llm_ros_client", domain_id: int | None = None):
     """For scripts: a node in a context of its own, spun in a thread; `with connect() as node: LLMClient(node)...`."""
-    environment.prepare()
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=domain_id)
     node = rclpy.create_node(name, context=context, start_parameter_services=False, enable_rosout=False)

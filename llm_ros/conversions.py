@@ -1,8 +1,9 @@
-"""ROS messages <-> plain values and llm_core's types, in pairs: `*_from_ros` checks, `*_to_ros` always makes a sendable message.
+"""ROS messages <-> plain values and llm_core's types, in pairs: `*_from_ros` checks, `*_to_ros` always makes a sendable
+message.
 
 What a message cannot mean is a RequestError that names the message's field and its value. Strings that ROS cannot carry
-(a NUL ends a string in C, a lone surrogate has no UTF-8) are refused on the way out of a client, and shown as U+FFFD on the
-way out of a node, where they come from a model. Knows no node and no engine.
+(a NUL ends a string in C, a lone surrogate has no UTF-8) are refused on the way out of a client, and shown as U+FFFD on
+the way out of a node, where they come from a model. Knows no node and no engine.
 """
 
 from __future__ import annotations
@@ -14,8 +15,18 @@ from llm_core.errors import RequestError
 from llm_core.grammar import Grammar
 from llm_core.sampling import SamplingParams
 from llm_ros.msg import (
-    ChatMessage, LogitBias, ModelInfo, PartialResponse, Plan, PlanArg, PlanStep, Response, SamplingConfig, TokenProb,
-    TokenProbArray, UsageStats,
+    ChatMessage,
+    LogitBias,
+    ModelInfo,
+    PartialResponse,
+    Plan,
+    PlanArg,
+    PlanStep,
+    Response,
+    SamplingConfig,
+    TokenProb,
+    TokenProbArray,
+    UsageStats,
 )
 from llm_ros.params import SamplingDefaults, check_value
 
@@ -26,19 +37,39 @@ N_PROBS_LIMIT = 100
 
 # Field of SamplingConfig and of the sampling.* parameters -> field of llm_core.SamplingParams.
 _SAMPLING = {
-    "max_tokens": "max_tokens", "temp": "temperature", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p",
-    "typical_p": "typical_p", "penalty_last_n": "penalty_last_n", "penalty_repeat": "repeat_penalty",
-    "penalty_freq": "frequency_penalty", "penalty_present": "presence_penalty", "seed": "seed",
+    "max_tokens": "max_tokens",
+    "temp": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "min_p": "min_p",
+    "typical_p": "typical_p",
+    "penalty_last_n": "penalty_last_n",
+    "penalty_repeat": "repeat_penalty",
+    "penalty_freq": "frequency_penalty",
+    "penalty_present": "presence_penalty",
+    "seed": "seed",
 }
 # What the fields hold when the client left them alone; all others hold -1.
 _UNSET = {"penalty_freq": SamplingConfig.UNSET_PENALTY, "penalty_present": SamplingConfig.UNSET_PENALTY}
-_GRAMMARS = {"grammar": Grammar.gbnf, "grammar_schema": Grammar.json, "grammar_regex": Grammar.regex,
-             "grammar_lark": Grammar.lark}
+_GRAMMARS = {
+    "grammar": Grammar.gbnf,
+    "grammar_schema": Grammar.json,
+    "grammar_regex": Grammar.regex,
+    "grammar_lark": Grammar.lark,
+}
 # llm_core's finish reasons as constants of Response.
-FINISH = {"stop": Response.FINISH_STOP, "length": Response.FINISH_LENGTH, "context_full": Response.FINISH_CONTEXT_FULL,
-          "cancelled": Response.FINISH_CANCELLED, "error": Response.FINISH_ERROR}
+FINISH = {
+    "stop": Response.FINISH_STOP,
+    "length": Response.FINISH_LENGTH,
+    "context_full": Response.FINISH_CONTEXT_FULL,
+    "deadline": Response.FINISH_DEADLINE,
+    "cancelled": Response.FINISH_CANCELLED,
+    "error": Response.FINISH_ERROR,
+}
 FINISH_NAMES = {value: name for name, value in FINISH.items()} | {
-    Response.FINISH_UNKNOWN: "unknown", Response.FINISH_DEADLINE: "deadline", Response.FINISH_ABORTED: "aborted"}
+    Response.FINISH_UNKNOWN: "unknown",
+    Response.FINISH_ABORTED: "aborted",
+}
 
 
 def text_to_ros(name: str, text: str) -> str:
@@ -63,8 +94,10 @@ def messages_to_ros(messages: str | Iterable[Mapping]) -> list[ChatMessage]:
     """Messages of {"role", "content"}, or one user's text, as ChatMessage list. Raises RequestError."""
     if isinstance(messages, str):
         messages = [{"role": ChatMessage.USER, "content": messages}]
-    return [ChatMessage(role=text_to_ros("role", message["role"]), content=text_to_ros("content", message["content"]))
-            for message in messages]
+    return [
+        ChatMessage(role=text_to_ros("role", message["role"]), content=text_to_ros("content", message["content"]))
+        for message in messages
+    ]
 
 
 def messages_from_ros(messages: Sequence[ChatMessage]) -> list[dict]:
@@ -78,7 +111,9 @@ def messages_from_ros(messages: Sequence[ChatMessage]) -> list[dict]:
 
 
 def sampling_to_ros(**values) -> SamplingConfig:
-    """A SamplingConfig of the given fields; `logit_bias` may be a mapping. Raises RequestError for what ROS cannot carry."""
+    """A SamplingConfig of the given fields; `logit_bias` may be a mapping. Raises RequestError for what ROS cannot
+    carry.
+    """
     bias = values.pop("logit_bias", {})
     try:
         if isinstance(bias, Mapping):
@@ -99,8 +134,9 @@ def sampling_to_ros(**values) -> SamplingConfig:
     return message
 
 
-def sampling_from_ros(message: SamplingConfig, defaults: SamplingDefaults, stop: Sequence[str] = (),
-                      stop_token_ids: Sequence[int] = ()) -> SamplingParams:
+def sampling_from_ros(
+    message: SamplingConfig, defaults: SamplingDefaults, stop: Sequence[str] = (), stop_token_ids: Sequence[int] = ()
+) -> SamplingParams:
     """What a request asks of the sampler, with `defaults` for all it leaves open. Raises RequestError."""
     specs = {spec.name: spec for spec in dataclasses.fields(SamplingDefaults)}
     values = {}
@@ -109,7 +145,7 @@ def sampling_from_ros(message: SamplingConfig, defaults: SamplingDefaults, stop:
         if value == _UNSET.get(name, -1):
             value = getattr(defaults, name)
         elif isinstance(value, float):
-            value = float(f"{value:.7g}")          # 0.8 and not 0.800000011920929: all that a float32 holds, and no more
+            value = float(f"{value:.7g}")  # 0.8 and not 0.800000011920929: all that a float32 holds, and no more
         check_value(f"sampling_config.{name}", specs[name], value)
         values[core_name] = value
     values["seed"] = message.seed if message.seed >= 0 else defaults.draw_seed()
@@ -123,9 +159,14 @@ def sampling_from_ros(message: SamplingConfig, defaults: SamplingDefaults, stop:
         if not text:
             raise RequestError("stop has an empty text: it would end the response before it begins")
     return SamplingParams(
-        **values, logprobs=message.n_probs if message.n_probs >= 0 else None, grammar=grammar,
+        **values,
+        logprobs=message.n_probs if message.n_probs >= 0 else None,
+        grammar=grammar,
         logit_bias={int(bias.token): float(bias.bias) for bias in message.logit_bias},
-        ignore_eos=message.ignore_eos, stop=tuple(stop), stop_ids=[int(token) for token in stop_token_ids])
+        ignore_eos=message.ignore_eos,
+        stop=tuple(stop),
+        stop_ids=[int(token) for token in stop_token_ids],
+    )
 
 
 def urgency_from_ros(priority: int, deadline: float) -> tuple[int, float | None]:
@@ -144,18 +185,27 @@ def deadline_from_ros(deadline: float) -> float | None:
 
 def probs_to_ros(logprobs, tokenizer) -> list[TokenProbArray]:
     """llm_core's TokenLogprobs as messages; [] for None."""
+
     def one(token, logprob):
         text = safe_text(tokenizer.token_bytes(token).decode("utf-8", "replace"))
         return TokenProb(token=int(token), logprob=float(logprob), token_text=text)
-    return [TokenProbArray(chosen=one(item.token, item.logprob), data=[one(*top) for top in item.top])
-            for item in logprobs or ()]
+
+    return [
+        TokenProbArray(chosen=one(item.token, item.logprob), data=[one(*top) for top in item.top])
+        for item in logprobs or ()
+    ]
 
 
 def step_to_ros(step) -> PlanStep:
     """A planner's Step."""
-    return PlanStep(skill=step.skill, inserted=step.inserted,
-                    args=[PlanArg(name=name, value=safe_text(value if isinstance(value, str) else f"{value:g}"))
-                          for name, value in step.args.items()])
+    return PlanStep(
+        skill=step.skill,
+        inserted=step.inserted,
+        args=[
+            PlanArg(name=name, value=safe_text(value if isinstance(value, str) else f"{value:g}"))
+            for name, value in step.args.items()
+        ],
+    )
 
 
 # A planner's status -> constant of Plan.
@@ -166,10 +216,15 @@ def plan_to_ros(plan, command: str) -> Plan:
     """A planner's finished Plan; `stamp` and `duration` are the caller's to fill."""
     refused = plan.status == "refuse"
     return Plan(
-        command=command, status=PLAN_STATUS[plan.status], steps=[step_to_ros(step) for step in plan.steps],
-        reason_code=plan.reason if refused else "", reason=safe_text(plan.message) if refused else "",
+        command=command,
+        status=PLAN_STATUS[plan.status],
+        steps=[step_to_ros(step) for step in plan.steps],
+        reason_code=plan.reason if refused else "",
+        reason=safe_text(plan.message) if refused else "",
         question=safe_text(plan.message) if plan.status == "clarify" else "",
-        notes=[safe_text(note) for note in plan.notes], text=safe_text(plan.text))
+        notes=[safe_text(note) for note in plan.notes],
+        text=safe_text(plan.text),
+    )
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -199,8 +254,9 @@ def plan_from_ros(plan: Plan) -> list | dict:
 
 def partial_to_ros(event, tokenizer) -> PartialResponse:
     """An Event of llm_core.engine as feedback."""
-    return PartialResponse(text=safe_text(event.text), tokens=list(event.tokens),
-                           probs=probs_to_ros(event.logprobs, tokenizer))
+    return PartialResponse(
+        text=safe_text(event.text), tokens=list(event.tokens), probs=probs_to_ros(event.logprobs, tokenizer)
+    )
 
 
 def response_to_ros(completion, finish_reason: int, tokenizer) -> Response:
@@ -209,21 +265,41 @@ def response_to_ros(completion, finish_reason: int, tokenizer) -> Response:
         return Response(finish_reason=finish_reason)
     used = completion.usage
     usage = UsageStats(
-        prompt_tokens=used.prompt_tokens, cached_tokens=used.cached_prompt_tokens,
-        completion_tokens=used.completion_tokens, total_tokens=used.prompt_tokens + used.completion_tokens,
-        queue_time=used.queue_s, prompt_time=used.prefill_s, completion_time=used.decode_s)
-    return Response(text=safe_text(completion.text), tokens=list(completion.tokens), finish_reason=finish_reason,
-                    probs=probs_to_ros(completion.logprobs, tokenizer), usage=usage)
+        prompt_tokens=used.prompt_tokens,
+        cached_tokens=used.cached_prompt_tokens,
+        completion_tokens=used.completion_tokens,
+        total_tokens=used.prompt_tokens + used.completion_tokens,
+        queue_time=used.queue_s,
+        prompt_time=used.prefill_s,
+        completion_time=used.decode_s,
+    )
+    return Response(
+        text=safe_text(completion.text),
+        tokens=list(completion.tokens),
+        finish_reason=finish_reason,
+        probs=probs_to_ros(completion.logprobs, tokenizer),
+        usage=usage,
+    )
 
 
 def model_info_to_ros(engine) -> ModelInfo:
     """Facts about a loaded engine."""
     info, tokenizer = engine.info, engine.tokenizer
     return ModelInfo(
-        name=safe_text(info.name), path=safe_text(info.path), architecture=safe_text(info.architecture),
-        file_type=info.quantization, n_params=info.parameters, size_bytes=info.size_bytes, n_ctx=engine.n_ctx,
-        n_ctx_train=info.n_ctx_train, n_vocab=info.n_vocab, stop_token_ids=sorted(tokenizer.stop_ids),
-        bos_token_id=_id(tokenizer.bos_id), eos_token_id=_id(tokenizer.eos_id), has_chat_template=info.has_chat_template)
+        name=safe_text(info.name),
+        path=safe_text(info.path),
+        architecture=safe_text(info.architecture),
+        file_type=info.quantization,
+        n_params=info.parameters,
+        size_bytes=info.size_bytes,
+        n_ctx=engine.n_ctx,
+        n_ctx_train=info.n_ctx_train,
+        n_vocab=info.n_vocab,
+        stop_token_ids=sorted(tokenizer.stop_ids),
+        bos_token_id=_id(tokenizer.bos_id),
+        eos_token_id=_id(tokenizer.eos_id),
+        has_chat_template=info.has_chat_template,
+    )
 
 
 def _id(token: int | None) -> int:

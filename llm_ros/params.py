@@ -1,8 +1,9 @@
 """ROS parameters <-> frozen configs.
 
 A group of parameters is a frozen dataclass whose fields carry description, unit and range: the one source for declaring
-them on a node (`declare`), reading them (`read`), checking a change (`check_change`) and for docs/ros.md. `read` returns a
-validated config or raises ParameterError naming parameter and value. Knows rclpy's Node and Parameter, no engine.
+them on a node (`declare`), reading them (`read`), checking a change (`check_change`) and for docs/ros.md. `read`
+returns a validated config or raises ParameterError naming parameter and value. Knows rclpy's Node and Parameter, no
+engine.
 """
 
 from __future__ import annotations
@@ -23,9 +24,15 @@ class ParameterError(RequestError):
 
 
 def param(default, description, low=None, high=None, *, above=None):
-    """A dataclass field that is a ROS parameter; the range is [low, high], or (above, high] where the lower end is open."""
-    meta = {"description": description, "low": above if above is not None else low, "high": high,
-            "open": above is not None}
+    """A dataclass field that is a ROS parameter; the range is [low, high], or (above, high] where the lower end is
+    open.
+    """
+    meta = {
+        "description": description,
+        "low": above if above is not None else low,
+        "high": high,
+        "open": above is not None,
+    }
     return field(default=default, metadata=meta)
 
 
@@ -35,7 +42,9 @@ def _range_text(meta) -> str:
 
 
 def check_value(name: str, spec: dataclasses.Field, value) -> None:
-    """Raises ParameterError, calling the value `name`, unless it has the type of the field's default and lies in its range."""
+    """Raises ParameterError, calling the value `name`, unless it has the type of the field's default and lies in its
+    range.
+    """
     kind = type(spec.default)
     if isinstance(value, bool) is not (kind is bool) or not isinstance(value, (kind, int) if kind is float else kind):
         raise ParameterError(f"{name} = {value!r}: needs a {kind.__name__}")
@@ -122,15 +131,18 @@ class SamplingDefaults(Group):
 class StartParams(Group):
     """How the node starts."""
 
-    autostart: bool = param(False, "Configure and activate at start, without a lifecycle manager; failing to ends the node")
+    autostart: bool = param(
+        False, "Configure and activate at start, without a lifecycle manager; failing to ends the node"
+    )
 
 
 @dataclass(frozen=True)
 class ServingParams(Group):
     """How the node serves."""
 
-    grace_period: float = param(5.0, "Seconds that deactivation lets running requests finish before it aborts them",
-                                0.0, 3600.0)
+    grace_period: float = param(
+        5.0, "Seconds that deactivation lets running requests finish before it aborts them", 0.0, 3600.0
+    )
 
 
 @dataclass(frozen=True)
@@ -147,9 +159,11 @@ class PlannerParams(Group):
 def declare(node, *groups: type) -> None:
     """Declares every field of the groups on `node`, with description and range.
 
-    Raises ParameterError for an override (command line or params file) that is unknown, of the wrong type or out of range.
+    Raises ParameterError for an override (command line or params file) that is unknown, of the wrong type or out of
+    range.
     """
     from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+
     for group in groups:
         for spec in dataclasses.fields(group):
             name = full_name(group, spec.name)
@@ -161,9 +175,13 @@ def declare(node, *groups: type) -> None:
                 kind = type(spec.default).__name__
                 limits = f" in {_range_text(spec.metadata)}" if spec.metadata["low"] is not None else ""
                 raise ParameterError(f"{name} = {shown}: needs a {kind}{limits}") from error
-    # rclpy keeps overrides of undeclared parameters to itself, silently: a typing error in a user's YAML would go unseen.
-    unknown = sorted(name for name in node._parameter_overrides
-                     if not node.has_parameter(name) and not name.startswith("qos_overrides."))
+    # rclpy keeps overrides of undeclared parameters to itself, silently: a typing error in a user's YAML would go
+    # unseen.
+    unknown = sorted(
+        name
+        for name in node._parameter_overrides
+        if not node.has_parameter(name) and not name.startswith("qos_overrides.")
+    )
     if unknown:
         known = ", ".join(full_name(group, spec.name) for group in groups for spec in dataclasses.fields(group))
         raise ParameterError(f"unknown parameter {', '.join(unknown)}; {node.get_name()} has {known}")
@@ -172,6 +190,7 @@ def declare(node, *groups: type) -> None:
 def _descriptor(spec):
     """The ParameterDescriptor of one field."""
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
     out = ParameterDescriptor(description=spec.metadata["description"])
     low, high = spec.metadata["low"], spec.metadata["high"]
     if low is not None and isinstance(spec.default, float):
@@ -185,14 +204,16 @@ def _descriptor(spec):
 
 def read(node, group: type):
     """The config that `node`'s parameters describe now: an instance of `group`. Raises ParameterError."""
-    return group(**{spec.name: node.get_parameter(full_name(group, spec.name)).value
-                    for spec in dataclasses.fields(group)})
+    return group(
+        **{spec.name: node.get_parameter(full_name(group, spec.name)).value for spec in dataclasses.fields(group)}
+    )
 
 
 def check_change(node, parameters, groups, frozen: dict) -> str:
     """Why a change of `parameters` must be refused, or "" if it is fine.
 
-    `frozen` maps a group to the reason why its parameters cannot change now. The rest is checked as the whole group would be.
+    `frozen` maps a group to the reason why its parameters cannot change now. The rest is checked as the whole group
+    would be.
     """
     changed = {parameter.name: parameter.value for parameter in parameters}
     for group in groups:

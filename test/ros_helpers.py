@@ -1,4 +1,6 @@
-"""For tests over real DDS: a domain of its own for each, nodes in this process that a thread spins, waiting with deadlines."""
+"""For tests over real DDS: a domain of its own for each, nodes in this process that a thread spins, waiting with
+deadlines.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,6 @@ import rclpy
 from rclpy.executors import MultiThreadedExecutor
 
 from llm_core.engine import Engine
-from llm_ros import environment
 from llm_ros.nodes.run import spin
 
 DEADLINE_S = 20.0
@@ -37,7 +38,6 @@ class Ros:
 
     def __init__(self, name: str):
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-        environment.prepare()
         self.domain = domain_for(name)
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=self.domain)
@@ -102,7 +102,8 @@ class FakeEngines:
             raise self.fail
         runner = FakeRunner(n_ctx=context.n_ctx, **self.options)
         self.runners.append(runner)
-        engine = Engine(fake_parts(runner), n_ctx=context.n_ctx, max_requests=context.max_requests,
-                        max_queue=context.max_queue)
+        engine = Engine(
+            fake_parts(runner), n_ctx=context.n_ctx, max_requests=context.max_requests, max_queue=context.max_queue
+        )
         self.made.append(engine)
         return engine

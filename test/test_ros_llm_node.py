@@ -1,14 +1,15 @@
-"""llm_node over real DDS with the fake model: life cycle, streaming, errors, cancelling, many clients, parameters, diagnostics."""
+"""llm_node over real DDS with the fake model: life cycle, streaming, errors, cancelling, many clients, parameters,
+diagnostics.
+"""
 
 from __future__ import annotations
 
 import threading
 
 import pytest
-
-rclpy = pytest.importorskip("rclpy", reason="ROS is not installed", exc_type=ImportError)
-
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from llm_ros.msg import Response
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -16,7 +17,6 @@ from ros_helpers import DEADLINE_S, FakeEngines, Ros, wait_until
 
 from llm_core.errors import ModelError
 from llm_ros.client import CallError, LLMClient
-from llm_ros.msg import Response
 from llm_ros.nodes.llm_node import LLMNode
 from llm_ros.params import ParameterError
 
@@ -92,8 +92,11 @@ def test_many_clients_at_once_get_what_each_gets_alone(ros):
     clients = [LLMClient(ros.client_node(f"client_{n}")) for n in range(4)]
     for client in clients:
         client.wait_ready(DEADLINE_S)
-    asks = [(client, dict(prompt=f"tell {n} {m}", seed=10 * n + m, max_tokens=12, ignore_eos=True))
-            for n, client in enumerate(clients) for m in range(4)]
+    asks = [
+        (client, dict(prompt=f"tell {n} {m}", seed=10 * n + m, max_tokens=12, ignore_eos=True))
+        for n, client in enumerate(clients)
+        for m in range(4)
+    ]
     together = [client.generate(**ask) for client, ask in asks]
     texts = [call.result(DEADLINE_S).response.text for call in together]
     alone = [robot.client.generate(**ask).result(DEADLINE_S).response.text for _, ask in asks]
@@ -103,14 +106,17 @@ def test_many_clients_at_once_get_what_each_gets_alone(ros):
 BAD_REQUESTS = {
     "empty prompt": (dict(prompt=""), "prompt is empty"),
     "prompt longer than the context": (dict(prompt="x" * 5000), "prompt has 5001 tokens, the context 256"),
-    "token id that the model does not have": (dict(prompt="a", stop_token_ids=[2**31 - 1]), "stop_ids has the id 2147483647"),
+    "token id that the model does not have": (
+        dict(prompt="a", stop_token_ids=[2**31 - 1]),
+        "stop_ids has the id 2147483647",
+    ),
     "negative token id": (dict(prompt="a", stop_token_ids=[-1]), "-1"),
     "empty stop": (dict(prompt="a", stop=[""]), "stop has an empty text"),
     "temperature": (dict(prompt="a", temp=-3.0), "sampling_config.temp = -3.0"),
     "not a number": (dict(prompt="a", top_p=float("nan")), "sampling_config.top_p = nan"),
     "infinite": (dict(prompt="a", penalty_repeat=float("inf")), "sampling_config.penalty_repeat = inf"),
     "max_tokens": (dict(prompt="a", max_tokens=0), "sampling_config.max_tokens = 0"),
-    "top_k": (dict(prompt="a", top_k=-2**31), "sampling_config.top_k = -2147483648"),
+    "top_k": (dict(prompt="a", top_k=-(2**31)), "sampling_config.top_k = -2147483648"),
     "n_probs": (dict(prompt="a", n_probs=1000), "sampling_config.n_probs = 1000"),
     "priority": (dict(prompt="a", priority=10**6), "priority = 1000000"),
     "deadline": (dict(prompt="a", deadline=-1.0), "deadline = -1"),
@@ -119,7 +125,10 @@ BAD_REQUESTS = {
     "two grammars": (dict(prompt="a", grammar_regex="a+", grammar_schema="{}"), "only one of them"),
     "broken grammar": (dict(prompt="a", grammar_lark="start: ("), "lark"),
     "broken schema": (dict(prompt="a", grammar_schema='{"type": 7}'), "schema"),
-    "every token banned": (dict(prompt="a", logit_bias={i: float("-inf") for i in range(269)}, ignore_eos=True), "no token"),
+    "every token banned": (
+        dict(prompt="a", logit_bias={i: float("-inf") for i in range(269)}, ignore_eos=True),
+        "no token",
+    ),
 }
 
 
@@ -139,8 +148,13 @@ def test_bad_requests_are_aborted_with_the_reason_and_harm_nobody(ros):
 
 def test_what_ros_cannot_carry_is_refused_before_it_is_sent(ros):
     robot = Robot(ros, active=False)
-    for ask, expected in ((dict(prompt="a\0b"), "NUL"), (dict(prompt="\udcff"), "UTF-8"), (dict(prompt=b"x"), "a text wanted"),
-                          (dict(prompt="a", max_tokens=2**40), "max_tokens"), (dict(prompt="a", tmep=1.0), "tmep")):
+    for ask, expected in (
+        (dict(prompt="a\0b"), "NUL"),
+        (dict(prompt="\udcff"), "UTF-8"),
+        (dict(prompt=b"x"), "a text wanted"),
+        (dict(prompt="a", max_tokens=2**40), "max_tokens"),
+        (dict(prompt="a", tmep=1.0), "tmep"),
+    ):
         with pytest.raises(ValueError, match=expected):
             robot.client.generate(**ask)
 
@@ -149,7 +163,7 @@ def test_cancelling_ends_the_goal_within_one_step(ros):
     robot = Robot(ros)
     call = robot.client.generate("go on", max_tokens=200, ignore_eos=True)
     next(iter(call))
-    robot.runner.gate = threading.Event()                       # hold the engine in its next step
+    robot.runner.gate = threading.Event()  # hold the engine in its next step
     call.cancel()
     wait_until(lambda: any(r.cancelled for r in robot.engine._loop._scheduler.running), "the cancel arrives")
     steps = robot.engine.stats().steps
@@ -210,7 +224,7 @@ def test_deactivation_lets_requests_finish_then_aborts_them(ros):
     slow = robot.client.generate("go on", max_tokens=3000, ignore_eos=True)
     next(iter(slow))
     assert quick.result(DEADLINE_S)
-    robot.runner.fail = lambda batch: gate.wait(0.02) and None   # so slow that it cannot finish in time
+    robot.runner.fail = lambda batch: gate.wait(0.02) and None  # so slow that it cannot finish in time
     assert robot.node.trigger_deactivate() == SUCCESS
     error = failure(slow)
     assert error.status == "aborted" and "deactivated" in str(error)
@@ -303,12 +317,14 @@ def test_parameters_are_checked_at_start(ros):
         args = ros.parameters({name.replace("__", "."): value for name, value in values.items()})
         LLMNode(context=ros.context, cli_args=args)
 
-    for values, expected in ((dict(sampling__tmep=1.0), "unknown parameter sampling.tmep"),
-                             (dict(sampling__temp=-1.0), "sampling.temp = -1.0"),
-                             (dict(sampling__temp="hot"), "sampling.temp = 'hot'"),
-                             (dict(sampling__top_p=0.0), "sampling.top_p = 0.0"),
-                             (dict(context__n_ctx=2), "context.n_ctx = 2"),
-                             (dict(model__name=" "), "model.name")):
+    for values, expected in (
+        (dict(sampling__tmep=1.0), "unknown parameter sampling.tmep"),
+        (dict(sampling__temp=-1.0), "sampling.temp = -1.0"),
+        (dict(sampling__temp="hot"), "sampling.temp = 'hot'"),
+        (dict(sampling__top_p=0.0), "sampling.top_p = 0.0"),
+        (dict(context__n_ctx=2), "context.n_ctx = 2"),
+        (dict(model__name=" "), "model.name"),
+    ):
         with pytest.raises(ParameterError, match=expected):
             start(**values)
 
@@ -319,8 +335,11 @@ def test_parameters_change_when_they_may(ros):
     assert service.wait_for_service(DEADLINE_S)
 
     def change(name, value):
-        kind = {int: ("integer_value", ParameterType.PARAMETER_INTEGER), str: ("string_value", ParameterType.PARAMETER_STRING),
-                float: ("double_value", ParameterType.PARAMETER_DOUBLE)}[type(value)]
+        kind = {
+            int: ("integer_value", ParameterType.PARAMETER_INTEGER),
+            str: ("string_value", ParameterType.PARAMETER_STRING),
+            float: ("double_value", ParameterType.PARAMETER_DOUBLE),
+        }[type(value)]
         parameter = Parameter(name=name, value=ParameterValue(type=kind[1], **{kind[0]: value}))
         future, done = service.call_async(SetParameters.Request(parameters=[parameter])), threading.Event()
         future.add_done_callback(lambda _: done.set())
@@ -329,8 +348,12 @@ def test_parameters_change_when_they_may(ros):
 
     assert change("sampling.max_tokens", 3).successful
     assert len(robot.client.generate("x", ignore_eos=True).result(DEADLINE_S).response.tokens) == 3
-    for name, value, expected in (("sampling.temp", float("nan"), "finite"), ("sampling.top_p", 0.0, "sampling.top_p = 0.0"),
-                                  ("model.name", "other", "deactivate it"), ("context.n_ctx", 512, "deactivate it")):
+    for name, value, expected in (
+        ("sampling.temp", float("nan"), "finite"),
+        ("sampling.top_p", 0.0, "sampling.top_p = 0.0"),
+        ("model.name", "other", "deactivate it"),
+        ("context.n_ctx", 512, "deactivate it"),
+    ):
         refused = change(name, value)
         assert not refused.successful and expected in refused.reason, name
     assert robot.node.trigger_deactivate() == robot.node.trigger_cleanup() == SUCCESS
@@ -344,7 +367,9 @@ def test_diagnostics_come_every_second(ros):
 
     def heard(message):
         with news:
-            seen.append({pair.key: pair.value for pair in message.status[0].values} | {"level": message.status[0].level})
+            seen.append(
+                {pair.key: pair.value for pair in message.status[0].values} | {"level": message.status[0].level}
+            )
             news.notify_all()
 
     robot.client_node.create_subscription(DiagnosticArray, "/diagnostics", heard, 10)

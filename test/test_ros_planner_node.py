@@ -6,19 +6,16 @@ import threading
 from functools import partial
 
 import pytest
-
-rclpy = pytest.importorskip("rclpy", reason="ROS is not installed", exc_type=ImportError)
-
+from llm_ros.msg import Plan
+from llm_ros.srv import Reload
 from ros_helpers import DEADLINE_S, FakeEngines, Ros, wait_until
 
 from llm_ros.client import CallError, LLMClient, PlannerClient
 from llm_ros.conversions import plan_from_ros
-from llm_ros.environment import share_file
-from llm_ros.msg import Plan
 from llm_ros.nodes.llm_node import LLMNode
 from llm_ros.nodes.planner_node import LATCHED, PlannerNode
 from llm_ros.params import ParameterError
-from llm_ros.srv import Reload
+from llm_ros.share import config_file
 
 COMMAND = "Go to the kitchen"
 WORLD = "rooms: [kitchen, hall]\nlocations:\n  sink: {room: kitchen, placement: true}\n"
@@ -31,7 +28,7 @@ class Planning:
         self.world = tmp_path / "world.yaml"
         self.world.write_text(WORLD)
         self.skills = tmp_path / "skills.yaml"
-        self.skills.write_text(share_file("config", "skills.yaml").read_text())
+        self.skills.write_text(config_file("skills.yaml").read_text())
         self.engines = FakeEngines()
         self.llm = ros.add(partial(LLMNode, make_engine=self.engines))
         if start_llm:
@@ -63,9 +60,9 @@ def test_a_plan_is_streamed_then_published_then_returned(ros, tmp_path):
     assert plan.status == Plan.PLANNED and plan.command == COMMAND and plan.duration > 0 and plan.stamp.sec > 0
     assert plan_from_ros(plan) == [{"skill": "go_to", "args": {"location": "kitchen"}}]
     steps = [step for message in feedback for step in message.steps]
-    assert steps == list(plan.steps)[:len(steps)]
+    assert steps == list(plan.steps)[: len(steps)]
     assert news.wait(DEADLINE_S) and published == [plan]
-    late, came = [], threading.Event()                          # latched: who comes late hears it too
+    late, came = [], threading.Event()  # latched: who comes late hears it too
     ros.client_node("late").create_subscription(Plan, "plan", lambda plan: (late.append(plan), came.set()), LATCHED)
     assert came.wait(DEADLINE_S) and late == [plan]
 
@@ -73,7 +70,11 @@ def test_a_plan_is_streamed_then_published_then_returned(ros, tmp_path):
 def test_a_refusal_and_a_question_are_successes(ros, tmp_path):
     planning = Planning(ros, tmp_path)
     refused = planning.client.plan("Go to the moon").result(DEADLINE_S).plan
-    assert refused.status in (Plan.REFUSED, Plan.CLARIFY) and (refused.reason_code or refused.question) and not refused.steps
+    assert (
+        refused.status in (Plan.REFUSED, Plan.CLARIFY)
+        and (refused.reason_code or refused.question)
+        and not refused.steps
+    )
     asked = planning.client.plan("...").result(DEADLINE_S).plan
     assert asked.status == Plan.CLARIFY and asked.question and plan_from_ros(asked) == {"clarify": asked.question}
 
@@ -99,7 +100,9 @@ def test_goals_wait_in_order_and_can_be_cancelled_while_they_do(ros, tmp_path):
     second.cancel()
     assert second.wait(DEADLINE_S) and second.status == "cancelled" and not first.done()
     first.cancel()
-    wait_until(lambda: any(r.cancelled for r in planning.engines.made[-1]._loop._scheduler.running), "the cancel arrives")
+    wait_until(
+        lambda: any(r.cancelled for r in planning.engines.made[-1]._loop._scheduler.running), "the cancel arrives"
+    )
     planning.runner.gate.set()
     assert first.wait(DEADLINE_S) and first.status == "cancelled"
     assert third.result(DEADLINE_S).plan.status == Plan.PLANNED

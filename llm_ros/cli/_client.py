@@ -1,4 +1,6 @@
-"""What the client verbs share: finding the nodes with an answer for everyone who forgot to start them, Ctrl-C, plans as text."""
+"""What the client verbs share: finding the nodes with an answer for everyone who forgot to start them, Ctrl-C, plans as
+text.
+"""
 
 from __future__ import annotations
 
@@ -54,6 +56,6 @@ def show_plan(call, timeout: float, out) -> object:
                 shown += 1
                 print(f"{shown}. {step_text(step)}", file=out, flush=True)
         plan = call.result(timeout=5.0).plan
-    for line in plan_lines(plan)[shown if plan.steps else 0:]:
+    for line in plan_lines(plan)[shown if plan.steps else 0 :]:
         print(line, file=out, flush=True)
     return plan

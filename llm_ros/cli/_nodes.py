@@ -1,7 +1,8 @@
 """The robot's nodes as child processes of one command: started together, watched, stopped together.
 
-In: parameter files and overrides. A child that ends by itself ends the group; so does Ctrl-C, SIGTERM or SIGHUP. Children share our
-process group and get a SIGTERM from the kernel if we are killed, so none is left behind. Knows processes and YAML, no rclpy.
+In: parameter files and overrides. A child that ends by itself ends the group; so does Ctrl-C, SIGTERM or SIGHUP.
+Children share our process group and get a SIGTERM from the kernel if we are killed, so none is left behind. Knows
+processes and YAML, no rclpy.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import threading
 from pathlib import Path
 
 from llm_core.errors import RequestError
-from llm_ros.environment import share_file
+from llm_ros.share import config_file
 
 # Executable -> its module; also the name of the node and of its default parameters, config/NAME.yaml.
 NODES = {"llm_node": "llm_ros.nodes.llm_node", "planner_node": "llm_ros.nodes.planner_node"}
@@ -55,12 +56,13 @@ class NodeGroup:
         """Starts NODES with their default parameters, then `configs` (checked paths), then `model`, in `namespace`."""
         self._ended: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
         self._children: dict[str, subprocess.Popen] = {}
-        self._signals = {number: signal.signal(number, self._on_signal)
-                         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        self._signals = {
+            number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
         overrides = {"llm_node": {"autostart": True} | ({"model.name": model} if model else {}), "planner_node": {}}
         try:
             for name, module in NODES.items():
-                files = [share_file("config", f"{name}.yaml"), *configs]
+                files = [config_file(f"{name}.yaml"), *configs]
                 self._start(name, module, files, overrides[name], namespace)
         except BaseException:
             self.stop()

@@ -17,8 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--temp", type=float, metavar="X", help="temperature; 0: no randomness (default: the node's)")
     parser.add_argument("--seed", type=int, metavar="N", help="same seed, same answer (default: the node's)")
     parser.add_argument("--node", default="llm_node", metavar="NAME", help="which node to ask (%(default)s)")
-    parser.add_argument("--wait", type=float, default=10.0, metavar="S", help="seconds to wait for the node (%(default)g)")
-    parser.add_argument("--timeout", type=float, default=300.0, metavar="S", help="seconds for the answer (%(default)g)")
+    parser.add_argument(
+        "--wait", type=float, default=10.0, metavar="S", help="seconds to wait for the node (%(default)g)"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=300.0, metavar="S", help="seconds for the answer (%(default)g)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

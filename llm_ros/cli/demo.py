@@ -1,4 +1,6 @@
-"""`llm-ros demo "…"`: the main job from nothing: fetch the model, start the nodes, send a command, print the plan as it comes."""
+"""`llm-ros demo "…"`: the main job from nothing: fetch the model, start the nodes, send a command, print the plan as it
+comes.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs="?", default=COMMAND, help="what the robot should do (%(default)s)")
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="path or name of a model (%(default)s)")
     parser.add_argument("--config", action="append", default=[], metavar="F.yaml", help="as in `llm-ros up`")
-    parser.add_argument("--timeout", type=float, default=600.0, metavar="S",
-                        help="seconds for the start of the nodes, and again for the plan (%(default)g)")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=600.0,
+        metavar="S",
+        help="seconds for the start of the nodes, and again for the plan (%(default)g)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 if the outcome is a plan, 1 for a refusal, a question or a node that fails. Errors of the model come as ModelError."""
+    """0 if the outcome is a plan, 1 for a refusal, a question or a node that fails. Errors of the model come as
+    ModelError.
+    """
     configs = [check_config(path) for path in args.config]
     print(f"model: {_model(args.model)}", flush=True)
     # A namespace and a range of its own: the demo does not meet nodes that run already, and they do not meet it.

@@ -1,4 +1,6 @@
-"""`llm-ros VERB …`: the same frame as `llm-core` (llm_core/cli/main.py: verbs, errors, exit codes), with this folder's verbs."""
+"""`llm-ros VERB …`: the same frame as `llm-core` (llm_core/cli/main.py: verbs, errors, exit codes), with this folder's
+verbs.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,10 @@ from collections.abc import Sequence
 
 import llm_ros.cli
 from llm_core.cli import main as frame
-from llm_ros import environment
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
-    environment.prepare()
     return frame.main(argv, program="llm-ros", package=llm_ros.cli)
 
 

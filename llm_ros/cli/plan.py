@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs="?", help="what the robot should do")
     parser.add_argument("--json", action="store_true", help="print the plan as JSON, in the shape of PLANS.json")
     parser.add_argument("--node", default="planner_node", metavar="NAME", help="which node to ask (%(default)s)")
-    parser.add_argument("--wait", type=float, default=10.0, metavar="S", help="seconds to wait for the node (%(default)g)")
+    parser.add_argument(
+        "--wait", type=float, default=10.0, metavar="S", help="seconds to wait for the node (%(default)g)"
+    )
     parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds for the plan (%(default)g)")
     add_offline_arguments(parser)
 
@@ -35,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, name) is not None:
             raise RequestError(f"--{name} needs --offline: a running planner_node has its own")
     if not args.command:
-        raise RequestError("give a command, such as \"Bring me a glass of water from the kitchen\"")
+        raise RequestError('give a command, such as "Bring me a glass of water from the kitchen"')
     return _ask_node(args)
 
 
@@ -47,8 +49,11 @@ def _ask_node(args) -> int:
         client = PlannerClient(node, args.node)
         wait_for_planner(client, args.wait)
         with open(os.devnull, "w") as nowhere:
-            plan = show_plan(client.plan(args.command, deadline=args.timeout), args.timeout + 5.0,
-                             nowhere if args.json else sys.stdout)
+            plan = show_plan(
+                client.plan(args.command, deadline=args.timeout),
+                args.timeout + 5.0,
+                nowhere if args.json else sys.stdout,
+            )
     if args.json:
         print(json.dumps(plan_from_ros(plan), ensure_ascii=False))
     return 0

@@ -12,8 +12,13 @@ SUMMARY = "start the nodes and keep them until Ctrl-C"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """--config, --model."""
-    parser.add_argument("--config", action="append", default=[], metavar="F.yaml",
-                        help="ROS parameter file, applied on top of the installed ones; may be given several times")
+    parser.add_argument(
+        "--config",
+        action="append",
+        default=[],
+        metavar="F.yaml",
+        help="ROS parameter file, applied on top of the installed ones; may be given several times",
+    )
     parser.add_argument("--model", metavar="M", help="path or name of a model; stronger than model.name in a file")
 
 

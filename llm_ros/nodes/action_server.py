@@ -1,8 +1,9 @@
 """An action server whose goals finish when somebody says so, instead of occupying an executor thread until they do.
 
-In: an action type, `start(goal_handle)` called once per accepted goal, and `cancel(goal_handle)`. Out: `finish(goal_handle,
-state, result)`, from any thread. rclpy's own way, an execute callback that awaits a future, makes its executor poll the
-pending coroutine in a busy loop (rclpy 9.1: `Future.__await__` only yields), which would take a core from the engine.
+In: an action type, `start(goal_handle)` called once per accepted goal, and `cancel(goal_handle)`. Out:
+`finish(goal_handle, state, result)`, from any thread. rclpy's own way, an execute callback that awaits a future, makes its
+executor poll the pending coroutine in a busy loop (rclpy 9.1: `Future.__await__` only yields), which would take a core from
+the engine.
 """
 
 from __future__ import annotations
@@ -11,21 +12,31 @@ from rclpy.action import ActionServer, CancelResponse
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.qos import QoSProfile
 
-# Feedback of fast models comes hundreds of times a second: deep enough that a client that pauses a moment loses nothing.
+# Feedback of fast models comes hundreds of times a second: deep enough that a client that pauses a moment loses
+# nothing.
 FEEDBACK_QOS = QoSProfile(depth=2000)
 
-SUCCEED, ABORT, CANCELED = "succeed", "abort", "canceled"      # names of ServerGoalHandle methods
+SUCCEED, ABORT, CANCELED = "succeed", "abort", "canceled"  # names of ServerGoalHandle methods
 
 
 class DeferredActionServer(ActionServer):
-    """Accepts every goal and hands it to `start`; who cannot serve it finishes it as aborted, with a reason in the result."""
+    """Accepts every goal and hands it to `start`; who cannot serve it finishes it as aborted, with a reason in the
+    result.
+    """
 
     def __init__(self, node, action_type, name, start, cancel, **kwargs):
         """`start(goal_handle)` and `cancel(goal_handle)` must return soon; `cancel` only notes the wish."""
         self._start = start
         self._cancel = cancel
-        super().__init__(node, action_type, name, self._unused_execute, cancel_callback=self._on_cancel,
-                         feedback_pub_qos_profile=FEEDBACK_QOS, **kwargs)
+        super().__init__(
+            node,
+            action_type,
+            name,
+            self._unused_execute,
+            cancel_callback=self._on_cancel,
+            feedback_pub_qos_profile=FEEDBACK_QOS,
+            **kwargs,
+        )
 
     def _unused_execute(self, goal_handle):
         raise AssertionError("goals of this server are finished by finish()")
@@ -42,13 +53,17 @@ class DeferredActionServer(ActionServer):
             super().notify_execute(goal_handle, execute_callback)
 
     def finish(self, goal_handle, state: str, result) -> None:
-        """Ends the goal as `state` (SUCCEED, ABORT or CANCELED) with `result`. CANCELED needs a client's wish to cancel."""
+        """Ends the goal as `state` (SUCCEED, ABORT or CANCELED) with `result`. CANCELED needs a client's wish to
+        cancel.
+        """
+
         def close(handle):
             try:
                 getattr(handle, state)()
             except rclpy_implementation.RCLError:
-                # The client asked to cancel in the very moment the goal ended: canceling allows the other two ends, so only
-                # CANCELED without the wish gets here.
+                # The client asked to cancel in the very moment the goal ended: canceling allows the other two ends, so
+                # only CANCELED without the wish gets here.
                 handle.abort()
             return result
+
         self.notify_execute(goal_handle, close)

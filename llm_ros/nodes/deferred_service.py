@@ -1,7 +1,8 @@
 """A service whose answer is sent when it is there, from any thread, so that no executor thread waits for it.
 
-In: a service type and `serve(request, reply)`; `reply(response)` may be called at any later time, once. rclpy answers with
-what the callback returns, at once; here the callback returns a placeholder, and sending it only notes where the answer goes.
+In: a service type and `serve(request, reply)`; `reply(response)` may be called at any later time, once. rclpy answers
+with what the callback returns, at once; here the callback returns a placeholder, and sending it only notes where the
+answer goes.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class _Reply:
 
 def create_deferred_service(node, service_type, name: str, serve, **options):
     """Creates the service on `node`; `serve(request, reply)` must return soon."""
+
     def callback(request, _response):
         reply = _Reply(send)
         serve(request, reply)

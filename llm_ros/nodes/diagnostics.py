@@ -1,4 +1,6 @@
-"""What a node tells `/diagnostics`: one DiagnosticStatus from plain facts. In: state and engine statistics. No engine, no node."""
+"""What a node tells `/diagnostics`: one DiagnosticStatus from plain facts. In: state and engine statistics. No engine,
+no node.
+"""
 
 from __future__ import annotations
 
@@ -42,16 +44,27 @@ def engine_status(name: str, state: str, info, stats) -> DiagnosticStatus:
             message = f"serving, {stats.queued} waiting"
         used = stats.kv_blocks_used / stats.kv_blocks_total if stats.kv_blocks_total else 0.0
         values |= {
-            "engine": stats.state, "running": stats.running, "queued": stats.queued,
-            "tokens_per_s": f"{stats.tokens_per_s:.1f}", "prompt_tokens_per_s": f"{stats.prompt_tokens_per_s:.1f}",
-            "kv_used_percent": f"{100 * used:.1f}", "kv_blocks_used": stats.kv_blocks_used,
-            "kv_blocks_reusable": stats.kv_blocks_idle, "kv_blocks_total": stats.kv_blocks_total,
-            "requests": stats.submitted, "refused": stats.refused,
+            "engine": stats.state,
+            "running": stats.running,
+            "queued": stats.queued,
+            "tokens_per_s": f"{stats.tokens_per_s:.1f}",
+            "prompt_tokens_per_s": f"{stats.prompt_tokens_per_s:.1f}",
+            "kv_used_percent": f"{100 * used:.1f}",
+            "kv_blocks_used": stats.kv_blocks_used,
+            "kv_blocks_reusable": stats.kv_blocks_idle,
+            "kv_blocks_total": stats.kv_blocks_total,
+            "requests": stats.submitted,
+            "refused": stats.refused,
         } | {f"finished_{reason}": count for reason, count in sorted(stats.finished.items())}
     if info is not None:
         values["model"] = info.name
-    return DiagnosticStatus(level=level, name=f"{name}: engine", message=message, hardware_id="cpu",
-                            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
+    return DiagnosticStatus(
+        level=level,
+        name=f"{name}: engine",
+        message=message,
+        hardware_id="cpu",
+        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+    )
 
 
 def diagnostic_array(stamp, *statuses: DiagnosticStatus) -> DiagnosticArray:

@@ -1,7 +1,8 @@
 """An action server for generation: goals become requests, pieces of text feedback, outcomes results.
 
-In: a `Kind` (which action, where its prompt is) and the node's `begin`. It notes which clients were listening when a goal came:
-ROS tells no server that a client is gone, so a goal none of whose listeners is left is aborted by `drop_orphans`.
+In: a `Kind` (which action, where its prompt is) and the node's `begin`. It notes which clients were listening when a
+goal came: ROS tells no server that a client is gone, so a goal none of whose listeners is left is aborted by
+`drop_orphans`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from llm_ros.action import GenerateChatCompletions, GenerateResponse
+from llm_ros.msg import ChatMessage
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
 from llm_ros import conversions as convert
-from llm_ros.action import GenerateChatCompletions, GenerateResponse
-from llm_ros.msg import ChatMessage
 from llm_ros.nodes.action_server import DeferredActionServer
 
 
@@ -34,21 +35,31 @@ def _chat_result(response, error):
 
 
 KINDS = (
-    Kind("generate_response", GenerateResponse, lambda goal: convert.prompt_from_ros(goal.prompt),
-         lambda response, error: GenerateResponse.Result(response=response, error=error)),
-    Kind("generate_chat_completions", GenerateChatCompletions, lambda goal: convert.messages_from_ros(goal.messages),
-         _chat_result),
+    Kind(
+        "generate_response",
+        GenerateResponse,
+        lambda goal: convert.prompt_from_ros(goal.prompt),
+        lambda response, error: GenerateResponse.Result(response=response, error=error),
+    ),
+    Kind(
+        "generate_chat_completions",
+        GenerateChatCompletions,
+        lambda goal: convert.messages_from_ros(goal.messages),
+        _chat_result,
+    ),
 )
 
 
 @dataclass
 class _Goal:
-    request: object = None                          # None until begun
+    request: object = None  # None until begun
     listeners: frozenset = field(default_factory=frozenset)
 
 
 class GenerateServer:
-    """Serves one Kind. `begin(message, prompt, on_partial, on_done)` starts a request and returns it, or None if it has ended."""
+    """Serves one Kind. `begin(message, prompt, on_partial, on_done)` starts a request and returns it, or None if it has
+    ended.
+    """
 
     def __init__(self, node, kind: Kind, begin: Callable):
         self._node, self._kind, self._begin = node, kind, begin
@@ -57,8 +68,9 @@ class GenerateServer:
         name = f"{node.get_name()}/{kind.name}"
         self._feedback_topic = node.resolve_topic_name(f"{name}/_action/feedback")
         # Goals and cancels one after the other: a cancel cannot meet a goal that is half begun.
-        self._server = DeferredActionServer(node, kind.action_type, name, self._start, self._cancel,
-                                            callback_group=MutuallyExclusiveCallbackGroup())
+        self._server = DeferredActionServer(
+            node, kind.action_type, name, self._start, self._cancel, callback_group=MutuallyExclusiveCallbackGroup()
+        )
 
     def _start(self, handle):
         key = bytes(handle.goal_id.uuid)

@@ -1,8 +1,9 @@
 """llm_node: one model for the whole robot, as a lifecycle node.
 
-Configure loads the model and warms it up, activate serves, deactivate lets requests finish for `grace_period` seconds and
-aborts the rest, cleanup frees the memory. The servers exist from the start and say why they cannot serve, as ROS rejections
-carry no reason. Each request runs in a thread of its own (serving.py): no callback waits. All maths is in llm_core.
+Configure loads the model and warms it up, activate serves, deactivate lets requests finish for `grace_period` seconds
+and aborts the rest, cleanup frees the memory. The servers exist from the start and say why they cannot serve, as ROS
+rejections carry no reason. Each request runs in a thread of its own (serving.py): no callback waits. All maths is in
+llm_core.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import gc
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
+from llm_ros.msg import Response
+from llm_ros.srv import Detokenize, Generate, GetModelInfo, Tokenize
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNodeMixin, TransitionCallbackReturn
@@ -21,7 +24,6 @@ from llm_core.engine import Engine
 from llm_core.errors import LLMCoreError, RequestError
 from llm_core.sampling import SamplingParams
 from llm_ros import conversions as convert
-from llm_ros.msg import Response
 from llm_ros.nodes.action_server import ABORT, SUCCEED
 from llm_ros.nodes.deferred_service import create_deferred_service
 from llm_ros.nodes.diagnostics import diagnostic_array, engine_status, release_memory, rss_mb
@@ -29,13 +31,23 @@ from llm_ros.nodes.generate_server import KINDS, GenerateServer
 from llm_ros.nodes.run import run_node
 from llm_ros.nodes.serving import Serving
 from llm_ros.params import (
-    ContextParams, CpuParams, ModelParams, SamplingDefaults, ServingParams, StartParams, check_change, declare, read,
+    ContextParams,
+    CpuParams,
+    ModelParams,
+    SamplingDefaults,
+    ServingParams,
+    StartParams,
+    check_change,
+    declare,
+    read,
 )
-from llm_ros.srv import Detokenize, Generate, GetModelInfo, Tokenize
 
 GROUPS = (ModelParams, ContextParams, CpuParams, SamplingDefaults, ServingParams, StartParams)
-SUCCESS, FAILURE, ERROR = (TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
-                           TransitionCallbackReturn.ERROR)
+SUCCESS, FAILURE, ERROR = (
+    TransitionCallbackReturn.SUCCESS,
+    TransitionCallbackReturn.FAILURE,
+    TransitionCallbackReturn.ERROR,
+)
 
 
 class LLMNode(LifecycleNodeMixin, Node):
@@ -58,9 +70,11 @@ class LLMNode(LifecycleNodeMixin, Node):
     def _create_servers(self):
         self._servers = [GenerateServer(self, kind, self._begin) for kind in KINDS]
         services = MutuallyExclusiveCallbackGroup()
-        for service_type, name, callback in ((Tokenize, "tokenize", self._tokenize),
-                                             (Detokenize, "detokenize", self._detokenize),
-                                             (GetModelInfo, "get_model_info", self._get_model_info)):
+        for service_type, name, callback in (
+            (Tokenize, "tokenize", self._tokenize),
+            (Detokenize, "detokenize", self._detokenize),
+            (GetModelInfo, "get_model_info", self._get_model_info),
+        ):
             self.create_service(service_type, f"~/{name}", callback, callback_group=services)
         create_deferred_service(self, Generate, "~/generate", self._generate, callback_group=services)
 
@@ -110,8 +124,13 @@ class LLMNode(LifecycleNodeMixin, Node):
         model, context, cpu = (read(self, group) for group in (ModelParams, ContextParams, CpuParams))
         log.info(f"loading {model.name}")
         engine = self._make_engine(
-            model=model, context=context, cpu=cpu,
-            progress=lambda what, part: log.info(f"loading: {what} ({100 * part:.0f} %, {time.monotonic() - begun:.1f} s)"))
+            model=model,
+            context=context,
+            cpu=cpu,
+            progress=lambda what, part: log.info(
+                f"loading: {what} ({100 * part:.0f} %, {time.monotonic() - begun:.1f} s)"
+            ),
+        )
         try:
             warm = engine.generate("Hello", SamplingParams(max_tokens=8, temperature=0.0, ignore_eos=True))
         except BaseException:
@@ -119,14 +138,18 @@ class LLMNode(LifecycleNodeMixin, Node):
             raise
         self._serving = Serving(engine)
         info, usage = engine.info, warm.usage
-        log.info(f"loaded {info.name} ({info.architecture}, {info.parameters / 1e6:.0f} M parameters, {info.quantization}, "
-                 f"{info.size_bytes / 1e6:.0f} MB) in {time.monotonic() - begun:.1f} s; context {engine.n_ctx} tokens, "
-                 f"warm-up {usage.decode_tps:.0f} tokens/s, memory {rss_mb():.0f} MB")
+        log.info(
+            f"loaded {info.name} ({info.architecture}, {info.parameters / 1e6:.0f} M parameters, {info.quantization}, "
+            f"{info.size_bytes / 1e6:.0f} MB) in {time.monotonic() - begun:.1f} s; context {engine.n_ctx} tokens, "
+            f"warm-up {usage.decode_tps:.0f} tokens/s, memory {rss_mb():.0f} MB"
+        )
 
     def _stop_serving(self):
         grace = read(self, ServingParams).grace_period
         if not self._serving.drain(grace):
-            count = self._serving.stop_all(f"llm_node was deactivated and the request took longer than {grace:g} s to finish")
+            count = self._serving.stop_all(
+                f"llm_node was deactivated and the request took longer than {grace:g} s to finish"
+            )
             self._serving.drain(10.0)
             self.get_logger().warning(f"aborted {count} requests")
 
@@ -175,13 +198,14 @@ class LLMNode(LifecycleNodeMixin, Node):
     def _begin(self, message, prompt, on_partial, on_done):
         """Starts the request of any interface's `message`; `prompt(message)` finds its prompt.
 
-        `on_partial(PartialResponse)` for every piece, `on_done(state, Response, error)` once. Returns the Request, or None if
-        it could not be begun.
+        `on_partial(PartialResponse)` for every piece, `on_done(state, Response, error)` once. Returns the Request, or
+        None if it could not be begun.
         """
         try:
             serving = self._ready()
-            params = convert.sampling_from_ros(message.sampling_config, read(self, SamplingDefaults), message.stop,
-                                               message.stop_token_ids)
+            params = convert.sampling_from_ros(
+                message.sampling_config, read(self, SamplingDefaults), message.stop, message.stop_token_ids
+            )
             urgency = convert.urgency_from_ros(message.priority, message.deadline)
             content = prompt(message)
         except LLMCoreError as error:
@@ -206,7 +230,9 @@ class LLMNode(LifecycleNodeMixin, Node):
 
     def _tokenize(self, request, response):
         with _errors_in(response):
-            response.tokens = list(self._loaded().engine.tokenizer.encode(request.text, add_special=request.add_special))
+            response.tokens = list(
+                self._loaded().engine.tokenizer.encode(request.text, add_special=request.add_special)
+            )
         return response
 
     def _detokenize(self, request, response):
@@ -228,8 +254,10 @@ class LLMNode(LifecycleNodeMixin, Node):
     def _check_parameters(self, parameters):
         frozen = {StartParams: "it is read when the node starts"}
         if self._state != "unconfigured":
-            frozen |= dict.fromkeys((ModelParams, ContextParams, CpuParams),
-                                    f"the node is {self._state}; deactivate it and clean it up first")
+            frozen |= dict.fromkeys(
+                (ModelParams, ContextParams, CpuParams),
+                f"the node is {self._state}; deactivate it and clean it up first",
+            )
         reason = check_change(self, parameters, GROUPS, frozen)
         return SetParametersResult(successful=not reason, reason=reason)
 
@@ -263,8 +291,15 @@ def _errors_in(response):
 
 def engine_from_params(*, model, context, cpu, progress) -> Engine:
     """The engine that the parameters describe. Raises ModelError or RequestError."""
-    return Engine(model.name, n_ctx=context.n_ctx, n_threads=cpu.n_threads or None, max_rows=context.max_rows,
-                  max_requests=context.max_requests, max_queue=context.max_queue, progress=progress)
+    return Engine(
+        model.name,
+        n_ctx=context.n_ctx,
+        n_threads=cpu.n_threads or None,
+        max_rows=context.max_rows,
+        max_requests=context.max_requests,
+        max_queue=context.max_queue,
+        progress=progress,
+    )
 
 
 def main(args=None) -> int:

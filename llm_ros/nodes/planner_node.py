@@ -1,8 +1,8 @@
 """planner_node: commands in, checked plans out, over the llm_node that it calls for the words.
 
-Goals of PlanTask are planned one at a time, in the order in which they came; up to `max_queue` wait. A plan is published on
-the latched topic `plan` before its goal succeeds. `~/reload` reads the skill and the world file again. All planning is in
-llm_ros.planner; this node converts, queues and publishes.
+Goals of PlanTask are planned one at a time, in the order in which they came; up to `max_queue` wait. A plan is
+published on the latched topic `plan` before its goal succeeds. `~/reload` reads the skill and the world file again. All
+planning is in llm_ros.planner; this node converts, queues and publishes.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import threading
 import time
 from collections import deque
 
+from llm_ros.action import PlanTask
+from llm_ros.msg import Plan
+from llm_ros.srv import Reload
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from llm_core.errors import LLMCoreError, RequestError
 from llm_ros import conversions as convert
-from llm_ros.action import PlanTask
 from llm_ros.client import CallError, LLMClient
-from llm_ros.msg import Plan
 from llm_ros.nodes.action_server import ABORT, CANCELED, SUCCEED, DeferredActionServer
 from llm_ros.nodes.run import run_node
 from llm_ros.params import ParameterError, PlannerParams, declare, read
 from llm_ros.planner import ConfigError, Planner, load_skills, load_world
-from llm_ros.environment import share_file
-from llm_ros.srv import Reload
+from llm_ros.share import config_file
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -38,7 +38,7 @@ class Job:
         self.begun = time.monotonic()
         self._lock = threading.Lock()
         self._call = None
-        self.stopped: tuple[str, str] | None = None                 # end state, why
+        self.stopped: tuple[str, str] | None = None  # end state, why
         self._timer = None
         if deadline is not None:
             self._timer = threading.Timer(deadline, self.stop, (ABORT, f"the deadline of {deadline:g} s has passed"))
@@ -82,20 +82,30 @@ class PlannerNode(Node):
         self._closed = False
         self._publisher = self.create_publisher(Plan, "plan", LATCHED)
         self.create_service(Reload, "~/reload", self._reload, callback_group=MutuallyExclusiveCallbackGroup())
-        self._server = DeferredActionServer(self, PlanTask, f"{self.get_name()}/plan_task", self._start, self._cancel,
-                                            callback_group=MutuallyExclusiveCallbackGroup())
+        self._server = DeferredActionServer(
+            self,
+            PlanTask,
+            f"{self.get_name()}/plan_task",
+            self._start,
+            self._cancel,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+        )
         self._worker = threading.Thread(target=self._work, name="llm_ros.planner", daemon=True)
         self._worker.start()
 
     def _load(self) -> Planner:
         """The planner that the files describe now. Raises ParameterError."""
-        files = {"skills_file": self._params.skills_file or share_file("config", "skills.yaml"),
-                 "world_file": self._params.world_file or share_file("config", "world.yaml")}
+        files = {
+            "skills_file": self._params.skills_file or config_file("skills.yaml"),
+            "world_file": self._params.world_file or config_file("world.yaml"),
+        }
         try:
             skills, world = load_skills(files["skills_file"]), load_world(files["world_file"])
             planner = Planner(self._generate, skills, world)
         except (ConfigError, OSError) as error:
-            raise ParameterError(f"{', '.join(f'{name} = {str(path)!r}' for name, path in files.items())}: {error}") from error
+            raise ParameterError(
+                f"{', '.join(f'{name} = {str(path)!r}' for name, path in files.items())}: {error}"
+            ) from error
         self.get_logger().info(f"planning over {len(skills)} skills ({files['skills_file']}) and {files['world_file']}")
         return planner
 
@@ -152,7 +162,7 @@ class PlannerNode(Node):
                 self._plan(job)
             except LLMCoreError as error:
                 self._end(job, *(job.stopped or (ABORT, str(error))))
-            except Exception as error:                       # one command must not cost the next ones
+            except Exception as error:  # one command must not cost the next ones
                 self.get_logger().error(f"planning failed unexpectedly: {type(error).__name__}: {error}")
                 self._end(job, ABORT, f"internal error: {type(error).__name__}: {error}")
             finally:
@@ -166,9 +176,11 @@ class PlannerNode(Node):
             job.handle.publish_feedback(PlanTask.Feedback(**fields))
 
         plan = self._planner.plan(
-            job.command, cancelled=lambda: job.stopped is not None,
+            job.command,
+            cancelled=lambda: job.stopped is not None,
             on_text=lambda piece: feedback(text=convert.safe_text(piece)),
-            on_step=lambda step: feedback(steps=[convert.step_to_ros(step)]))
+            on_step=lambda step: feedback(steps=[convert.step_to_ros(step)]),
+        )
         if job.stopped is not None:
             self._end(job, *job.stopped)
             return

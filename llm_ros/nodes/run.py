@@ -1,6 +1,8 @@
-"""Runs a node as a process: parameters from the command line, an executor that outlives a failing callback, a clean end.
+"""Runs a node as a process: parameters from the command line, an executor that outlives a failing callback, a clean
+end.
 
-Exit codes: 0 after Ctrl-C or SIGTERM, 2 for parameters that cannot be used (one `error:` line), 1 if an autostart failed.
+Exit codes: 0 after Ctrl-C or SIGTERM, 2 for parameters that cannot be used (one `error:` line), 1 if an autostart
+failed.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, Sh
 from rclpy.signals import SignalHandlerOptions
 
 from llm_core.errors import LLMCoreError
-from llm_ros import environment
 
-# Callbacks are short and their work is elsewhere; the threads are for transitions that take long, and what goes on meanwhile.
+# Callbacks are short and their work is elsewhere; the threads are for transitions that take long, and what goes on
+# meanwhile.
 EXECUTOR_THREADS = 4
 
 
@@ -33,10 +35,11 @@ def spin(executor) -> None:
 
 
 def run_node(make_node, args=None) -> int:
-    """Creates the node, spins it, closes it; `node.start()` first if its parameter `autostart` says so. Returns the exit code."""
+    """Creates the node, spins it, closes it; `node.start()` first if its parameter `autostart` says so. Returns the
+    exit code.
+    """
     # The main thread only waits for signals, so that a Ctrl-C finds a context that can still tell the clients.
     stop = threading.Event()
-    environment.prepare()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -1,8 +1,8 @@
 """Requests in progress: from a checked prompt to an `Outcome`, each followed by a thread of its own.
 
-In: prompt, SamplingParams, priority, deadline. Out: `on_event(event)` for every piece of text and `on_done(outcome)` exactly
-once, both in the request's thread, whatever goes wrong. So neither an executor thread nor the engine's thread ever waits for
-a client. Threads are few: the engine turns away what exceeds its queue. Knows no ROS entity.
+In: prompt, SamplingParams, priority, deadline. Out: `on_event(event)` for every piece of text and `on_done(outcome)`
+exactly once, both in the request's thread, whatever goes wrong. So neither an executor thread nor the engine's thread
+ever waits for a client. Threads are few: the engine turns away what exceeds its queue. Knows no ROS entity.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from llm_ros.msg import Response
+
 from llm_core.engine import Completion, Engine, Event
 from llm_core.errors import LLMCoreError
 from llm_ros.conversions import FINISH
-from llm_ros.msg import Response
 from llm_ros.nodes.action_server import ABORT, CANCELED, SUCCEED
 
 _CUT_OFF = {"cancelled": Response.FINISH_CANCELLED, "aborted": Response.FINISH_ABORTED}
@@ -22,7 +23,9 @@ _CUT_OFF = {"cancelled": Response.FINISH_CANCELLED, "aborted": Response.FINISH_A
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a request ended: the goal's end `state`, FINISH_* of Response, why (empty on success), and what was generated."""
+    """How a request ended: the goal's end `state`, FINISH_* of Response, why (empty on success), and what was
+    generated.
+    """
 
     state: str
     finish_reason: int
@@ -53,8 +56,10 @@ class Request:
             outcome = self._follow()
         except LLMCoreError as error:
             completion = self._handle.completion if self._handle else None
-            outcome = Outcome(ABORT, Response.FINISH_ERROR if completion else Response.FINISH_UNKNOWN, str(error), completion)
-        except Exception as error:                       # a bug must reach the client too, not only the log
+            outcome = Outcome(
+                ABORT, Response.FINISH_ERROR if completion else Response.FINISH_UNKNOWN, str(error), completion
+            )
+        except Exception as error:  # a bug must reach the client too, not only the log
             if self._handle is not None:
                 self._handle.cancel()
             outcome = Outcome(ABORT, Response.FINISH_ERROR, f"internal error: {type(error).__name__}: {error}")
@@ -76,9 +81,10 @@ class Request:
         completion = handle.result()
         if completion.finish_reason == "cancelled":
             return self._cut_off(completion)
-        if completion.finish_reason == "deadline":
-            return Outcome(ABORT, Response.FINISH_DEADLINE, completion.detail, completion)
-        return Outcome(SUCCEED, FINISH[completion.finish_reason], "", completion)
+        late = completion.finish_reason == "deadline"
+        return Outcome(
+            ABORT if late else SUCCEED, FINISH[completion.finish_reason], completion.detail if late else "", completion
+        )
 
     def _cut_off(self, completion) -> Outcome:
         how, why = self._stopped or ("aborted", completion.detail or "the engine was closed")
@@ -95,6 +101,7 @@ class Serving:
 
     def start(self, prompt, params, priority: int, deadline: float | None, on_event, on_done) -> Request:
         """Begins a request in a thread of its own and returns at once; what is wrong with it comes as an outcome."""
+
         def submit():
             return self.engine.submit(prompt, params, priority=priority, deadline_s=deadline)
 
