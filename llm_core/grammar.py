@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from llm_core.errors import RequestError
 
 MAX_GRAMMAR_CHARS = 1 << 20
 KEPT_GRAMMARS = 32
+MAX_MASK_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Grammar:
         if not isinstance(schema, str):
             try:
                 schema = json.dumps(schema)
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, RecursionError) as error:
                 raise RequestError(f"JSON schema cannot be written as JSON: {error}") from None
         return cls("json_schema", schema)
 
@@ -125,10 +127,12 @@ class GrammarCompiler:
         """A fresh Constraint at the grammar's start; RequestError when the grammar is bad."""
         self.prepare()
         with self._lock:
-            matcher = self._compiled.pop(grammar, None)
-            if matcher is None:
-                matcher = self._build(grammar)
+            matcher = self._compiled.get(grammar)
+        if matcher is None:
+            matcher = self._build(grammar)  # may take long: nobody else has to wait for it
+        with self._lock:
             self._compiled[grammar] = matcher
+            self._compiled.move_to_end(grammar)
             while len(self._compiled) > KEPT_GRAMMARS:
                 self._compiled.popitem(last=False)
             return Constraint(matcher.deep_copy(), self.n_vocab)
@@ -138,13 +142,25 @@ class GrammarCompiler:
 
         try:
             matcher = LLMatcher(self._vocabulary, _TO_LLGUIDANCE[grammar.kind](grammar.text), log_level=0)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RequestError(f"{grammar.kind} grammar: {error}") from None
         if not matcher.is_error():
-            matcher.compute_bitmask()  # the first mask is the dearest: have the copies find its automaton ready
+            # The first mask is the dearest: have the copies find its automaton ready, and refuse what cannot be afforded.
+            started = time.monotonic()
+            matcher.compute_bitmask()
+            _check_cost(started)
         if matcher.is_error():
             raise RequestError(f"{grammar.kind} grammar: {matcher.get_error().strip()}")
         return matcher
+
+
+def _check_cost(started: float) -> None:
+    """Refuse a grammar whose masks hold everybody up: it forces texts of some hundred thousand bytes."""
+    seconds = time.monotonic() - started
+    if seconds > MAX_MASK_S:
+        raise RequestError(
+            f"grammar: finding the next allowed tokens took {seconds:.1f} s; at most {MAX_MASK_S} s are allowed"
+        )
 
 
 class Constraint:
@@ -156,8 +172,10 @@ class Constraint:
 
     def mask(self) -> np.ndarray:
         """int32 words [(n_vocab + 31) // 32]: bit i of word w allows token 32 w + i. Valid until the next call."""
+        started = time.monotonic()
         self._matcher.unsafe_compute_mask_ptr(self._words.ctypes.data, self._words.nbytes)
         self._check()
+        _check_cost(started)
         return self._words
 
     def accept(self, token: int) -> None:

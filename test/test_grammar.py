@@ -147,12 +147,23 @@ def test_a_grammar_with_no_allowed_token_left_is_an_error(engine):
         (Grammar.lark("start: nothing"), "nothing"), (Grammar.lark("no start here"), "lark"),
         (Grammar.json("{"), "not JSON"), (Grammar.json("[1]"), "object wanted"),
         (Grammar.json({"type": "nonsense"}), "nonsense"), (Grammar.gbnf('root ::= "a'), "line 1"),
+        (Grammar.json('{"items":' * 5000 + "{}" + "}" * 5000), "recursion"),
         (Grammar.json({"not": {"type": "string"}, "minItems": "x"}), "json_schema"),
     ],
 )  # fmt: skip
 def test_a_bad_grammar_is_refused_at_submit_with_its_reason(engine, grammar, message):
     with pytest.raises(RequestError, match=message):
         engine.submit("q", SamplingParams(grammar=grammar))
+
+
+def test_a_grammar_whose_masks_take_too_long_fails_its_request(monkeypatch):
+    compiler = GrammarCompiler(FakeTokenizer(), FakeTokenizer.n_vocab)
+    constraint = compiler.compile(Grammar.regex("[ab]+"))
+    monkeypatch.setattr("llm_core.grammar.MAX_MASK_S", -1.0)
+    with pytest.raises(RequestError, match="took"):
+        constraint.mask()
+    with pytest.raises(RequestError, match="took"):
+        compiler.compile(Grammar.regex("[ac]+"))
 
 
 def test_grammar_values_are_checked():
