@@ -6,4 +6,7 @@ package (`python -m pytest` in a checkout), they are still found in the installe
 
 from pkgutil import extend_path
 
+from llm_ros.environment import complete_environment
+
 __path__ = extend_path(__path__, __name__)
+complete_environment()
