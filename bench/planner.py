@@ -78,7 +78,7 @@ def llama_generate(path: str, threads: int):
     return generate
 
 
-def evaluate(entries: list[dict], generate, space: str, examples: int) -> list[dict]:
+def evaluate(entries: list[dict], generate, space: str, examples: int | None) -> list[dict]:
     """One record per entry: id, class, failure (None if right), seconds, first_step_s."""
     planners, records = {}, []
     for entry in entries:
@@ -119,7 +119,7 @@ def main() -> int:
     parser.add_argument("--model", required=True, help="path or name; llama-cpp takes a path")
     parser.add_argument("--backend", choices=("engine", "llama-cpp"), default="engine")
     parser.add_argument("--space", choices=SPACES, default="tight")
-    parser.add_argument("--examples", type=int, default=1, help="worked examples in the prompt")
+    parser.add_argument("--examples", type=int, default=None, help="worked examples in the prompt")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--set", default=str(DATA / "planner_dev.json"), help="development set")
     parser.add_argument("--limit", type=int, default=None, help="only the first N entries")

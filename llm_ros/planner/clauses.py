@@ -188,7 +188,7 @@ class Splitter:
                 return verb.frame == "harm"
             low = following[0].low
             return (low in w.DETERMINERS or low in w.PREPOSITIONS and verb.frame != "work" or low in w.PRONOUNS_THING or low in w.PRONOUNS_PERSON
-                    or low in w.SELF or verb.end in self.at or low in ("on", "off", "up", "how"))
+                    or low in w.SELF or verb.end in self.at or low in ("on", "off", "up", "how") or low in w.NUMBERS or low[0].isdigit() or following[0].quoted)
         return True
 
     def _verb_after(self, i: int, gerund: bool = False) -> bool:
@@ -353,6 +353,8 @@ class ItemReader:
         if i >= self.end or i in self.s.at or self.s.tokens[i].quoted:
             return False
         low = self.s.tokens[i].low
+        if low == "of":
+            return i + 1 < self.end
         closed = (low in w.PREPOSITIONS or low in w.DETERMINERS or low in w.FILLERS or low in w.SELF or low in w.PRONOUNS_PERSON or low in w.HERE
                   or low in _RELATIVE or low in _PARTICLES or low in ("and", "or", "not", "do", "does", "you", "i", "we", "have", "has", "instead", "too") or not low[0].isalnum())
         return not closed and self.s.lexicon.match(self.s.tokens, i, self.s.at) is None

@@ -76,7 +76,7 @@ class Completer:
     def _done(self, progress: _Progress, step: Step) -> bool:
         """Whether the step would change nothing that the plan knows of: being there, having found it."""
         effects = [effect for effect in self.skills[step.skill].effects if not effect.negated]
-        if not effects or any(effect.predicate in ("closed", "located") for effect in effects):
+        if not effects or any(effect.predicate not in ("at", "found") for effect in effects):
             return False
         return all(progress.state.holds(effect, step.args, self.world) for effect in effects) and (
             any(effect.predicate != "at" or progress.state.at == step.args.get(effect.terms[0][0]) for effect in effects))

@@ -84,6 +84,7 @@ class Names:
         """protected: words that are never taken for a misspelt name (verbs of the skills)."""
         self.world = world
         self._exact: dict[str, tuple[str, list[str]]] = {}
+        self._weak: set[str] = set()
         self._heads: dict[tuple[str, str], list[str]] = {}
         self._protected = protected | _COMMON
         self._described: list[tuple[frozenset[str], str]] = []
@@ -119,6 +120,8 @@ class Names:
         words = words_of(form)
         if not words:
             return
+        if key_of(words) not in self._exact and weak:
+            self._weak.add(key_of(words))
         names = self._exact.setdefault(key_of(words), (kind, []))
         if names[0] == kind and name not in names[1] and not (weak and names[1] and self._strong(kind, key_of(words))):
             names[1].append(name)
@@ -193,7 +196,7 @@ class Names:
                 said = {token.low for token in tokens[begin:start]}
                 fit = [name for name in names if said <= set(words_of(name))] or names
                 return Mention(begin, start + 1, kind, tuple(fit), many=head != tokens[start].low)
-        names = self._heads.get(("first", head), [])
+        names = [] if tokens[start + 1:] and tokens[start + 1].low == "of" else self._heads.get(("first", head), [])
         return Mention(start, start + 1, "object", tuple(names)) if len(names) == 1 else None
 
     def _compounds(self, kind: str, head: str) -> list[str]:
@@ -213,14 +216,17 @@ class Names:
             if len(part) < length or any(taken[start:start + length]):
                 continue
             said = [token.low for token in part]
-            if any(word in self._protected or word in w.PREPOSITIONS or word in w.DETERMINERS for word in said):
+            inner = [word for word in said if not (word == "of" and length == 3 and word is said[1])]
+            if any(word in self._protected or word in w.PREPOSITIONS or word in w.DETERMINERS for word in inner):
                 continue
-            if len(key_of(said)) < 5:
+            if len(key_of(said)) < 5 or key_of(said) in _EVERYDAY:
                 continue
             best = {}
             for key in {key_of(said), "".join(said)}:
                 limit = 2 if len(key) >= 9 else 1
                 for other, (kind, names) in self._exact.items():
+                    if other in self._weak:
+                        continue
                     if abs(len(other) - len(key)) <= limit and other[0] == key[0] and len(other) >= 5:
                         distance = edit_distance(key, other, limit)
                         if distance <= limit:
@@ -333,6 +339,8 @@ def _stem(word: str) -> str:
     return word
 
 
+# Words of the synonym table are words: never typos of something else.
+_EVERYDAY = frozenset(key_of(words_of(form)) for row in w.SYNONYMS for form in row)
 _EMPTY = frozenset("a an the who that which is are to their his her its towards toward currently there with has down up on".split())
 _ALL = {"everyone": "everyone", "everybody": "everyone"}
 _AFTER_NOUN = frozenset(", . ; ! ? : and or then that which who is are please".split())

@@ -34,12 +34,15 @@ class Planner:
     greedily, calls on_text(piece) as text arrives and stops early when cancelled() is true.
     space: "tight" lets the model choose among the readings of the command; "open" lets it write any plan over the skills
     (used to measure bare models), which is then completed and checked in the same way.
-    examples: how many worked examples the prompt shows.
+    examples: how many worked examples the prompt shows, 0 to 8; None: 0 in the tight space, where they would only cost time (the
+    prompt then begins with the same tokens for every command, and the engine reads those once), else 3.
     """
 
-    def __init__(self, generate: Generate, skills: Skills, world: World, space: str = "tight", examples: int = 1):
+    def __init__(self, generate: Generate, skills: Skills, world: World, space: str = "tight",
+                 examples: int | None = None):
         if space not in SPACES:
             raise ValueError(f"space: expected one of {', '.join(SPACES)}, got {space!r}")
+        examples = {"tight": 0, "open": 3}[space] if examples is None else examples
         if not 0 <= examples <= 8:
             raise ValueError(f"examples: expected 0 to 8, got {examples}")
         self._generate, self.skills, self.world, self.space = generate, skills, world, space
@@ -143,7 +146,10 @@ class Planner:
                     steps.append(self._admitted(line, len(steps), steps, plans))
                     on_step(steps[-1])
 
-        text = self._generate(asked, grammar, MAX_TOKENS, take, cancelled)
+        try:
+            text = self._generate(asked, grammar, MAX_TOKENS, take, cancelled)
+        except PlanError as error:  # raised in `take`: a generator that does not obey the grammar
+            return refuse(error.reason, str(error))
         if cancelled():
             return Plan("cancelled", message="cancelled", text=text)
         lines += reader.close()
@@ -203,7 +209,7 @@ def _agrees(written: Step, admitted: Step) -> bool:
 
 def _filled(admitted: Step, line: str) -> Step | None:
     """The admitted step with the texts of `line`, or None if the line is another step."""
-    free = [name for name, value in admitted.args.items() if isinstance(value, FreeText)]
+    free = {name: value for name, value in admitted.args.items() if isinstance(value, FreeText)}
     if not free:
         return admitted if str(admitted) == line else None
     try:
@@ -212,7 +218,9 @@ def _filled(admitted: Step, line: str) -> Step | None:
         return None
     if skill != admitted.skill or len(values) != len(admitted.args):
         return None
-    args = dict(zip(admitted.args, values))
-    filled = replace(admitted, args={name: args[name] if name in free else value for name, value in admitted.args.items()})
-    prefixes = all(args[name].startswith(admitted.args[name].prefix.strip()) for name in free)
-    return filled if prefixes and str(filled) == line else None
+    args = {name: text if name in free else value for (name, value), text in zip(admitted.args.items(), values)}
+    if not all(args[name].startswith(value.prefix.strip()) for name, value in free.items()):
+        return None
+    same = all(name in free or values[number] == parse_line(str(Step("x", {"v": value})))[1][0]
+               for number, (name, value) in enumerate(admitted.args.items()))
+    return replace(admitted, args=args) if same else None

@@ -40,6 +40,7 @@ def check_value(world: World, skill: Skill, arg: Argument, value):
         raise PlanError("impossible", f"{where} is missing")
     if len(value) > MAX_TEXT or any(ord(char) < 32 for char in value):
         raise PlanError("impossible", f"{where}: not a text of at most {MAX_TEXT} printable characters")
+    value = value.replace('"', "'")
     if arg.type == "text":
         return value
     known = {"location": world.places, "object": tuple(world.objects) + _kinds(world), "person": world.people,
