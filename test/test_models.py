@@ -208,6 +208,8 @@ BAD_METADATA = [
     ("llama", "llama.attention.key_length", 48, "key_length.*48|key length 48"),
     ("qwen2", "qwen2.attention.key_length", 48, "blk.0.attn_q.weight|key length 48"),
     ("llama", "llama.rope.freq_base", 0.0, "llama.rope.freq_base"),
+    ("llama", "llama.rope.freq_base", 1.0, "llama.rope.freq_base"),
+    ("llama", "llama.rope.scaling.yarn_beta_fast", 0.0, "llama.rope.scaling.yarn_beta_fast"),
     ("llama", "llama.rope.freq_base", float("inf"), "llama.rope.freq_base"),
     ("llama", "llama.rope.dimension_count", 31, "llama.rope.dimension_count.*31"),
     ("llama", "llama.rope.dimension_count", 64, "llama.rope.dimension_count.*64"),
@@ -222,6 +224,14 @@ BAD_METADATA = [
 def test_bad_hyperparameters_are_refused_by_name(arch, key, value, message, tmp_path):
     path = write_tiny(tmp_path / "bad.gguf", arch, metadata={key: value})
     with pytest.raises(ModelError, match=message):
+        load_model(path)
+
+
+@pytest.mark.parametrize("name", ["rope_factors_long.weight", "rope_factors_short.weight"])
+@pytest.mark.parametrize("values", [None, np.ones(7, np.float32), np.zeros(48, np.float32)], ids=["none", "short", "zero"])
+def test_bad_longrope_factors_are_refused_by_name(name, values, tmp_path):
+    path = write_tiny(tmp_path / "bad.gguf", "phi3", tensors={name: values}, rope_scaling="longrope")
+    with pytest.raises(ModelError, match=name):
         load_model(path)
 
 

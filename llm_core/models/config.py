@@ -1,8 +1,9 @@
 """Hyperparameters of a model, read from GGUF metadata: typed, ranged, and checked against each other.
 
-Nothing here depends on a file's name. What the metadata leaves out follows from which tensors exist or from the format's
-documented defaults. Raises GGUFError (a ModelError) that names the key and its value.
+Nothing here depends on a file's name. What the metadata leaves out follows from which tensors exist or from the
+format's documented defaults. Raises GGUFError (a ModelError) that names the key and its value.
 """
+
 from dataclasses import dataclass
 
 from llm_core.errors import ModelError
@@ -62,16 +63,22 @@ def read_config(file: GGUFFile) -> Config:
             raise m.error(m.key("{arch}.embedding_length"), f"{n_embd} is not a multiple of the {n_head} heads")
         head_dim = n_embd // n_head
     if head_dim % 16:
-        raise m.error(m.key("{arch}.attention.key_length"), f"heads of {head_dim} values are not supported (multiples of 16 are)")
+        raise m.error(
+            m.key("{arch}.attention.key_length"), f"heads of {head_dim} values are not supported (multiples of 16 are)"
+        )
     v_dim = m.int("{arch}.attention.value_length", min=1, max=1024, default=head_dim)
     if v_dim != head_dim:
-        raise m.error(m.key("{arch}.attention.value_length"), f"{v_dim} differs from the key length {head_dim}: not supported")
+        raise m.error(
+            m.key("{arch}.attention.value_length"), f"{v_dim} differs from the key length {head_dim}: not supported"
+        )
     n_ctx_train = m.int("{arch}.context_length", min=1, max=MAX_CONTEXT)
     embedding = file.tensors.get("token_embd.weight")
     if embedding is None:
         raise ModelError(f"{m.source}: tensor 'token_embd.weight' is missing")
     if len(embedding.shape) != 2 or embedding.shape[1] != n_embd:
-        raise ModelError(f"{m.source}: tensor 'token_embd.weight': shape {tuple(embedding.shape)}, expected (vocabulary, {n_embd})")
+        raise ModelError(
+            f"{m.source}: tensor 'token_embd.weight': shape {tuple(embedding.shape)}, expected (vocabulary, {n_embd})"
+        )
     n_vocab = embedding.shape[0]
     tokens = m.get("tokenizer.ggml.tokens")
     if isinstance(tokens, list) and len(tokens) > n_vocab:
@@ -81,7 +88,11 @@ def read_config(file: GGUFFile) -> Config:
         n_layer=m.int("{arch}.block_count", min=1, max=MAX_LAYERS),
         n_embd=n_embd,
         n_ff=m.int("{arch}.feed_forward_length", min=16, max=MAX_WIDTH * 8),
-        n_head=n_head, n_kv=n_kv, head_dim=head_dim, n_vocab=n_vocab, n_ctx_train=n_ctx_train,
+        n_head=n_head,
+        n_kv=n_kv,
+        head_dim=head_dim,
+        n_vocab=n_vocab,
+        n_ctx_train=n_ctx_train,
         eps=m.float("{arch}.attention.layer_norm_rms_epsilon", min=1e-12, max=1.0),
         rope=_read_rope(file, head_dim, n_ctx_train),
         window=m.int("{arch}.attention.sliding_window", min=0, max=MAX_CONTEXT, default=0),
@@ -101,10 +112,14 @@ def _read_rope(file: GGUFFile, head_dim: int, n_ctx_train: int) -> RopeConfig:
     if "rope_factors_long.weight" in file.tensors or "rope_factors_short.weight" in file.tensors:
         scaling = "longrope"
     return RopeConfig(
-        base=m.float("{arch}.rope.freq_base", min=1.0, max=1e12, default=10000.0),
-        n_rot=n_rot, scaling=scaling, factor=factor if scaling != "none" else 1.0,
-        n_ctx_original=m.int("{arch}.rope.scaling.original_context_length", min=1, max=MAX_CONTEXT, default=n_ctx_train),
+        base=m.float("{arch}.rope.freq_base", min=1.001, max=1e12, default=10000.0),
+        n_rot=n_rot,
+        scaling=scaling,
+        factor=factor if scaling != "none" else 1.0,
+        n_ctx_original=m.int(
+            "{arch}.rope.scaling.original_context_length", min=1, max=MAX_CONTEXT, default=n_ctx_train
+        ),
         attn_factor=m.float("{arch}.rope.scaling.attn_factor", min=0.0, max=1e3, default=1.0),
-        beta_fast=m.float("{arch}.rope.scaling.yarn_beta_fast", min=0.0, max=1e4, default=32.0),
-        beta_slow=m.float("{arch}.rope.scaling.yarn_beta_slow", min=0.0, max=1e4, default=1.0),
+        beta_fast=m.float("{arch}.rope.scaling.yarn_beta_fast", min=1e-3, max=1e4, default=32.0),
+        beta_slow=m.float("{arch}.rope.scaling.yarn_beta_slow", min=1e-3, max=1e4, default=1.0),
     )

@@ -1,4 +1,6 @@
-"""gemma3: Gemma 3 (Gemma Team, 2025): five layers with a sliding window and a rope of their own to one that sees everything."""
+"""gemma3: Gemma 3 (Gemma Team, 2025): five layers with a sliding window and a rope of their own to one that sees
+everything."""
+
 from dataclasses import replace
 
 from llm_core.models import rope
@@ -15,7 +17,7 @@ __all__ = ["INTERLEAVED_ROPE", "embedding_scale", "record", "rope_configs"]
 
 def rope_configs(model):
     """Sliding-window layers turn at their own base and are never scaled."""
-    base = model.file.metadata.float("{arch}.rope.freq_base_swa", min=1.0, max=1e12, default=LOCAL_BASE)
+    base = model.file.metadata.float("{arch}.rope.freq_base_swa", min=1.001, max=1e12, default=LOCAL_BASE)
     return {"global": model.config.rope, "local": rope.local(model.config.rope, base)}
 
 

@@ -1,9 +1,10 @@
 """A checked model file: configuration, parameters by their GGUF names, and the program that its architecture records.
 
-`load_model` finds the architecture's module by `general.architecture` (`llm_core/models/<name>.py`, or an alias), lets it record its
-program once, and so checks every tensor's presence, type and shape. It reads no weights and compiles nothing; that is the
-runner's work. Raises ModelError with the key or tensor that is wrong.
+`load_model` finds the architecture's module by `general.architecture` (`llm_core/models/<name>.py`, or an alias),
+lets it record its program once, and so checks every tensor's presence, type and shape. It reads no weights and
+compiles nothing; that is the runner's work. Raises ModelError with the key or tensor that is wrong.
 """
+
 import importlib
 import pkgutil
 from functools import cached_property
@@ -99,20 +100,39 @@ class Model:
         graph = Graph(c.n_head, c.n_kv, c.head_dim, c.eps, c.rope.n_rot, self.architecture.INTERLEAVED_ROPE)
         self.architecture.record(graph, self)
         if graph.logits.width != c.n_vocab:
-            raise ModelError(f"{self.source}: the output layer has {graph.logits.width:,} rows, the vocabulary {c.n_vocab:,}")
+            raise ModelError(
+                f"{self.source}: the output layer has {graph.logits.width:,} rows, the vocabulary {c.n_vocab:,}"
+            )
         return graph
 
-    def rope_tables(self, n_ctx: int) -> dict[str, np.ndarray]:
-        """float32 [n_ctx, n_rot] per table name that the program uses ("global", and "local" where layers differ)."""
-        kinds = getattr(self.architecture, "rope_configs", lambda model: {"global": model.config.rope})(self)
-        return {name: rope.table(config, self._rope_factors(config, n_ctx), n_ctx) for name, config in kinds.items()}
+    @property
+    def _rope_configs(self) -> dict[str, rope.RopeConfig]:
+        """Rope configuration per table name that the program uses ("global", and "local" where layers differ)."""
+        return getattr(self.architecture, "rope_configs", lambda model: {"global": model.config.rope})(self)
 
-    def _rope_factors(self, config: rope.RopeConfig, n_ctx: int) -> np.ndarray | None:
-        """Per-pair divisors: Llama 3's list, or LongRoPE's long list beyond the original context, else its short one."""
-        long = n_ctx > config.n_ctx_original
-        name = {"longrope": "rope_factors_long.weight" if long else "rope_factors_short.weight"}.get(config.scaling, "rope_freqs.weight")
+    def rope_tables(self, n_ctx: int) -> dict[str, np.ndarray]:
+        """float32 [n_ctx, n_rot] per table name."""
+        return {
+            name: rope.table(config, self._rope_factors(config, n_ctx > config.n_ctx_original), n_ctx)
+            for name, config in self._rope_configs.items()
+        }
+
+    def check_rope(self) -> None:
+        """Raise ModelError when the factors for short or for long contexts are missing, misshapen or no divisors."""
+        for config in self._rope_configs.values():
+            for long in (False, True):
+                rope.frequencies(config, self._rope_factors(config, long))
+
+    def _rope_factors(self, config: rope.RopeConfig, long: bool) -> np.ndarray | None:
+        """Per-pair divisors: Llama 3's list, or LongRoPE's long list beyond the original context, else its short
+        one."""
+        name = {"longrope": "rope_factors_long.weight" if long else "rope_factors_short.weight"}.get(
+            config.scaling, "rope_freqs.weight"
+        )
         tensor = self.file.tensors.get(name)
         if tensor is None:
+            if config.scaling == "longrope":
+                raise ModelError(f"{self.source}: tensor {name!r} is missing (longrope needs it)")
             return None
         half = config.n_rot // 2
         if tuple(tensor.shape) != (half,):
@@ -128,8 +148,10 @@ def load_model(source: str | Path | GGUFFile) -> Model:
     file = source if isinstance(source, GGUFFile) else open_gguf(source)
     name = file.metadata.architecture
     if ALIASES.get(name, name) not in set(architectures()) - set(ALIASES):
-        raise file.metadata.error("general.architecture", f"{name!r} is not supported; supported: {', '.join(architectures())}")
+        raise file.metadata.error(
+            "general.architecture", f"{name!r} is not supported; supported: {', '.join(architectures())}"
+        )
     model = Model(file, importlib.import_module(f"llm_core.models.{ALIASES.get(name, name)}"))
     model.graph  # noqa: B018 - recording is the check
-    model.rope_tables(1)
+    model.check_rope()
     return model
