@@ -1,9 +1,10 @@
 """The gated half of a feed-forward layer: act(gate) * up, quantized for the product that follows or left as floats."""
+
 from llm_core.kernels.jit import apply, inline, op
 from llm_core.kernels.maths import gelu, silu
 from llm_core.kernels.norm import ranges
 from llm_core.kernels.quantize import quantize_block
-from llm_core.kernels.simd import get_i64, load_f32, store_f32
+from llm_core.kernels.simd import get_i64, load_f32, store
 
 # Words of the operation's row; GATE and UP are rows of floats with one stride.
 GATE, UP, X_STRIDE, OUT, OUT_STRIDE, WIDTH, ROW_COUNT = (8 * i for i in range(2, 9))
@@ -33,7 +34,7 @@ def gated(act, op, ctx, tid, n_threads):
         gate = get_i64(op, GATE) + row * get_i64(op, X_STRIDE)
         up = get_i64(op, UP) + row * get_i64(op, X_STRIDE)
         for block in range(first, last):
-            store_f32(out + row * out_stride, block * 64, apply(act, load_f32(gate, block * 64)) * load_f32(up, block * 64))
+            store(out + row * out_stride, block * 64, apply(act, load_f32(gate, block * 64)) * load_f32(up, block * 64))
 
 
 @op

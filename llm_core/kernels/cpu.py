@@ -2,9 +2,11 @@
 
 The level is the best one that this CPU has, or the one named by the environment variable LLM_CORE_ISA (so that each can
 be tested on a bigger CPU; naming one that the CPU lacks is a ModelError). It decides how `simd.py` spells the few
-operations that plain LLVM vectors cannot say (integer dot products, byte table look-ups) and how many activation columns a
-kernel takes at once. Everything else is left to LLVM, which splits 16-lane values into the registers that exist.
+operations that plain LLVM vectors cannot say (integer dot products, byte table look-ups) and how many activation
+columns a kernel takes at once. Everything else is left to LLVM, which splits 16-lane values into the registers that
+exist.
 """
+
 import functools
 import hashlib
 import os

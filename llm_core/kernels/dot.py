@@ -8,17 +8,36 @@ activations of each column (int8, read as one 32-bit word and broadcast) and add
 weights and an int32 accumulator; where the machine only multiplies unsigned by signed bytes the weights are shifted by
 `SIGNED_BIAS`, and the caller takes SIGNED_BIAS times the sum of the activations off again.
 """
+
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from llm_core.kernels import cpu
-from llm_core.kernels.simd import I8, I16, I32, I64, LANES, U8X64, Vec, call, const, i32, join, load_at, part, pick, splat
+from llm_core.kernels.simd import (
+    I8,
+    I16,
+    I32,
+    I64,
+    LANES,
+    U8X64,
+    Vec,
+    call,
+    const,
+    i32,
+    join,
+    load_at,
+    part,
+    pick,
+    splat,
+)
 
 ISA = cpu.isa().name
 NARROW = ISA == "avx2"
-NARROW_BUDGET = 129      # 16-bit sums: units * 2 * 127 * weight <= 32767, so units * weight <= 129 (8 units of 4 bits = 120)
+NARROW_BUDGET = (
+    129  # 16-bit sums: units * 2 * 127 * weight <= 32767, so units * weight <= 129 (8 units of 4 bits = 120)
+)
 SIGNED_BIAS = 128 if ISA in ("avxvnni", "avx512vnni") else 0
 
 V16I16, V8I32, V32I8 = ir.VectorType(I16, 16), ir.VectorType(I32, 8), ir.VectorType(I8, 32)
@@ -46,8 +65,10 @@ def _unsigned_avx512(builder, acc, weights, word):
 
 def _unsigned_avxvnni(builder, acc, weights, word):
     spread = splat(builder, word, 8)
-    return join(builder, [_dpbusd(builder, part(builder, acc, 8 * h, 8), part(builder, weights, 32 * h, 32), spread, 8)
-                          for h in (0, 1)])
+    return join(
+        builder,
+        [_dpbusd(builder, part(builder, acc, 8 * h, 8), part(builder, weights, 32 * h, 32), spread, 8) for h in (0, 1)],
+    )
 
 
 def _unsigned_avx2(builder, acc, weights, word):
@@ -62,8 +83,20 @@ def _unsigned_avx2(builder, acc, weights, word):
 
 def _sdot_neon(builder, acc, weights, word):
     spread = builder.bitcast(splat(builder, word, 4), ir.VectorType(I8, 16))
-    return join(builder, [call(builder, "llvm.aarch64.neon.sdot.v4i32.v16i8", ir.VectorType(I32, 4),
-                               part(builder, acc, 4 * q, 4), part(builder, weights, 16 * q, 16), spread) for q in range(4)])
+    return join(
+        builder,
+        [
+            call(
+                builder,
+                "llvm.aarch64.neon.sdot.v4i32.v16i8",
+                ir.VectorType(I32, 4),
+                part(builder, acc, 4 * q, 4),
+                part(builder, weights, 16 * q, 16),
+                spread,
+            )
+            for q in range(4)
+        ],
+    )
 
 
 def _generic(extend):
@@ -74,12 +107,14 @@ def _generic(extend):
         for k in range(4):
             acc = builder.add(acc, pick(builder, products, range(k, 64, 4)))
         return acc
+
     return dot
 
 
 def _signed_vnni(unsigned):
     def dot(builder, acc, weights, word):
         return unsigned(builder, acc, builder.xor(weights, const(weights.type, 0x80)), word)
+
     return dot
 
 
@@ -97,11 +132,21 @@ def _signed_avx2(builder, acc, weights, word):
     return join(builder, halves)
 
 
-_UNSIGNED = {"avx512vnni": _unsigned_avx512, "avxvnni": _unsigned_avxvnni, "avx2": _unsigned_avx2, "neon": _sdot_neon,
-             "generic": _generic("zext")}[ISA]
-_SIGNED = {"avx512vnni": _signed_vnni(_unsigned_avx512), "avxvnni": _signed_vnni(_unsigned_avxvnni), "avx2": _signed_avx2,
-           "neon": _sdot_neon, "generic": _generic("sext")}[ISA]
-_NARROW_LANES = 2 * LANES if NARROW else LANES      # lanes of a narrow accumulator per column
+_UNSIGNED = {
+    "avx512vnni": _unsigned_avx512,
+    "avxvnni": _unsigned_avxvnni,
+    "avx2": _unsigned_avx2,
+    "neon": _sdot_neon,
+    "generic": _generic("zext"),
+}[ISA]
+_SIGNED = {
+    "avx512vnni": _signed_vnni(_unsigned_avx512),
+    "avxvnni": _signed_vnni(_unsigned_avxvnni),
+    "avx2": _signed_avx2,
+    "neon": _sdot_neon,
+    "generic": _generic("sext"),
+}[ISA]
+_NARROW_LANES = 2 * LANES if NARROW else LANES  # lanes of a narrow accumulator per column
 
 
 def _dot(spelling, lanes):
@@ -114,7 +159,9 @@ def _dot(spelling, lanes):
                 word = load_at(builder, builder.add(base, builder.mul(args[4], I64(c))), I32)
                 columns.append(spelling(builder, part(builder, args[0], c * lanes, lanes), args[1], word))
             return join(builder, columns)
+
         return acc(acc, U8X64, types.int64, types.int64, types.int64), generate
+
     return dot
 
 
@@ -137,8 +184,14 @@ def dot_end(_ctx, acc):
     def generate(_context, builder, sig, args):
         if not NARROW:
             return args[0]
-        return join(builder, [call(builder, "llvm.x86.avx2.pmadd.wd", V8I32, part(builder, args[0], 8 * i * 2, 16),
-                                   const(V16I16, 1)) for i in range(lanes // 8)])
+        return join(
+            builder,
+            [
+                call(builder, "llvm.x86.avx2.pmadd.wd", V8I32, part(builder, args[0], 8 * i * 2, 16), const(V16I16, 1))
+                for i in range(lanes // 8)
+            ],
+        )
+
     return i32(lanes)(acc), generate
 
 
@@ -151,19 +204,34 @@ def int_zeros(_ctx, columns):
 
 # --- byte tables -----------------------------------------------------------------------------------------------------
 
+
 def _look_up_x86(name, lanes):
     def look_up(builder, table, indexes):
         vector = ir.VectorType(I8, lanes)
         entries = ir.Constant(vector, list(table) * (lanes // 16))
-        return join(builder, [call(builder, name, vector, entries, part(builder, indexes, at, lanes))
-                              for at in range(0, 64, lanes)])
+        return join(
+            builder,
+            [call(builder, name, vector, entries, part(builder, indexes, at, lanes)) for at in range(0, 64, lanes)],
+        )
+
     return look_up
 
 
 def _look_up_neon(builder, table, indexes):
     vector = ir.VectorType(I8, 16)
-    return join(builder, [call(builder, "llvm.aarch64.neon.tbl1.v16i8", vector, ir.Constant(vector, list(table)),
-                               part(builder, indexes, at, 16)) for at in range(0, 64, 16)])
+    return join(
+        builder,
+        [
+            call(
+                builder,
+                "llvm.aarch64.neon.tbl1.v16i8",
+                vector,
+                ir.Constant(vector, list(table)),
+                part(builder, indexes, at, 16),
+            )
+            for at in range(0, 64, 16)
+        ],
+    )
 
 
 def _look_up_generic(builder, table, indexes):
@@ -174,8 +242,13 @@ def _look_up_generic(builder, table, indexes):
     return result
 
 
-_LOOK_UP = {"avx512vnni": _look_up_x86("llvm.x86.avx512.pshuf.b.512", 64), "avxvnni": _look_up_x86("llvm.x86.avx2.pshuf.b", 32),
-            "avx2": _look_up_x86("llvm.x86.avx2.pshuf.b", 32), "neon": _look_up_neon, "generic": _look_up_generic}[ISA]
+_LOOK_UP = {
+    "avx512vnni": _look_up_x86("llvm.x86.avx512.pshuf.b.512", 64),
+    "avxvnni": _look_up_x86("llvm.x86.avx2.pshuf.b", 32),
+    "avx2": _look_up_x86("llvm.x86.avx2.pshuf.b", 32),
+    "neon": _look_up_neon,
+    "generic": _look_up_generic,
+}[ISA]
 
 
 def byte_table(values):
@@ -185,4 +258,5 @@ def byte_table(values):
     @intrinsic
     def look_up(_ctx, indexes):
         return U8X64(U8X64), lambda _c, builder, _s, args: _LOOK_UP(builder, table, args[0])
+
     return look_up

@@ -1,7 +1,9 @@
-"""Copy the rows whose logits are wanted out of all rows, so that the output layer runs on nothing else; soft cap of logits."""
+"""Copy the rows whose logits are wanted out of all rows, so that the output layer runs on nothing else; soft cap of
+logits."""
+
 from llm_core.kernels.jit import op, share
 from llm_core.kernels.maths import like, tanh
-from llm_core.kernels.simd import get_f32, get_i32, get_i64, load_f32, store_f32
+from llm_core.kernels.simd import get_f32, get_i32, get_i64, load_f32, store
 from llm_core.kernels.step import OUTPUT_ROWS, OUTPUTS
 
 # Words of the operations' rows. WIDTH in floats; rows are padded to a multiple of 16 floats.
@@ -15,7 +17,7 @@ def gather_outputs(op, ctx, tid, n_threads):
     for i in range(get_i64(ctx, OUTPUTS)):
         source = get_i64(op, X) + get_i32(get_i64(ctx, OUTPUT_ROWS), i * 4) * get_i64(op, X_STRIDE)
         for block in range(first, last):
-            store_f32(get_i64(op, OUT) + i * get_i64(op, OUT_STRIDE), block * 64, load_f32(source, block * 64))
+            store(get_i64(op, OUT) + i * get_i64(op, OUT_STRIDE), block * 64, load_f32(source, block * 64))
 
 
 @op
@@ -27,4 +29,4 @@ def soft_cap_outputs(op, ctx, tid, n_threads):
         x = get_i64(op, X) + i * get_i64(op, X_STRIDE)
         for block in range(first, last):
             value = load_f32(x, block * 64)
-            store_f32(x, block * 64, tanh(value / like(value, cap)) * like(value, cap))
+            store(x, block * 64, tanh(value / like(value, cap)) * like(value, cap))

@@ -1,10 +1,12 @@
 """How kernels are compiled: `inline` for device functions, `op` for the operations that a program calls.
 
-An operation is a C function `void(op, ctx, tid, n_threads)`: `op` is the address of its row in the program (int64 words),
-`ctx` the address of the step's header, and it writes only the slice of its output that belongs to thread `tid`. It is
-compiled when a program first uses it, so that a model pays only for the formats it holds, and kept on disk in a folder
-named by a hash of every kernel source, the numba and llvmlite versions and the CPU: numba alone would not see an edit in another file.
+An operation is a C function `void(op, ctx, tid, n_threads)`: `op` is the address of its row in the program (int64
+words), `ctx` the address of the step's header, and it writes only the slice of its output that belongs to thread
+`tid`. It is compiled when a program first uses it, so that a model pays only for the formats it holds, and kept on
+disk in a folder named by a hash of every kernel source, the numba and llvmlite versions and the CPU: numba alone
+would not see an edit in another file.
 """
+
 import functools
 import hashlib
 import threading
@@ -27,11 +29,12 @@ from llm_core.paths import cache_dir
 OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}}
 OP_SIGNATURE = types.void(types.int64, types.int64, types.int64, types.int64)
 
-inline = numba.njit(nogil=True, **OPTIONS)
+inline = numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 
 
 class Static:
-    """A device function as a compile-time value: numba cannot keep kernels on disk that take plain functions as arguments."""
+    """A device function as a compile-time value: numba cannot keep kernels on disk that take plain functions as
+    arguments."""
 
     def __init__(self, function):
         self.name, self.function = function.__name__, inline(function)
@@ -79,6 +82,7 @@ def share(count, tid, n_threads):
 
 
 _compiled: list[tuple[str, float]] = []
+# Called with an operation's name before it is compiled (not when it is loaded from disk).
 on_compile: list[Callable[[str], None]] = []
 _lock = threading.Lock()
 
@@ -90,6 +94,18 @@ def cache_folder() -> Path:
     for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())
     return cache_dir() / "kernels" / digest.hexdigest()[:20]
+
+
+class _Kernel(CFunc):
+    """A C function that says so before it is compiled, and remembers how long that took."""
+
+    def _compile_uncached(self):
+        for listener in list(on_compile):
+            listener(self.__name__)
+        started = time.perf_counter()
+        result = super()._compile_uncached()
+        _compiled.append((self.__name__, time.perf_counter() - started))
+        return result
 
 
 class Op:
@@ -109,8 +125,8 @@ class Op:
                 self._compiled = self._compile()
         return self._compiled.address
 
-    def _compile(self) -> CFunc:
-        callback = CFunc(self.function, (OP_SIGNATURE.args, OP_SIGNATURE.return_type), {}, dict(OPTIONS))
+    def _compile(self) -> _Kernel:
+        callback = _Kernel(self.function, (OP_SIGNATURE.args, OP_SIGNATURE.return_type), {}, dict(OPTIONS))
         previous, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
         try:
             callback.enable_caching()
@@ -118,12 +134,7 @@ class Op:
             pass  # no writable cache folder: compile in memory
         finally:
             config.CACHE_DIR = previous
-        for listener in on_compile:
-            listener(self.name)
-        started = time.perf_counter()
         callback.compile()
-        if not callback.cache_hits:
-            _compiled.append((self.name, time.perf_counter() - started))
         return callback
 
 

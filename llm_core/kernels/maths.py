@@ -1,4 +1,5 @@
 """Vector functions that kernels share: exp, tanh, SiLU, GELU on float32 vectors of any width."""
+
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from llm_core.kernels.jit import inline, static
-from llm_core.kernels.simd import F32, I32, call, const, f32, fma, maximum, minimum, splat
+from llm_core.kernels.simd import I32, call, const, f32, fma, maximum, minimum, splat
 
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
 # Taylor's coefficients of exp on ±ln(2)/2, highest power first: relative error below 2e-7.
@@ -21,6 +22,7 @@ def _f(vector_type, value):
 @intrinsic
 def exp(_ctx, x):
     """e^x, relative error below 3e-7; 0 below -87.3, 2.4e38 above 88.3 (never infinite); NaN stays NaN."""
+
     def generate(_context, builder, sig, args):
         vector = sig.return_type.llvm
         suffix = f"v{vector.count}f32"
@@ -34,19 +36,22 @@ def exp(_ctx, x):
         for c in _POLYNOMIAL[1:]:
             p = call(builder, f"llvm.fma.{suffix}", vector, p, r, _f(vector, c))
         too_low = builder.fcmp_ordered("<", args[0], _f(vector, -87.3))
-        safe = builder.select(too_low, const(vector, 0.0), n)   # fptosi of huge numbers is undefined
+        safe = builder.select(too_low, const(vector, 0.0), n)  # fptosi of huge numbers is undefined
         safe = builder.select(builder.fcmp_unordered("uno", args[0], args[0]), const(vector, 0.0), safe)
         bits = builder.shl(builder.add(builder.fptosi(safe, integer), const(integer, 127)), const(integer, 23))
         value = builder.fmul(p, builder.bitcast(bits, vector))
         return builder.select(too_low, const(vector, 0.0), value)
+
     return x(x), generate
 
 
 @intrinsic
 def like(_ctx, x, scalar):
     """A vector as wide as x with `scalar` in every lane."""
+
     def generate(context, builder, sig, args):
         return splat(builder, context.cast(builder, args[1], sig.args[1], types.float32), sig.args[0].lanes)
+
     return f32(x.lanes)(x, scalar), generate
 
 

@@ -2,13 +2,14 @@
 
 Every thread computes the row's mean square itself and writes only its own blocks, so that no barrier is needed inside.
 """
+
 import math
 
 import numpy as np
 
 from llm_core.kernels.jit import inline, op, share
 from llm_core.kernels.quantize import quantize_block
-from llm_core.kernels.simd import fill, fma, get_f32, get_i64, load_f32, put_f32, store_f32, total
+from llm_core.kernels.simd import fill, fma, get_f32, get_i64, load_f32, put_f32, store, total
 
 # Words of the operation's row. RESIDUAL 0: nothing is added. QUANTIZED 1: OUT takes quantized rows.
 X, X_STRIDE, OUT, OUT_STRIDE, WEIGHT, WIDTH, EPS, RESIDUAL, ROW_COUNT = (8 * i for i in range(2, 11))
@@ -48,7 +49,8 @@ def rms_norm_quantize(op, ctx, tid, n_threads):
 
 @inline
 def ranges(rows, blocks, tid, n_threads):
-    """(row, first block, last block) of this thread: whole rows when there are enough of them, else a part of each row."""
+    """(row, first block, last block) of this thread: whole rows when there are enough of them, else a part of each
+    row."""
     if rows >= 2 * n_threads:
         first, last = share(rows, tid, n_threads)
         for row in range(first, last):
@@ -62,7 +64,8 @@ def ranges(rows, blocks, tid, n_threads):
 
 @op
 def rms_norm(op, ctx, tid, n_threads):
-    """x * inverse_rms(x) * weight (+ residual) → float rows of any width; rows are padded to a multiple of 16 floats."""
+    """x * inverse_rms(x) * weight (+ residual) → float rows of any width; rows are padded to a multiple of 16
+    floats."""
     rows, width = get_i64(ctx, get_i64(op, ROW_COUNT)), get_i64(op, WIDTH)
     weight, residual = get_i64(op, WEIGHT), get_i64(op, RESIDUAL)
     for row, first, last in ranges(rows, (width + 15) >> 4, tid, n_threads):
@@ -76,7 +79,7 @@ def rms_norm(op, ctx, tid, n_threads):
                 value = load_f32(x, at) * scale * load_f32(weight, at)
                 if residual != 0:
                     value = value + load_f32(residual, at_row + at)
-                store_f32(get_i64(op, OUT), at_row + at, value)
+                store(get_i64(op, OUT), at_row + at, value)
             else:
                 for i in range(at, width * 4, 4):
                     number = get_f32(x, i) * factor * get_f32(weight, i)

@@ -1,13 +1,26 @@
 """Activations for the integer kernels: int8 with one float scale per 32 values, and the sums that offsets need.
 
-A quantized row of k values is one record of `row_bytes(k)`: int8 q[k], float d[k / 32] (scales), float s32[k / 32] (d times the sum of
-q over the block) and float s16[k / 16] (the same over each half of it). Rounding is to nearest even, q is in -127…127. The sums
-let a kernel use unsigned weights: sum((w - offset) * x) = sum(w * x) - offset * sum(x).
+A quantized row of k values is one record of `row_bytes(k)`: int8 q[k], float d[k / 32] (scales), float s32[k / 32] (d
+times the sum of q over the block) and float s16[k / 16] (the same over each half of it). Rounding is to nearest even,
+q is in -127…127. The sums let a kernel use unsigned weights: sum((w - offset) * x) = sum(w * x) - offset * sum(x).
 """
+
 import numpy as np
 
 from llm_core.kernels.jit import inline, op, share
-from llm_core.kernels.simd import (absolute, fill, get_i64, largest, load_f32, maximum, put_f32, rint, store_i8, to_i32, total_i32)
+from llm_core.kernels.simd import (
+    absolute,
+    fill,
+    get_i64,
+    largest,
+    load_f32,
+    maximum,
+    put_f32,
+    rint,
+    store_i8,
+    to_i32,
+    total_i32,
+)
 
 # Words of the operation's row.
 X, X_STRIDE, OUT, OUT_STRIDE, K, ROW_COUNT = (8 * i for i in range(2, 8))

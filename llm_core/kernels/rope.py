@@ -1,12 +1,14 @@
 """Rotary position embedding (Su et al., 2021), head normalisation and the write into the KV cache, in one operation.
 
-Takes rows of q, k and v as the projections left them; optionally normalises every q and k head (qwen3, gemma3), turns them
-by the position's angle (cos and sin tables, computed once in double precision) and stores q back, k and v into the cache.
+Takes rows of q, k and v as the projections left them; optionally normalises every q and k head (qwen3, gemma3), turns
+them by the position's angle (cos and sin tables, computed once in double precision) and stores q back, k and v into
+the cache.
 
 KV cache of one layer, per block of `block_size` positions and kv head (halves):
   K: panels of 16 positions, [head_dim][16]: one load gives 16 positions' value of one dimension
   V: [block_size][head_dim]
 """
+
 import numpy as np
 
 from llm_core.kernels.jit import inline, op, share
@@ -14,9 +16,28 @@ from llm_core.kernels.norm import inverse_rms
 from llm_core.kernels.simd import get_f32, get_i32, get_i64, put_f16, put_f32
 from llm_core.kernels.step import POSITIONS, ROWS, SEQUENCES, TABLE_STRIDE, TABLES
 
-# Words of the operation's row. Q, K, V: float rows (strides in bytes). Norm weights 0: no head norm. Strides of the cache in bytes.
-(Q, K, V, Q_STRIDE, K_STRIDE, V_STRIDE, N_HEAD, N_KV, HEAD_DIM, TABLE, N_ROT, INTERLEAVED, Q_NORM, K_NORM, EPS,
- K_CACHE, V_CACHE, BLOCK_SIZE) = (8 * i for i in range(2, 20))
+# Words of the operation's row. Q, K, V: float rows (strides in bytes). Norm weights 0: no head norm. Strides of the
+# cache in bytes.
+(
+    Q,
+    K,
+    V,
+    Q_STRIDE,
+    K_STRIDE,
+    V_STRIDE,
+    N_HEAD,
+    N_KV,
+    HEAD_DIM,
+    TABLE,
+    N_ROT,
+    INTERLEAVED,
+    Q_NORM,
+    K_NORM,
+    EPS,
+    K_CACHE,
+    V_CACHE,
+    BLOCK_SIZE,
+) = (8 * i for i in range(2, 20))
 
 
 @inline

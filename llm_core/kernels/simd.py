@@ -1,25 +1,33 @@
 """Vector values for numba: `Vec(element, lanes)` is one LLVM vector, whatever registers it takes.
 
 A kernel written with these reads like scalar Python. Values are 16 lanes wide, or 16 per activation column ("wide"
-values: 16 * C lanes for a tile of C columns, column after column); LLVM splits them into the machine's registers. Loads and
-stores take an integer address and a byte offset, so that mapped read-only weights need no array type, and never need
-alignment. `Columns(C)` is a compile-time number that carries the width of a tile through function calls.
+values: 16 * C lanes for a tile of C columns, column after column); LLVM splits them into the machine's registers.
+Loads and stores take an integer address and a byte offset, so that mapped read-only weights need no array type, and
+never need alignment. `Columns(C)` is a compile-time number that carries the width of a tile through function calls.
 """
+
 import operator
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, lower_builtin, models, overload, register_model, typeof_impl
 from numba.core.imputils import lower_constant
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, overload, register_model, typeof_impl
 
 I8, I16, I32, I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
 F32, F16 = ir.FloatType(), ir.HalfType()
 LANES = 16
 
-_LLVM = {types.int8: I8, types.uint8: I8, types.int16: I16, types.uint16: I16, types.int32: I32, types.uint32: I32,
-         types.float32: F32}
+_LLVM = {
+    types.int8: I8,
+    types.uint8: I8,
+    types.int16: I16,
+    types.uint16: I16,
+    types.int32: I32,
+    types.uint32: I32,
+    types.float32: F32,
+}
 
 
 class Vec(types.Type):
@@ -61,6 +69,7 @@ U8X64 = Vec(types.uint8, 64)
 
 # --- the compile-time width of a tile of columns ---------------------------------------------------------------------
 
+
 class Columns:
     """The number of activation columns in a tile; a numba value whose type is the number."""
 
@@ -101,6 +110,7 @@ def _columns_len(columns):
 
 # --- building blocks for code generation -----------------------------------------------------------------------------
 
+
 def const(vector_type, value):
     """An LLVM constant with `value` in every lane."""
     return ir.Constant(vector_type, [value] * vector_type.count)
@@ -108,8 +118,9 @@ def const(vector_type, value):
 
 def pick(builder, vector, indexes):
     """Lanes `indexes` of an LLVM vector, as a vector."""
-    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined),
-                                  ir.Constant(ir.VectorType(I32, len(indexes)), list(indexes)))
+    return builder.shuffle_vector(
+        vector, ir.Constant(vector.type, ir.Undefined), ir.Constant(ir.VectorType(I32, len(indexes)), list(indexes))
+    )
 
 
 def part(builder, vector, start, count):
@@ -118,15 +129,13 @@ def part(builder, vector, start, count):
 
 
 def join(builder, parts):
-    """The lanes of several equally long LLVM vectors, one after the other."""
+    """The lanes of several equally long LLVM vectors, one after the other; their number is a power of two."""
     parts = list(parts)
     while len(parts) > 1:
         joined = []
-        for left, right in zip(parts[::2], parts[1::2]):
+        for left, right in zip(parts[::2], parts[1::2], strict=True):
             both = ir.Constant(ir.VectorType(I32, 2 * left.type.count), list(range(2 * left.type.count)))
             joined.append(builder.shuffle_vector(left, right, both))
-        if len(parts) % 2:  # widths differ at the end: pad the odd one with undefined lanes and trim below
-            raise ValueError("join needs a power of two parts")
         parts = joined
     return parts[0]
 
@@ -166,18 +175,23 @@ def offset(builder, base, *terms):
 
 # --- loads and stores ------------------------------------------------------------------------------------------------
 
+
 def _loader(vec, convert=None, result=None):
     @intrinsic
     def load(_ctx, address, at):
         def generate(_context, builder, _sig, args):
             value = load_at(builder, builder.add(args[0], args[1]), vec.llvm)
             return convert(builder, value) if convert else value
+
         return (result or vec)(types.int64, types.int64), generate
+
     return load
 
 
 def _half_to_float(builder, value):
-    return builder.fpext(builder.bitcast(value, ir.VectorType(F16, value.type.count)), ir.VectorType(F32, value.type.count))
+    return builder.fpext(
+        builder.bitcast(value, ir.VectorType(F16, value.type.count)), ir.VectorType(F32, value.type.count)
+    )
 
 
 def _bfloat_to_float(builder, value):
@@ -197,9 +211,9 @@ _U16X16 = Vec(types.uint16, LANES)
 _U8X16 = Vec(types.uint8, LANES)
 load_u8x64 = _loader(U8X64)
 load_f32 = _loader(f32())
-load_f16 = _loader(_U16X16, _half_to_float, f32())       # 16 halves → 16 floats
+load_f16 = _loader(_U16X16, _half_to_float, f32())  # 16 halves → 16 floats
 load_bf16 = _loader(_U16X16, _bfloat_to_float, f32())
-load_u8 = _loader(_U8X16, _unsigned_to_float, f32())     # 16 unsigned bytes → 16 floats
+load_u8 = _loader(_U8X16, _unsigned_to_float, f32())  # 16 unsigned bytes → 16 floats
 load_i8 = _loader(_U8X16, _signed_to_float, f32())
 low_nibbles = _loader(_U8X16, lambda b, v: _unsigned_to_float(b, b.and_(v, const(v.type, 15))), f32())
 high_nibbles = _loader(_U8X16, lambda b, v: _unsigned_to_float(b, b.lshr(v, const(v.type, 4))), f32())
@@ -210,7 +224,9 @@ def _scalar_loader(numba_type, llvm_type):
     def load(_ctx, address, at):
         def generate(_context, builder, _sig, args):
             return load_at(builder, builder.add(args[0], args[1]), llvm_type)
+
         return numba_type(types.int64, types.int64), generate
+
     return load
 
 
@@ -225,7 +241,9 @@ def _scalar_storer(numba_type):
         def generate(_context, builder, _sig, args):
             store_at(builder, builder.add(args[0], args[1]), args[2])
             return cgutils.get_null_value(ir.IntType(8).as_pointer())
+
         return types.void(types.int64, types.int64, numba_type), generate
+
     return store
 
 
@@ -236,58 +254,74 @@ put_i64 = _scalar_storer(types.int64)
 @intrinsic
 def put_f16(_ctx, address, at, value):
     """Store a float32 as a half (round to nearest even)."""
+
     def generate(_context, builder, _sig, args):
         store_at(builder, builder.add(args[0], args[1]), builder.fptrunc(args[2], F16))
         return cgutils.get_null_value(ir.IntType(8).as_pointer())
+
     return types.void(types.int64, types.int64, types.float32), generate
 
 
 @intrinsic
-def store_f32(_ctx, address, at, value):
-    """Store a vector of floats."""
+def store(_ctx, address, at, value):
+    """Store a vector as it is."""
+
     def generate(_context, builder, _sig, args):
         store_at(builder, builder.add(args[0], args[1]), args[2])
         return cgutils.get_null_value(ir.IntType(8).as_pointer())
+
     return types.void(types.int64, types.int64, value), generate
 
 
 @intrinsic
 def store_f16(_ctx, address, at, value):
     """Store a vector of floats as halves (round to nearest even)."""
+
     def generate(_context, builder, _sig, args):
         half = builder.fptrunc(args[2], ir.VectorType(F16, args[2].type.count))
         store_at(builder, builder.add(args[0], args[1]), half)
         return cgutils.get_null_value(ir.IntType(8).as_pointer())
+
     return types.void(types.int64, types.int64, value), generate
 
 
 @intrinsic
 def store_i8(_ctx, address, at, value):
     """Store a vector of int32 as bytes (the caller has them in -128…127)."""
+
     def generate(_context, builder, _sig, args):
         store_at(builder, builder.add(args[0], args[1]), builder.trunc(args[2], ir.VectorType(I8, args[2].type.count)))
         return cgutils.get_null_value(ir.IntType(8).as_pointer())
+
     return types.void(types.int64, types.int64, value), generate
 
 
 @intrinsic
 def prefetch(_ctx, address, at):
     """Ask for the cache line at address + at (read, all levels); never faults."""
+
     def generate(_context, builder, _sig, args):
         pointer = builder.inttoptr(builder.add(args[0], args[1]), I8.as_pointer())
         call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, I32(0), I32(3), I32(1))
         return cgutils.get_null_value(ir.IntType(8).as_pointer())
+
     return types.void(types.int64, types.int64), generate
 
 
 # --- arithmetic ------------------------------------------------------------------------------------------------------
 
+
 def _binary(python_operator, on_float, on_int):
     """`a OP b` on two vectors of one type, or on a vector and an int literal (the same in every lane)."""
+
     @infer_global(python_operator)
     class _Typing(AbstractTemplate):
         def generic(self, args, kws):
-            if len(args) == 2 and isinstance(args[0], Vec) and (args[1] == args[0] or isinstance(args[1], types.Integer)):
+            if (
+                len(args) == 2
+                and isinstance(args[0], Vec)
+                and (args[1] == args[0] or isinstance(args[1], types.Integer))
+            ):
                 return signature(args[0], args[0], args[1])
             return None
 
@@ -322,8 +356,10 @@ _binary(operator.truediv, "fdiv", None)
 @intrinsic
 def fma(_ctx, a, b, c):
     """a * b + c, rounded once."""
+
     def generate(_context, builder, sig, args):
         return call(builder, f"llvm.fma.v{sig.return_type.lanes}f32", sig.return_type.llvm, *args)
+
     return a(a, b, c), generate
 
 
@@ -332,7 +368,9 @@ def _float_pair(name):
     def operation(_ctx, a, b):
         def generate(_context, builder, sig, args):
             return call(builder, f"llvm.{name}.v{sig.return_type.lanes}f32", sig.return_type.llvm, *args)
+
         return a(a, b), generate
+
     return operation
 
 
@@ -344,7 +382,9 @@ def _float_single(name):
     def operation(_ctx, a):
         def generate(_context, builder, sig, args):
             return call(builder, f"llvm.{name}.v{sig.return_type.lanes}f32", sig.return_type.llvm, *args)
+
         return a(a), generate
+
     return operation
 
 
@@ -372,37 +412,45 @@ def bits_to_f32(_ctx, a):
 @intrinsic
 def less(_ctx, a, b, then, otherwise):
     """Lane by lane: `then` where a < b, else `otherwise` (a, b: both int32 or both float)."""
+
     def generate(_context, builder, sig, args):
         compare = builder.fcmp_ordered if sig.args[0].is_float else builder.icmp_signed
         return builder.select(compare("<", args[0], args[1]), args[2], args[3])
+
     return then(a, b, then, otherwise), generate
 
 
 @intrinsic
 def total(_ctx, a):
     """The sum of the lanes of a float vector (pairwise, so that every width gives the same order of additions)."""
+
     def generate(_context, builder, sig, args):
         value = args[0]
         while value.type.count > 1:
             half = value.type.count // 2
             value = builder.fadd(part(builder, value, 0, half), part(builder, value, half, half))
         return builder.extract_element(value, I32(0))
+
     return a.element(a), generate
 
 
 @intrinsic
 def total_i32(_ctx, a):
     """The sum of the lanes of an int32 vector."""
+
     def generate(_context, builder, sig, args):
         return call(builder, f"llvm.vector.reduce.add.v{sig.args[0].lanes}i32", I32, args[0])
+
     return types.int32(a), generate
 
 
 @intrinsic
 def largest(_ctx, a):
     """The largest lane of a float vector."""
+
     def generate(_context, builder, sig, args):
         return call(builder, f"llvm.vector.reduce.fmax.v{sig.args[0].lanes}f32", F32, args[0])
+
     return a.element(a), generate
 
 
@@ -413,6 +461,7 @@ def lane_numbers(_ctx):
 
 
 # --- 16-lane and wide values -----------------------------------------------------------------------------------------
+
 
 @intrinsic
 def fill(_ctx, scalar):
@@ -435,6 +484,7 @@ def constant(_ctx, scalar, columns):
 
     def generate(context, builder, sig, args):
         return splat(builder, context.cast(builder, args[0], sig.args[0], types.float32), vec.lanes)
+
     return vec(scalar, columns), generate
 
 
@@ -448,33 +498,43 @@ def wide(_ctx, vector, columns):
 @intrinsic
 def per_column(_ctx, address, at, stride, columns):
     """A float per column, read from address + at + column * stride (bytes), in all 16 lanes of its column."""
+
     def generate(_context, builder, sig, args):
         base = builder.add(args[0], args[1])
-        parts = [splat(builder, load_at(builder, builder.add(base, builder.mul(args[2], I64(c))), F32), LANES)
-                 for c in range(columns.count)]
+        parts = [
+            splat(builder, load_at(builder, builder.add(base, builder.mul(args[2], I64(c))), F32), LANES)
+            for c in range(columns.count)
+        ]
         return join(builder, parts)
+
     return f32(LANES * columns.count)(types.int64, types.int64, types.int64, columns), generate
 
 
 @intrinsic
 def load_columns(_ctx, address, at, stride, columns):
     """16 floats per column, from address + at + column * stride (bytes)."""
+
     def generate(_context, builder, sig, args):
         base = builder.add(args[0], args[1])
         vector = ir.VectorType(F32, LANES)
-        return join(builder, [load_at(builder, builder.add(base, builder.mul(args[2], I64(c))), vector)
-                              for c in range(columns.count)])
+        return join(
+            builder,
+            [load_at(builder, builder.add(base, builder.mul(args[2], I64(c))), vector) for c in range(columns.count)],
+        )
+
     return f32(LANES * columns.count)(types.int64, types.int64, types.int64, columns), generate
 
 
 @intrinsic
 def store_columns(_ctx, address, at, stride, value):
     """Store each column's 16 floats to address + at + column * stride (bytes)."""
+
     def generate(_context, builder, sig, args):
         base = builder.add(args[0], args[1])
         for c in range(sig.args[3].lanes // LANES):
             store_at(builder, builder.add(base, builder.mul(args[2], I64(c))), part(builder, args[3], c * LANES, LANES))
         return cgutils.get_null_value(ir.IntType(8).as_pointer())
+
     return types.void(types.int64, types.int64, types.int64, value), generate
 
 
@@ -482,4 +542,6 @@ def store_columns(_ctx, address, at, stride, value):
 def column(_ctx, value, index):
     """The 16 lanes of column `index` (an int literal) of a wide value."""
     at = index.literal_value
-    return Vec(value.element, LANES)(value, index), lambda _c, builder, _s, args: part(builder, args[0], at * LANES, LANES)
+    return Vec(value.element, LANES)(value, index), lambda _c, builder, _s, args: part(
+        builder, args[0], at * LANES, LANES
+    )

@@ -1,9 +1,11 @@
 """The threads that replay programs: spin barriers inside a step, sleep between steps.
 
-A program is int64 rows of ROW_WORDS: [address of the operation, 1 if a barrier follows, the operation's words…]. `ThreadPool.run` lets every
-thread call each operation in turn with its thread number; no Python runs and no lock is taken between the first operation and the
-last. Helpers wait for the next step by spinning for about SPIN_SECONDS and then sleep on a lock, so that an idle engine uses no CPU.
+A program is int64 rows of ROW_WORDS: [address of the operation, 1 if a barrier follows, the operation's words…].
+`ThreadPool.run` lets every thread call each operation in turn with its thread number; no Python runs and no lock is
+taken between the first operation and the last. Helpers wait for the next step by spinning for about SPIN_SECONDS and
+then sleep on a lock, so that an idle engine uses no CPU.
 """
+
 import ctypes
 import os
 import threading
@@ -38,7 +40,9 @@ def _atomic(operation):
         def generate(_context, builder, _sig, args):
             pointer = builder.inttoptr(builder.add(args[0], args[1]), I64.as_pointer())
             return builder.atomic_rmw(operation, pointer, args[2], "seq_cst")
+
         return types.int64(types.int64, types.int64, types.int64), generate
+
     return atomic
 
 
@@ -48,31 +52,37 @@ atomic_add, atomic_swap = _atomic("add"), _atomic("xchg")
 @intrinsic
 def atomic_load(_ctx, address, at):
     """The 64-bit word at address + at, with acquire ordering."""
+
     def generate(_context, builder, _sig, args):
         pointer = builder.inttoptr(builder.add(args[0], args[1]), I64.as_pointer())
         return builder.load_atomic(pointer, "acquire", 8)
+
     return types.int64(types.int64, types.int64), generate
 
 
 @intrinsic
 def pause(_ctx):
     """Tell the core that this is a spin loop."""
+
     def generate(context, builder, _sig, _args):
         if cpu.platform.machine() in ("x86_64", "AMD64"):
             call(builder, "llvm.x86.sse2.pause", ir.VoidType())
         elif cpu.platform.machine() in ("aarch64", "arm64"):
             call(builder, "llvm.aarch64.hint", ir.VoidType(), ir.IntType(32)(1))
         return context.get_dummy_value()
+
     return types.void(), generate
 
 
 @intrinsic
 def call_op(_ctx, address, op, ctx, tid, n_threads):
     """Call the operation at `address`."""
+
     def generate(context, builder, _sig, args):
         function = ir.FunctionType(ir.VoidType(), [I64] * 4)
         builder.call(builder.inttoptr(args[0], function.as_pointer()), args[1:])
         return context.get_dummy_value()
+
     return types.void(*[types.int64] * 5), generate
 
 
@@ -90,7 +100,8 @@ def wait_all(state, target):
 
 @inline
 def replay(state, tid, n_threads):
-    """Run every operation of the step in `state`. Its last operation has a barrier, so no thread runs ahead into the next step."""
+    """Run every operation of the step in `state`. Its last operation has a barrier, so no thread runs ahead into the
+    next step."""
     program, header, arrived = get_i64(state, PROGRAM), get_i64(state, HEADER), get_i64(state, BASE)
     for i in range(get_i64(state, N_OPS)):
         row = program + i * ROW_BYTES
@@ -102,7 +113,8 @@ def replay(state, tid, n_threads):
 
 @op
 def publish_step(state, sleepers, _tid, n_threads):
-    """Announce the step that the caller wrote into `state`; sets the bit of every helper that sleeps in the word at `sleepers`."""
+    """Announce the step that the caller wrote into `state`; sets the bit of every helper that sleeps in the word at
+    `sleepers`."""
     put_i64(state, BASE, atomic_load(state, ARRIVED))
     atomic_add(state, GENERATION, 1)
     found = 0
@@ -138,7 +150,8 @@ def serve_steps(state, own, tid, n_threads):
             _sched_yield()
         if spins > limit:
             atomic_swap(state, ASLEEP + tid * LINE, 1)
-            # A step announced just now: either we take the flag back and run it, or its announcer has seen it and will wake us.
+            # A step announced just now: either we take the flag back and run it, or its announcer has seen it and
+            # will wake us.
             if atomic_load(state, GENERATION) == seen or atomic_swap(state, ASLEEP + tid * LINE, 0) == 0:
                 return
             spins = 0
@@ -171,7 +184,7 @@ class ThreadPool:
         # The state words must not share cache lines with anything else.
         self._memory = np.zeros(LINE // 8 * (ASLEEP // LINE + n_threads + 2), np.int64)
         self._state = (self._memory.ctypes.data + LINE - 1) // LINE * LINE
-        self._words = self._memory[(self._state - self._memory.ctypes.data) // 8:]
+        self._words = self._memory[(self._state - self._memory.ctypes.data) // 8 :]
         self._sleepers = np.zeros(1, np.int64)
         self._publish, self._run = entry(publish_step), entry(run_step)
         self._wake: list[threading.Lock] = [threading.Lock() for _ in range(n_threads)]
@@ -180,7 +193,9 @@ class ThreadPool:
             serve, limit = entry(serve_steps), _spins_per(SPIN_SECONDS)
             for tid in range(1, n_threads):
                 self._wake[tid].acquire()
-                helper = threading.Thread(target=self._help, args=(serve, tid, limit), name=f"llm_core-{tid}", daemon=True)
+                helper = threading.Thread(
+                    target=self._help, args=(serve, tid, limit), name=f"llm_core-{tid}", daemon=True
+                )
                 helper.start()
                 self._helpers.append(helper)
 
@@ -204,9 +219,15 @@ class ThreadPool:
     def run(self, program: np.ndarray, header: np.ndarray) -> None:
         """Run a program (int64 [operations, ROW_WORDS], last row with a barrier) with a step header."""
         if os.getpid() != self._pid:
-            raise LLMCoreError("this engine was made before a fork and its threads are gone: make the engine in the child process")
+            raise LLMCoreError(
+                "this engine was made before a fork and its threads are gone: make the engine in the child process"
+            )
         words = self._words
-        words[PROGRAM // 8], words[N_OPS // 8], words[HEADER // 8] = program.ctypes.data, len(program), header.ctypes.data
+        words[PROGRAM // 8], words[N_OPS // 8], words[HEADER // 8] = (
+            program.ctypes.data,
+            len(program),
+            header.ctypes.data,
+        )
         self._announce()
         self._run(self._state, 0, 0, self.n_threads)
 

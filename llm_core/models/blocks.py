@@ -1,4 +1,6 @@
-"""The two halves of a transformer layer, as most architectures share them; what a file holds decides over biases and head norms."""
+"""The two halves of a transformer layer, as most architectures share them; what a file holds decides over biases and
+head norms."""
+
 import math
 
 from llm_core.models.model import Model
@@ -16,8 +18,10 @@ def project_qkv(g: Graph, model: Model, layer: int, x: Value) -> list[Value]:
     widths = (c.n_head * c.head_dim, c.n_kv * c.head_dim, c.n_kv * c.head_dim)
     if b.get("attn_qkv"):
         return g.split(g.linear(x, b.attn_qkv, sum(widths), bias=b.get("attn_qkv", "bias")), *widths)
-    return [g.linear(x, getattr(b, name), width, bias=b.get(name, "bias"))
-            for name, width in zip(("attn_q", "attn_k", "attn_v"), widths)]
+    return [
+        g.linear(x, getattr(b, name), width, bias=b.get(name, "bias"))
+        for name, width in zip(("attn_q", "attn_k", "attn_v"), widths, strict=True)
+    ]
 
 
 def self_attention(g: Graph, model: Model, layer: int, x: Value, spec: AttentionSpec, residual: Value | None) -> Value:

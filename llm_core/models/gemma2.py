@@ -1,4 +1,5 @@
 """gemma2: Gemma 2 (Gemma Team, 2024): norms around both halves, soft caps, every second layer with a sliding window."""
+
 import math
 from dataclasses import replace
 

@@ -56,6 +56,7 @@ class Model:
         self.architecture = architecture
         self.config: Config = read_config(file)
         self._params: dict[str, Param] = {}
+        self.param("token_embd.weight").type  # noqa: B018 - refuses a type that does not run
 
     @property
     def source(self) -> str:

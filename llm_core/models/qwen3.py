@@ -1,4 +1,5 @@
 """qwen3: Qwen 3 (Yang et al., 2025): every q and k head is normalised before it is turned."""
+
 from llm_core.models.blocks import default_spec, pre_norm_decoder
 
 INTERLEAVED_ROPE = False

@@ -1,8 +1,9 @@
 """Cosine and sine tables: one line per position, computed in double precision.
 
-Scalings: linear (Chen et al., 2023), YaRN (Peng et al., 2023), per-dimension factors (Llama 3's `rope_freqs`, and LongRoPE's short and
-long lists, Ding et al., 2024). Conventions are those of the GGUF metadata.
+Scalings: linear (Chen et al., 2023), YaRN (Peng et al., 2023), per-dimension factors (Llama 3's `rope_freqs`, and
+LongRoPE's short and long lists, Ding et al., 2024). Conventions are those of the GGUF metadata.
 """
+
 import math
 from dataclasses import replace
 
@@ -46,8 +47,8 @@ def table(rope: RopeConfig, factors: np.ndarray | None, n_ctx: int) -> np.ndarra
     out = np.empty((n_ctx, rope.n_rot), np.float32)
     for start in range(0, n_ctx, PIECE):
         theta = np.arange(start, min(start + PIECE, n_ctx), dtype=np.float64)[:, None] * angle
-        out[start:start + PIECE, :len(angle)] = np.cos(theta) * magnitude
-        out[start:start + PIECE, len(angle):] = np.sin(theta) * magnitude
+        out[start : start + PIECE, : len(angle)] = np.cos(theta) * magnitude
+        out[start : start + PIECE, len(angle) :] = np.sin(theta) * magnitude
     return out
 
 

@@ -1,4 +1,5 @@
 """What a step computes: rows of several sequences, as the arrays that kernels read."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -6,10 +7,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Batch:
-    """Any mix of prompt chunks and single tokens; int32 arrays. Rows are grouped by sequence, positions inside one are consecutive.
+    """Any mix of prompt chunks and single tokens; int32 arrays. Rows are grouped by sequence, positions inside one
+    are consecutive.
 
-    tokens, positions [rows]; starts [n + 1] (rows starts[s]:starts[s + 1] belong to sequence s); tables [n, blocks] (KV block ids: entry b
-    holds positions b * block_size …); outputs [m] (rows whose logits are wanted).
+    tokens, positions [rows]; starts [n + 1] (rows starts[s]:starts[s + 1] belong to sequence s); tables [n, blocks]
+    (KV block ids: entry b holds positions b * block_size …); outputs [m] (rows whose logits are wanted).
     """
 
     tokens: np.ndarray

@@ -1,10 +1,11 @@
 """Recording: an architecture calls these methods once, and they write down a program. Nothing is computed here.
 
-A `Value` is a matrix of activations (one row per token in flight); it can be read as floats or, by integer kernels, in quantized form.
-Norms and gates are lazy: they are recorded in the form that is first asked for, so that a norm whose only reader is
-a quantized product writes quantized rows and no floats. Weights stay where they are until the program is linked
-(`program/link.py`), so recording also serves to check a model file without touching its tensors.
+A `Value` is a matrix of activations (one row per token in flight); it can be read as floats or, by integer kernels,
+in quantized form. Norms and gates are lazy: they are recorded in the form that is first asked for, so that a norm
+whose only reader is a quantized product writes quantized rows and no floats. Weights stay where they are until the
+program is linked (`program/link.py`), so recording also serves to check a model file without touching its tensors.
 """
+
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -124,10 +125,20 @@ class Graph:
             if value.floats_at is None:
                 value.make(value, True)
             else:
-                self._record(value, quantize.quantize, {
-                    quantize.X: value.floats_at, quantize.X_STRIDE: value.stride, quantize.OUT: Address(value.quantized_at),
-                    quantize.OUT_STRIDE: value.quantized_at.stride, quantize.K: value.width,
-                }, quantize.ROW_COUNT, reads=(value.floats_at.target,), writes=(value.quantized_at,))
+                self._record(
+                    value,
+                    quantize.quantize,
+                    {
+                        quantize.X: value.floats_at,
+                        quantize.X_STRIDE: value.stride,
+                        quantize.OUT: Address(value.quantized_at),
+                        quantize.OUT_STRIDE: value.quantized_at.stride,
+                        quantize.K: value.width,
+                    },
+                    quantize.ROW_COUNT,
+                    reads=(value.floats_at.target,),
+                    writes=(value.quantized_at,),
+                )
         return value.quantized_at
 
     def _record(self, value: Value, op: Op, words: dict, row_count: int | None, reads: tuple, writes: tuple) -> None:
@@ -145,9 +156,17 @@ class Graph:
 
     # --- operations ---------------------------------------------------------------------------------------------------
 
-    def linear(self, x: Value, weight: Param, n_out: int | None = None, *, bias: Param | None = None,
-               residual: Value | None = None) -> Value:
-        """x · weight^T (+ bias) (+ residual); weight [n_out, x.width]. Raises ModelError when the tensor has another shape."""
+    def linear(
+        self,
+        x: Value,
+        weight: Param,
+        n_out: int | None = None,
+        *,
+        bias: Param | None = None,
+        residual: Value | None = None,
+    ) -> Value:
+        """x · weight^T (+ bias) (+ residual); weight [n_out, x.width]. Raises ModelError when the tensor has another
+        shape."""
         n_out = weight.rows if n_out is None else n_out
         weight.expect(n_out, x.width)
         out = Value(n_out, x.of_outputs)
@@ -156,8 +175,13 @@ class Graph:
         at, stride = (Address(source), source.stride) if layout.quantized else (x.floats_at, x.stride)
         buffer = self._buffer(out)
         words = {
-            panels.X: at, panels.X_STRIDE: stride, panels.OUT: out.floats_at, panels.OUT_STRIDE: out.stride,
-            panels.WEIGHT: Address(weight), panels.PANEL_BYTES: layout.panel_bytes(x.width), panels.N_PANELS: -(-n_out // ROWS),
+            panels.X: at,
+            panels.X_STRIDE: stride,
+            panels.OUT: out.floats_at,
+            panels.OUT_STRIDE: out.stride,
+            panels.WEIGHT: Address(weight),
+            panels.PANEL_BYTES: layout.panel_bytes(x.width),
+            panels.N_PANELS: -(-n_out // ROWS),
             panels.K: x.width,
         }
         reads = [source]
@@ -177,8 +201,13 @@ class Graph:
 
         def make(out: Value, quantized: bool) -> None:
             quantized = quantized and residual is None and out.width % 32 == 0
-            words = {norm.X: source, norm.X_STRIDE: x.stride, norm.WEIGHT: Address(weight), norm.WIDTH: x.width,
-                     norm.EPS: float_bits(self.eps)}
+            words = {
+                norm.X: source,
+                norm.X_STRIDE: x.stride,
+                norm.WEIGHT: Address(weight),
+                norm.WIDTH: x.width,
+                norm.EPS: float_bits(self.eps),
+            }
             reads = [source.target]
             if residual is not None:
                 words[norm.RESIDUAL] = self._floats(residual)
@@ -202,31 +231,62 @@ class Graph:
 
     def gate(self, kind: str, gate: Value, up: Value) -> Value:
         """act(gate) * up, where kind is "silu" or "gelu"."""
-        plain, fused = {"silu": (activation.silu_gate, activation.silu_gate_quantize),
-                        "gelu": (activation.gelu_gate, activation.gelu_gate_quantize)}[kind]
+        plain, fused = {
+            "silu": (activation.silu_gate, activation.silu_gate_quantize),
+            "gelu": (activation.gelu_gate, activation.gelu_gate_quantize),
+        }[kind]
         gate_at, up_at = self._floats(gate), self._floats(up)
         # Two buffers of one shape have one stride; so have two parts of one buffer.
-        words = {activation.GATE: gate_at, activation.UP: up_at, activation.X_STRIDE: gate.stride, activation.WIDTH: up.width}
+        words = {
+            activation.GATE: gate_at,
+            activation.UP: up_at,
+            activation.X_STRIDE: gate.stride,
+            activation.WIDTH: up.width,
+        }
 
         def make(out: Value, quantized: bool) -> None:
             quantized = quantized and out.width % 32 == 0
-            self._fill(out, quantized, fused if quantized else plain, dict(words), activation, [gate_at.target, up_at.target])
+            self._fill(
+                out, quantized, fused if quantized else plain, dict(words), activation, [gate_at.target, up_at.target]
+            )
 
         return Value(up.width, up.of_outputs, make=make)
 
-    def attention(self, q: Value, k: Value, v: Value, layer: int, spec: AttentionSpec, *, q_norm: Param | None = None,
-                  k_norm: Param | None = None) -> Value:
-        """Normalise heads (if asked), turn q and k by their positions, store k and v in the cache, attend over all that is there."""
+    def attention(
+        self,
+        q: Value,
+        k: Value,
+        v: Value,
+        layer: int,
+        spec: AttentionSpec,
+        *,
+        q_norm: Param | None = None,
+        k_norm: Param | None = None,
+    ) -> Value:
+        """Normalise heads (if asked), turn q and k by their positions, store k and v in the cache, attend over all
+        that is there."""
         for weight in (q_norm, k_norm):
             if weight is not None:
                 weight.expect(self.head_dim)
         k_cache, v_cache = (self.caches.setdefault((layer, kind), Cache(layer, kind)) for kind in "kv")
         at_q, at_k, at_v = self._floats(q), self._floats(k), self._floats(v)
         words = {
-            rope.Q: at_q, rope.K: at_k, rope.V: at_v, rope.Q_STRIDE: q.stride, rope.K_STRIDE: k.stride, rope.V_STRIDE: v.stride,
-            rope.N_HEAD: self.n_head, rope.N_KV: self.n_kv, rope.HEAD_DIM: self.head_dim, rope.TABLE: Address(("rope", spec.rope)),
-            rope.N_ROT: self.n_rot, rope.INTERLEAVED: int(self.interleaved), rope.EPS: float_bits(self.eps),
-            rope.K_CACHE: Address(k_cache), rope.V_CACHE: Address(v_cache), rope.BLOCK_SIZE: Address("block_size"),
+            rope.Q: at_q,
+            rope.K: at_k,
+            rope.V: at_v,
+            rope.Q_STRIDE: q.stride,
+            rope.K_STRIDE: k.stride,
+            rope.V_STRIDE: v.stride,
+            rope.N_HEAD: self.n_head,
+            rope.N_KV: self.n_kv,
+            rope.HEAD_DIM: self.head_dim,
+            rope.TABLE: Address(("rope", spec.rope)),
+            rope.N_ROT: self.n_rot,
+            rope.INTERLEAVED: int(self.interleaved),
+            rope.EPS: float_bits(self.eps),
+            rope.K_CACHE: Address(k_cache),
+            rope.V_CACHE: Address(v_cache),
+            rope.BLOCK_SIZE: Address("block_size"),
         }
         if q_norm is not None:
             words |= {rope.Q_NORM: Address(q_norm), rope.K_NORM: Address(k_norm)}
@@ -234,13 +294,30 @@ class Graph:
         self._record(q, rope.rope_and_store, words, None, turned, (*turned, k_cache, v_cache))
         out = Value(self.n_head * self.head_dim)
         buffer = self._buffer(out)
-        self._record(out, attention.attention, {
-            attention.Q: at_q, attention.Q_STRIDE: q.stride, attention.OUT: out.floats_at, attention.OUT_STRIDE: out.stride,
-            attention.N_HEAD: self.n_head, attention.N_KV: self.n_kv, attention.HEAD_DIM: self.head_dim,
-            attention.K_CACHE: Address(k_cache), attention.V_CACHE: Address(v_cache), attention.BLOCK_SIZE: Address("block_size"),
-            attention.SCALE: float_bits(spec.scale), attention.WINDOW: spec.window, attention.SOFT_CAP: float_bits(spec.soft_cap),
-            attention.SCRATCH: Address("scratch"), attention.SCRATCH_BYTES: Address("scratch_bytes"),
-        }, None, (at_q.target, k_cache, v_cache), (buffer,))
+        self._record(
+            out,
+            attention.attention,
+            {
+                attention.Q: at_q,
+                attention.Q_STRIDE: q.stride,
+                attention.OUT: out.floats_at,
+                attention.OUT_STRIDE: out.stride,
+                attention.N_HEAD: self.n_head,
+                attention.N_KV: self.n_kv,
+                attention.HEAD_DIM: self.head_dim,
+                attention.K_CACHE: Address(k_cache),
+                attention.V_CACHE: Address(v_cache),
+                attention.BLOCK_SIZE: Address("block_size"),
+                attention.SCALE: float_bits(spec.scale),
+                attention.WINDOW: spec.window,
+                attention.SOFT_CAP: float_bits(spec.soft_cap),
+                attention.SCRATCH: Address("scratch"),
+                attention.SCRATCH_BYTES: Address("scratch_bytes"),
+            },
+            None,
+            (at_q.target, k_cache, v_cache),
+            (buffer,),
+        )
         return out
 
     def outputs(self, x: Value) -> Value:
@@ -248,14 +325,31 @@ class Graph:
         out = Value(x.width, of_outputs=True)
         source = self._floats(x)
         buffer = self._buffer(out)
-        self._record(out, gather.gather_outputs, {
-            gather.X: source, gather.X_STRIDE: x.stride, gather.OUT: out.floats_at, gather.OUT_STRIDE: out.stride, gather.WIDTH: x.width,
-        }, None, (source.target,), (buffer,))
+        self._record(
+            out,
+            gather.gather_outputs,
+            {
+                gather.X: source,
+                gather.X_STRIDE: x.stride,
+                gather.OUT: out.floats_at,
+                gather.OUT_STRIDE: out.stride,
+                gather.WIDTH: x.width,
+            },
+            None,
+            (source.target,),
+            (buffer,),
+        )
         return out
 
     def soft_cap(self, x: Value, cap: float) -> Value:
         """cap * tanh(x / cap), in place; x: output rows."""
         at = self._floats(x)
-        self._record(x, gather.soft_cap_outputs, {gather.X: at, gather.X_STRIDE: x.stride, gather.WIDTH: x.width,
-                                                  gather.CAP: float_bits(cap)}, None, (at.target,), (at.target,))
+        self._record(
+            x,
+            gather.soft_cap_outputs,
+            {gather.X: at, gather.X_STRIDE: x.stride, gather.WIDTH: x.width, gather.CAP: float_bits(cap)},
+            None,
+            (at.target,),
+            (at.target,),
+        )
         return x

@@ -1,9 +1,10 @@
 """Linking: buffers get addresses, operations get barriers, and a recorded graph becomes int64 rows that threads replay.
 
-Buffers whose values are no longer read are given to later ones, so scratch memory does not grow with depth. A barrier is set only
-where an operation touches what another one wrote, or writes what another one reads, since the last barrier: q, k and v products run
-without one between them.
+Buffers whose values are no longer read are given to later ones, so scratch memory does not grow with depth. A barrier
+is set only where an operation touches what another one wrote, or writes what another one reads, since the last
+barrier: q, k and v products run without one between them.
 """
+
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -43,7 +44,8 @@ class Slots:
 
 
 def place(graph: Graph, max_rows: int, max_outputs: int) -> tuple[dict[Buffer, int], np.ndarray, dict[Buffer, int]]:
-    """Addresses of all buffers, the memory they live in, and the slot of each (buffers that share a slot share memory)."""
+    """Addresses of all buffers, the memory they live in, and the slot of each (buffers that share a slot share
+    memory)."""
     steps = graph.body + graph.head
     kept = {graph.embedding.floats_at.target, graph.logits.floats_at.target}
     last_use = {}
@@ -53,7 +55,9 @@ def place(graph: Graph, max_rows: int, max_outputs: int) -> tuple[dict[Buffer, i
     slots = Slots(max_rows, max_outputs)
     slots.take(graph.embedding.floats_at.target)
     # The head runs again for each slice of outputs, so what it reads from the body must outlive it.
-    crossing = {item for step in graph.head for item in step.reads} & {item for step in graph.body for item in step.writes}
+    crossing = {item for step in graph.head for item in step.reads} & {
+        item for step in graph.body for item in step.writes
+    }
     for i, step in enumerate(steps):
         for item in step.writes:
             if isinstance(item, Buffer) and item not in slots.slot_of:
@@ -87,7 +91,7 @@ def barriers(steps: list[Step], slot_of: Mapping[Buffer, int]) -> list[bool]:
 def encode(steps: list[Step], slot_of: Mapping[Buffer, int], resolve: Callable[[Address], int]) -> np.ndarray:
     """int64 [steps, ROW_WORDS]: addresses of compiled operations, barrier flags, words."""
     program = np.zeros((len(steps), ROW_WORDS), np.int64)
-    for row, step, barrier in zip(program, steps, barriers(steps, slot_of)):
+    for row, step, barrier in zip(program, steps, barriers(steps, slot_of), strict=True):
         row[0], row[1] = step.op.address, barrier
         for at, word in step.words.items():
             row[at // 8] = resolve(word) if isinstance(word, Address) else word

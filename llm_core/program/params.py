@@ -1,4 +1,6 @@
-"""Parameters of a model as a program names them: a tensor of the file, its checked shape, its packed bytes once linked."""
+"""Parameters of a model as a program names them: a tensor of the file, its checked shape, its packed bytes once
+linked."""
+
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +18,6 @@ class Param:
     """A tensor that a program reads: a matrix (packed into panels) or a vector (float32)."""
 
     tensor: Tensor
-    columns: int = 0
     is_vector: bool = False
     packed: np.ndarray | None = field(default=None, repr=False)
 
@@ -29,8 +30,10 @@ class Param:
     def type(self) -> GGMLType:
         """The storage type; raises ModelError for one that no kernel runs."""
         if self.tensor.type not in PANEL_FORMATS:
-            raise ModelError(f"tensor {self.tensor.name!r}: type {self.tensor.type.name} is not supported; "
-                             f"supported: {', '.join(t.name for t in PANEL_FORMATS)}")
+            raise ModelError(
+                f"tensor {self.tensor.name!r}: type {self.tensor.type.name} is not supported; "
+                f"supported: {', '.join(t.name for t in PANEL_FORMATS)}"
+            )
         return self.tensor.type
 
     def expect(self, *shape: int) -> None:
@@ -41,10 +44,12 @@ class Param:
         if not self.is_vector:
             layout = PANEL_FORMATS[self.type]
             if shape[1] % layout.block:
-                raise ModelError(f"tensor {self.tensor.name!r}: rows of {shape[1]} values do not fill blocks of {layout.block}")
+                raise ModelError(
+                    f"tensor {self.tensor.name!r}: rows of {shape[1]} values do not fill blocks of {layout.block}"
+                )
 
     def pack(self) -> np.ndarray:
-        """The bytes that kernels read: float32 (padded to whole vectors) for a vector, panels for a matrix. Done once."""
+        """The bytes that kernels read, made once: float32 (padded to whole vectors) for a vector, panels for a matrix."""
         if self.packed is None:
             self.packed = self._vector() if self.is_vector else self._panels()
             self.tensor.release()
@@ -53,7 +58,7 @@ class Param:
     def _vector(self) -> np.ndarray:
         values = self.tensor.dequantize().reshape(-1)
         out = np.zeros(-(-len(values) // ROWS) * ROWS, np.float32)
-        out[:len(values)] = values
+        out[: len(values)] = values
         return out
 
     def _panels(self) -> np.ndarray:
@@ -62,9 +67,9 @@ class Param:
         out = np.empty((n_panels, layout.panel_bytes(self.tensor.shape[1])), np.uint8)
         step = max(1, PIECE_BYTES // (ROWS * data.shape[1]))
         for first in range(0, n_panels, step):
-            piece = data[first * ROWS:(first + step) * ROWS]
+            piece = data[first * ROWS : (first + step) * ROWS]
             missing = -len(piece) % ROWS
             if missing:
                 piece = np.concatenate([piece, np.zeros((missing, data.shape[1]), np.uint8)])
-            out[first:first + step] = layout.pack(piece)
+            out[first : first + step] = layout.pack(piece)
         return out

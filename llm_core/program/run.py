@@ -1,16 +1,17 @@
 """The runner: a model's program linked into memory, its KV cache, and `step`, which computes one batch of rows.
 
-One step is: look up embeddings, fill the header, replay the body; then, for the rows whose logits are wanted, replay the head. All
-memory is taken when the runner is made; the KV cache is one reservation whose pages become real when they are first written.
-A runner is owned by one thread at a time.
+One step is: look up embeddings, fill the header, replay the body; then, for the rows whose logits are wanted, replay
+the head. All memory is taken when the runner is made; the KV cache is one reservation whose pages become real when
+they are first written. A runner is owned by one thread at a time.
 """
+
 import mmap
 from collections.abc import Callable
 
 import numpy as np
 
 from llm_core.errors import LLMCoreError, RequestError
-from llm_core.kernels import cpu, step
+from llm_core.kernels import bandwidth, cpu, jit, step
 from llm_core.kernels.attention import scratch_bytes
 from llm_core.kernels.threads import ThreadPool
 from llm_core.models.model import Model
@@ -27,18 +28,30 @@ MAX_THREADS = 62
 class Runner:
     """Computes logits for batches.
 
-    model: from `load_model`; n_ctx: positions a sequence may have; n_blocks: KV blocks of BLOCK_SIZE positions in all (default: enough for
-    one full context); max_rows: rows per step; n_threads: default all CPUs of this process; progress(what, fraction) is told how
-    packing goes. Raises RequestError for sizes that make no sense, ModelError when a weight cannot be packed.
+    model: from `load_model`; n_ctx: positions a sequence may have; n_blocks: KV blocks of BLOCK_SIZE positions in all
+    (default: enough for one full context); max_rows: rows per step; n_threads: default all CPUs of this process;
+    progress(what, fraction) is told how packing goes. Raises RequestError for sizes that make no sense, ModelError
+    when a weight cannot be packed.
     """
 
     block_size = BLOCK_SIZE
 
-    def __init__(self, model: Model, *, n_ctx: int = 4096, n_blocks: int | None = None, max_rows: int = 256,
-                 n_threads: int | None = None, progress: Callable[[str, float], None] | None = None):
+    def __init__(
+        self,
+        model: Model,
+        *,
+        n_ctx: int = 4096,
+        n_blocks: int | None = None,
+        max_rows: int = 256,
+        n_threads: int | None = None,
+        progress: Callable[[str, float], None] | None = None,
+    ):
         n_threads = cpu.default_threads() if n_threads is None else n_threads
-        for name, value, low, high in (("n_ctx", n_ctx, 1, 1 << 26), ("max_rows", max_rows, 1, 1 << 16),
-                                       ("n_threads", n_threads, 1, MAX_THREADS)):
+        for name, value, low, high in (
+            ("n_ctx", n_ctx, 1, 1 << 26),
+            ("max_rows", max_rows, 1, 1 << 16),
+            ("n_threads", n_threads, 1, MAX_THREADS),
+        ):
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise RequestError(f"{name} = {value!r}: must be an integer from {low} to {high}")
         self.model, self.n_ctx, self.max_rows = model, n_ctx, max_rows
@@ -73,8 +86,10 @@ class Runner:
         try:
             self._cache_memory = mmap.mmap(-1, self.kv_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         except (OSError, OverflowError, ValueError) as error:
-            raise RequestError(f"n_ctx = {self.n_ctx}, n_blocks = {self.n_blocks}: a KV cache of {self.kv_bytes / 1e9:.1f} GB "
-                               f"cannot be reserved ({error})") from error
+            raise RequestError(
+                f"n_ctx = {self.n_ctx}, n_blocks = {self.n_blocks}: a KV cache of {self.kv_bytes / 1e9:.1f} GB "
+                f"cannot be reserved ({error})"
+            ) from error
         self._cache_base = np.frombuffer(self._cache_memory, np.uint8).ctypes.data
         addresses, self._memory, slot_of = link.place(graph, self.max_rows, self._max_outputs)
         per_thread = -(-scratch_bytes(config.head_dim, BLOCK_SIZE) // 64) * 64
@@ -90,56 +105,95 @@ class Runner:
                 return self._cache_base + (2 * target.layer + "kv".index(target.kind)) * self._cache_stride
             return (named[target] if target in named else addresses[target]) + address.offset
 
-        say("loading kernels", 0.0)
+        self._load_kernels(say)
         self._body = link.encode(graph.body, slot_of, resolve)
         self._head = link.encode(graph.head, slot_of, resolve)
-        say("loading kernels", 1.0)
         self._x = self._rows_of(addresses[graph.embedding.floats_at.target], self.max_rows, graph.embedding.stride)
         self._logits = self._rows_of(addresses[graph.logits.floats_at.target], self._max_outputs, graph.logits.stride)
         self._header = np.zeros(step.N_WORDS, np.int64)
 
+    def _load_kernels(self, say) -> None:
+        """Compile the operations of this program, or load them from disk, telling which one is on the way."""
+        graph = self.model.graph
+        ops = list(dict.fromkeys(step.op for step in graph.body + graph.head))
+        at = 0
+
+        def compiling(name: str) -> None:
+            say(f"compiling {name} (once on this machine)", at / len(ops))
+
+        jit.on_compile.append(compiling)
+        try:
+            for at, op in enumerate(ops):  # noqa: B007 - `compiling` reads it
+                op.address  # noqa: B018 - asking is compiling
+        finally:
+            jit.on_compile.remove(compiling)
+        say("loading kernels", 1.0)
+
     def _rows_of(self, address: int, rows: int, stride: int) -> np.ndarray:
         start = address - self._memory.ctypes.data
-        return self._memory[start:start + rows * stride].view(np.float32).reshape(rows, stride // 4)
+        return self._memory[start : start + rows * stride].view(np.float32).reshape(rows, stride // 4)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that a step reads (of the token embedding only what the output layer reads)."""
+        return sum(param.packed.nbytes for param in self._params)
+
+    def measure_bandwidth(self) -> float:
+        """Bytes per second at which this runner's threads read as many bytes as a step reads: the floor of decoding."""
+        return bandwidth.read_bandwidth(self.weight_bytes, self._pool)
 
     # --- running ------------------------------------------------------------------------------------------------------
 
     def step(self, batch: Batch) -> np.ndarray:
         """Compute a batch: stores K and V of every row; returns float32 [outputs, n_vocab], valid until the next step.
 
-        Raises RequestError when the batch names tokens, positions, blocks or rows that do not exist (nothing is computed then).
+        Raises RequestError when the batch names tokens, positions, blocks or rows that do not exist (nothing is
+        computed then).
         """
         if self._pool is None:
             raise LLMCoreError("the runner is closed")
-        arrays = [np.ascontiguousarray(a, np.int32) for a in (batch.tokens, batch.positions, batch.starts, batch.tables, batch.outputs)]
+        arrays = [
+            np.ascontiguousarray(a, np.int32)
+            for a in (batch.tokens, batch.positions, batch.starts, batch.tables, batch.outputs)
+        ]
         tokens, positions, starts, tables, outputs = arrays
         self._check(*arrays)
         n = len(tokens)
         sequences = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
         rows = self._embedding.dequantize(tokens)
-        np.multiply(rows, self._scale, out=self._x[:n, :rows.shape[1]])
+        np.multiply(rows, self._scale, out=self._x[:n, : rows.shape[1]])
         header = self._header
-        for at, value in ((step.ROWS, n), (step.N_SEQUENCES, len(starts) - 1), (step.STARTS, starts.ctypes.data),
-                          (step.POSITIONS, positions.ctypes.data), (step.SEQUENCES, sequences.ctypes.data),
-                          (step.TABLES, tables.ctypes.data), (step.TABLE_STRIDE, tables.shape[1] * 4)):
+        for at, value in (
+            (step.ROWS, n),
+            (step.N_SEQUENCES, len(starts) - 1),
+            (step.STARTS, starts.ctypes.data),
+            (step.POSITIONS, positions.ctypes.data),
+            (step.SEQUENCES, sequences.ctypes.data),
+            (step.TABLES, tables.ctypes.data),
+            (step.TABLE_STRIDE, tables.shape[1] * 4),
+        ):
             header[at // 8] = value
         self._pool.run(self._body, header)
-        slices = [outputs[i:i + self._max_outputs] for i in range(0, len(outputs), self._max_outputs)]
+        slices = [outputs[i : i + self._max_outputs] for i in range(0, len(outputs), self._max_outputs)]
         done = []
         for wanted in slices:
             header[step.OUTPUTS // 8], header[step.OUTPUT_ROWS // 8] = len(wanted), wanted.ctypes.data
             self._pool.run(self._head, header)
-            view = self._logits[:len(wanted), :self.n_vocab]
+            view = self._logits[: len(wanted), : self.n_vocab]
             done.append(view if len(slices) == 1 else view.copy())
         return done[0] if len(done) == 1 else np.concatenate([np.empty((0, self.n_vocab), np.float32), *done])
 
     def _check(self, tokens, positions, starts, tables, outputs) -> None:
         n = len(tokens)
         if not 0 < n <= self.max_rows or len(positions) != n:
-            raise RequestError(f"batch: {n} tokens and {len(positions)} positions; 1 to {self.max_rows} of each are allowed")
+            raise RequestError(
+                f"batch: {n} tokens and {len(positions)} positions; 1 to {self.max_rows} of each are allowed"
+            )
         if tokens.min() < 0 or tokens.max() >= self.n_vocab:
-            raise RequestError(f"batch: token {tokens.max() if tokens.max() >= self.n_vocab else tokens.min()} "
-                               f"is not in the vocabulary of {self.n_vocab}")
+            raise RequestError(
+                f"batch: token {tokens.max() if tokens.max() >= self.n_vocab else tokens.min()} "
+                f"is not in the vocabulary of {self.n_vocab}"
+            )
         if positions.min() < 0 or positions.max() >= self.n_ctx:
             raise RequestError(f"batch: position {positions.max()} is outside the context of {self.n_ctx}")
         sizes = np.diff(starts)
@@ -151,7 +205,8 @@ class Runner:
             raise RequestError("batch: positions inside a sequence must be consecutive")
         last_blocks = positions[starts[1:] - 1] // BLOCK_SIZE
         if tables.ndim != 2 or len(tables) != len(sizes) or tables.shape[1] <= last_blocks.max():
-            raise RequestError(f"batch: tables of shape {tables.shape} for {len(sizes)} sequences of up to {last_blocks.max() + 1} blocks")
+            most = last_blocks.max() + 1
+            raise RequestError(f"batch: tables of shape {tables.shape} for {len(sizes)} sequences of up to {most} blocks")
         used = tables[np.arange(tables.shape[1]) <= last_blocks[:, None]]
         if used.min() < 0 or used.max() >= self.n_blocks:
             raise RequestError(f"batch: KV block {used.max()} does not exist (there are {self.n_blocks})")

@@ -1,4 +1,5 @@
 """Matrix products for every weight format that llm_core runs: `PANEL_FORMATS[type]` packs and multiplies."""
+
 from llm_core.kernels.matmul import blocks32, floats, kquants
 from llm_core.kernels.matmul.panels import ROWS, PanelFormat
 

@@ -1,8 +1,9 @@
 """Products with the formats of 32-value blocks: Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL MXFP4.
 
-A packed block is its units (nibbles: 4 units, low nibble k = 0…15, high nibble k = 16…31; bytes: 8 units), for 5-bit formats
-one unit of fifth bits (bit u of a byte belongs to unit u of 8), then a scale (and a minimum) per row.
+A packed block is its units (nibbles: 4 units, low nibble k = 0…15, high nibble k = 16…31; bytes: 8 units), for 5-bit
+formats one unit of fifth bits (bit u of a byte belongs to unit u of 8), then a scale (and a minimum) per row.
 """
+
 import numpy as np
 
 from llm_core.gguf.types import GGMLType
@@ -10,7 +11,7 @@ from llm_core.kernels.dot import SIGNED_BIAS, byte_table, dot_end, dot_s, dot_st
 from llm_core.kernels.jit import inline, op, static
 from llm_core.kernels.matmul.panels import PanelFormat, assemble, fetch, lanes, run_panels, words
 from llm_core.kernels.quantize import at_scale, at_sum32
-from llm_core.kernels.simd import (constant, fma, load_bf16, load_f16, load_u8x64, per_column, to_f32, wide, zeros)
+from llm_core.kernels.simd import constant, fma, load_bf16, load_f16, load_u8x64, per_column, to_f32, wide, zeros
 
 iq4_values = byte_table((-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113))
 mxfp4_values = byte_table((0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12))
@@ -204,21 +205,26 @@ def _blocks(rows: np.ndarray, n_bytes: int) -> np.ndarray:
 
 def _half_then_quants(n_halves: int, n_bytes: int):
     """Packer of a block that is `n_halves` 16-bit scales followed by quants."""
+
     def pack(rows):
         b = _blocks(rows, n_bytes)
-        return assemble(words(b[..., 2 * n_halves:]), lanes(b[..., :2 * n_halves].copy().view(np.uint16)))
+        return assemble(words(b[..., 2 * n_halves :]), lanes(b[..., : 2 * n_halves].copy().view(np.uint16)))
+
     return pack
 
 
 def _fifth_bits(n_halves: int, n_bytes: int):
-    """Packer of a block of `n_halves` scales, 32 fifth bits (bit k of a little-endian word belongs to value k) and nibbles."""
+    """Packer of a block of `n_halves` scales, 32 fifth bits (bit k of a little-endian word belongs to value k) and
+    nibbles."""
+
     def pack(rows):
         b = _blocks(rows, n_bytes)
         start = 2 * n_halves
-        bits = np.unpackbits(b[..., start:start + 4], axis=2, bitorder="little")       # [rows, blocks, k = 4 u + lane]
-        by_unit = bits.reshape(*bits.shape[:2], 8, 4).transpose(0, 1, 3, 2)            # [rows, blocks, lane, u]
+        bits = np.unpackbits(b[..., start : start + 4], axis=2, bitorder="little")  # [rows, blocks, k = 4 u + lane]
+        by_unit = bits.reshape(*bits.shape[:2], 8, 4).transpose(0, 1, 3, 2)  # [rows, blocks, lane, u]
         fifth = np.packbits(np.ascontiguousarray(by_unit), axis=3, bitorder="little")[..., 0]
-        return assemble(words(b[..., start + 4:]), words(fifth), lanes(b[..., :start].copy().view(np.uint16)))
+        return assemble(words(b[..., start + 4 :]), words(fifth), lanes(b[..., :start].copy().view(np.uint16)))
+
     return pack
 
 

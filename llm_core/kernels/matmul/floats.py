@@ -2,6 +2,7 @@
 
 A panel holds, for each k, the 16 rows' values side by side.
 """
+
 import numpy as np
 
 from llm_core.gguf.types import GGMLType
@@ -12,23 +13,15 @@ from llm_core.kernels.simd import fma, load_bf16, load_f16, load_f32, per_column
 
 @inline
 def panel_of(load, size, w, k, x, stride, columns):
-    """The product with values of `size` bytes that `load` turns into floats; four sums hide the latency of a single row."""
-    a, b, c, d = zeros(columns), zeros(columns), zeros(columns), zeros(columns)
+    """The product with values of `size` bytes that `load` turns into floats; one sum per lane, so that every tile
+    width agrees bit for bit."""
+    acc = zeros(columns)
     step = 16 * size
-    i = 0
-    if len(columns) == 1:
-        while i + 4 <= k:
-            at = i * step
-            fetch(w, at, 4 * step, columns)
-            a = fma(wide(load(w, at), columns), per_column(x, i * 4, stride, columns), a)
-            b = fma(wide(load(w, at + step), columns), per_column(x, i * 4 + 4, stride, columns), b)
-            c = fma(wide(load(w, at + 2 * step), columns), per_column(x, i * 4 + 8, stride, columns), c)
-            d = fma(wide(load(w, at + 3 * step), columns), per_column(x, i * 4 + 12, stride, columns), d)
-            i += 4
-    while i < k:
-        a = fma(wide(load(w, i * step), columns), per_column(x, i * 4, stride, columns), a)
-        i += 1
-    return (a + b) + (c + d)
+    for i in range(k):
+        if i & 3 == 0:
+            fetch(w, i * step, 4 * step, columns)
+        acc = fma(wide(load(w, i * step), columns), per_column(x, i * 4, stride, columns), acc)
+    return acc
 
 
 @static
@@ -72,6 +65,7 @@ def _packer(dtype):
         values = np.ascontiguousarray(rows).view(dtype)
         grouped = values.reshape(values.shape[0] // 16, 16, -1).transpose(0, 2, 1)
         return np.ascontiguousarray(grouped).view(np.uint8).reshape(values.shape[0] // 16, -1)
+
     return pack
 
 

@@ -1,9 +1,10 @@
 """Products with the super-block formats of 256 values: Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_XS.
 
-The quants keep the file's order inside a row and are only interleaved by rows (`panels.words`), so unit u of a group holds bytes
-4u…4u+3 of it for 16 rows. Scales are unpacked to one byte each, 16 rows wide, behind the quants; the half-precision super
-scales come last. Layouts: ggml-quants of llama.cpp, as the `gguf` package dequantizes them.
+The quants keep the file's order inside a row and are only interleaved by rows (`panels.words`), so unit u of a group
+holds bytes 4u…4u+3 of it for 16 rows. Scales are unpacked to one byte each, 16 rows wide, behind the quants; the
+half-precision super scales come last. Layouts: ggml-quants of llama.cpp, as the `gguf` package dequantizes them.
 """
+
 import numpy as np
 
 from llm_core.gguf.types import GGMLType
@@ -12,8 +13,20 @@ from llm_core.kernels.jit import inline, op, static
 from llm_core.kernels.matmul.blocks32 import iq4_values, scaled, table_nibbles
 from llm_core.kernels.matmul.panels import PanelFormat, assemble, fetch, lanes, run_panels, words
 from llm_core.kernels.quantize import at_scale, at_sum16, at_sum32
-from llm_core.kernels.simd import (constant, fma, high_nibbles, load_f16, load_i8, load_u8, load_u8x64, low_nibbles, per_column,
-                                   to_f32, wide, zeros)
+from llm_core.kernels.simd import (
+    constant,
+    fma,
+    high_nibbles,
+    load_f16,
+    load_i8,
+    load_u8,
+    load_u8x64,
+    low_nibbles,
+    per_column,
+    to_f32,
+    wide,
+    zeros,
+)
 
 
 @inline
@@ -36,7 +49,8 @@ def add_sum16(acc, scales, x, k, half, stride, columns):
 
 @static
 def panel_q4_k(w, k, x, stride, columns):
-    """w = d sc q - dmin mn; quants 2048 bytes (4 groups of 64 values: low nibbles, then high), 8 scales, 8 minima, d, dmin"""
+    """w = d sc q - dmin mn; quants 2048 bytes (4 groups of 64 values: low nibbles, then high), 8 scales, 8 minima, d,
+    dmin"""
     acc = zeros(columns)
     for s in range(k >> 8):
         at = s * 2368
@@ -47,12 +61,16 @@ def panel_q4_k(w, k, x, stride, columns):
             dots = dot_start(columns)
             for u in range(8):
                 dots = dot_u(dots, load_u8x64(w, at + g * 512 + u * 64) & 15, x, b * 32 + u * 4, stride)
-            scaled_dots = add_block(scaled_dots, dot_end(dots), load_u8(w, at + 2048 + g * 32), x, k, b, stride, columns)
+            scaled_dots = add_block(
+                scaled_dots, dot_end(dots), load_u8(w, at + 2048 + g * 32), x, k, b, stride, columns
+            )
             minima = add_sum32(minima, load_u8(w, at + 2176 + g * 32), x, k, b, stride, columns)
             dots = dot_start(columns)
             for u in range(8):
                 dots = dot_u(dots, load_u8x64(w, at + g * 512 + u * 64) >> 4, x, b * 32 + 32 + u * 4, stride)
-            scaled_dots = add_block(scaled_dots, dot_end(dots), load_u8(w, at + 2064 + g * 32), x, k, b + 1, stride, columns)
+            scaled_dots = add_block(
+                scaled_dots, dot_end(dots), load_u8(w, at + 2064 + g * 32), x, k, b + 1, stride, columns
+            )
             minima = add_sum32(minima, load_u8(w, at + 2192 + g * 32), x, k, b + 1, stride, columns)
         fetch(w, at + 2048, 320, columns)
         acc = fma(scaled_dots, wide(load_f16(w, at + 2304), columns), acc)
@@ -81,7 +99,8 @@ def five_bit_sub_block(w, quants, bits, nibble, shift, x, k, stride, columns):
 
 @static
 def panel_q5_k(w, k, x, stride, columns):
-    """w = d sc q - dmin mn; nibbles 2048 bytes as in Q4_K, fifth bits 512 (bit j: sub-block j), 8 scales, 8 minima, d, dmin"""
+    """w = d sc q - dmin mn; nibbles 2048 bytes as in Q4_K, fifth bits 512 (bit j: sub-block j), 8 scales, 8 minima,
+    d, dmin"""
     acc = zeros(columns)
     for s in range(k >> 8):
         at = s * 2880
@@ -137,7 +156,8 @@ def panel_q6_k(w, k, x, stride, columns):
 
 @static
 def panel_q2_k(w, k, x, stride, columns):
-    """w = d sc q - dmin mn, a scale and a minimum per 16 values; quants 1024 bytes, 16 scales (low) and minima (high), d, dmin"""
+    """w = d sc q - dmin mn, a scale and a minimum per 16 values; quants 1024 bytes, 16 scales (low) and minima
+    (high), d, dmin"""
     acc = zeros(columns)
     for s in range(k >> 8):
         at = s * 1344
@@ -159,7 +179,8 @@ def panel_q2_k(w, k, x, stride, columns):
 
 @static
 def panel_q3_k(w, k, x, stride, columns):
-    """w = d sc (q - 4), a scale per 16 values; two low bits 1024 bytes, third bits 512 (bit j: sub-block j), 16 signed scales, d"""
+    """w = d sc (q - 4), a scale per 16 values; two low bits 1024 bytes, third bits 512 (bit j: sub-block j), 16
+    signed scales, d"""
     acc = zeros(columns)
     for s in range(k >> 8):
         at = s * 1824
@@ -171,7 +192,9 @@ def panel_q3_k(w, k, x, stride, columns):
                 dots = dot_start(columns)
                 for u in range(half * 4, half * 4 + 4):
                     third = ((load_u8x64(w, at + 1024 + u * 64) >> j) & 1) << 2
-                    dots = dot_u(dots, ((load_u8x64(w, quants + u * 64) >> shift) & 3) | third, x, b * 32 + u * 4, stride)
+                    dots = dot_u(
+                        dots, ((load_u8x64(w, quants + u * 64) >> shift) & 3) | third, x, b * 32 + u * 4, stride
+                    )
                 scales = load_i8(w, at + 1536 + (j * 2 + half) * 16)
                 scaled_dots = add_block(scaled_dots, dot_end(dots), scales, x, k, b, stride, columns)
                 sums = add_sum16(sums, scales, x, k, b * 2 + half, stride, columns)
@@ -239,11 +262,12 @@ def _blocks(rows, n_bytes):
 
 def _halves(b, at, count):
     """`count` half-precision numbers at byte `at` of each block, as 16-bit words."""
-    return b[..., at:at + 2 * count].copy().view(np.uint16)
+    return b[..., at : at + 2 * count].copy().view(np.uint16)
 
 
 def _six_bit_pairs(packed):
-    """The 8 scales and 8 minima (6 bits each) of Q4_K and Q5_K: uint8 [rows, blocks, 12] → two uint8 [rows, blocks, 8]."""
+    """The 8 scales and 8 minima (6 bits each) of Q4_K and Q5_K: uint8 [rows, blocks, 12] → two uint8 [rows, blocks,
+    8]."""
     a, b, c = packed[..., 0:4], packed[..., 4:8], packed[..., 8:12]
     scales = np.concatenate([a & 63, (c & 15) | ((a >> 6) << 4)], axis=2)
     minima = np.concatenate([b & 63, (c >> 4) | ((b >> 6) << 4)], axis=2)

@@ -1,12 +1,16 @@
-"""Matrix products out[m, n] = x[m, k] · W[n, k]: how weights are packed into panels, and the loop that all formats share.
+"""Matrix products out[m, n] = x[m, k] · W[n, k]: how weights are packed into panels, and the loop that all formats
+share.
 
-A panel is 16 rows of W over all of k, in the order in which the kernel reads it: units of 64 bytes (16 rows x 4 bytes, see
-`dot.py`), then the scales of the block, 16 rows wide. The last panel is padded with zero rows. Nothing is
+A panel is 16 rows of W over all of k, in the order in which the kernel reads it: units of 64 bytes (16 rows x 4
+bytes, see `dot.py`), then the scales of the block, 16 rows wide. The last panel is padded with zero rows. Nothing is
 expanded: a packed weight takes the bytes of the file (to within 4 %).
 
-A format gives a `PanelFormat`: a packer (numpy) and a panel function (`@static`) `panel(w, k, x, stride, columns)` that returns the wide accumulator of one panel against a tile of activation rows. `run_panels` splits the panels over the threads and the
-activation rows into tiles, so that every weight byte is read from memory once per step whatever the number of rows.
+A format gives a `PanelFormat`: a packer (numpy) and a panel function (`@static`) `panel(w, k, x, stride, columns)`
+that returns the wide accumulator of one panel against a tile of activation rows. `run_panels` splits the panels over
+the threads and the activation rows into tiles, so that every weight byte is read from memory once per step whatever
+the number of rows.
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,7 +25,9 @@ ROWS = 16
 AHEAD = 4096
 
 # Words of a matmul's row in the program, after the operation's address and flags.
-X, X_STRIDE, OUT, OUT_STRIDE, WEIGHT, PANEL_BYTES, N_PANELS, K, BIAS, RESIDUAL, ROW_COUNT = (8 * i for i in range(2, 13))
+X, X_STRIDE, OUT, OUT_STRIDE, WEIGHT, PANEL_BYTES, N_PANELS, K, BIAS, RESIDUAL, ROW_COUNT = (
+    8 * i for i in range(2, 13)
+)
 
 _TILES = {2: (2, 1, 1), 4: (4, 2, 1), 8: (8, 4, 1)}[cpu.isa().max_columns]
 LARGE, MEDIUM, ONE = Columns(_TILES[0]), Columns(_TILES[1]), Columns(1)
