@@ -145,7 +145,7 @@ class GrammarCompiler:
         except (ValueError, RecursionError) as error:
             raise RequestError(f"{grammar.kind} grammar: {error}") from None
         if not matcher.is_error():
-            # The first mask is the dearest: have the copies find its automaton ready, and refuse what cannot be afforded.
+            # The first mask is the dearest: the copies find its automaton ready, and what costs too much is refused.
             started = time.monotonic()
             matcher.compute_bitmask()
             _check_cost(started)
