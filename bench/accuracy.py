@@ -109,6 +109,11 @@ class LlamaCpp:
 CONTENDERS = {"ours": Ours, "llama_cpp": LlamaCpp}
 
 
+def say(what: str) -> None:
+    """Progress, on stderr."""
+    print(what, file=sys.stderr, flush=True)
+
+
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log probabilities, float64, of float32 logits [n_vocab]."""
     shifted = logits.astype(np.float64) - logits.max()
@@ -169,6 +174,7 @@ def continuations(contenders: dict[str, Contender], file, tokenizer: Tokenizer, 
     """Per prompt: where ours and llama.cpp's greedy continuations part, and the gaps of all three there."""
     rows: list[dict[str, object]] = []
     for text in PROMPTS:
+        say(f"greedy: {text!r}")
         prompt = tokenizer.encode(text)
         ours, our_gaps = greedy(contenders["ours"], prompt, n)
         peer, peer_gaps = greedy(contenders["llama_cpp"], prompt, n)
@@ -189,6 +195,7 @@ def measure(path: Path, n_tokens: int, n_decode: int, n_greedy: int, threads: in
     file = open_gguf(path)
     tokenizer = Tokenizer.from_metadata(file.metadata)
     tokens = tokenizer.encode(TEXT.read_text())[:n_tokens]
+    say(f"{path.stem}: float32 reference of {len(tokens)} tokens")
     reference = naive_logits(file, tokens)
     n_ctx = max(len(tokens), 128 + n_greedy)
     contenders: dict[str, Contender] = {}
@@ -196,9 +203,10 @@ def measure(path: Path, n_tokens: int, n_decode: int, n_greedy: int, threads: in
         try:
             contenders[name] = make(path, n_ctx, threads)
         except ImportError:
-            print(f"{name} is not installed: left out", file=sys.stderr)
+            say(f"{name} is not installed: left out")
     result: dict[str, object] = {"model": path.stem, "tokens": len(tokens), "decode_tokens": n_decode}
     for name, contender in contenders.items():
+        say(f"{path.stem}: {name}")
         prompt = compare(text_logits(contender, tokens, contender.chunk), reference, tokens)
         decode = compare(text_logits(contender, tokens[:n_decode], 1), reference[:n_decode], tokens[:n_decode])
         result[name] = {"prompt": prompt, "decode": decode}
