@@ -1,8 +1,10 @@
 """How good and how fast plans are: success per class with Wilson intervals and time per command, for one model.
 
-    python bench/planner.py --model smollm2-135m-instruct [--backend engine|llama-cpp] [--space tight|open] [--json OUT.json]
+    python bench/planner.py --model smollm2-135m-instruct [--backend engine|llama-cpp] [--space tight|open] [--json
+    OUT.json]
 
-Reads a development set (test/data/planner_dev.json; llm_ros/planner/judge.py defines what counts) and prints one line per class. `--space
+Reads a development set (test/data/planner_dev.json; llm_ros/planner/judge.py defines what counts) and prints one
+line per class. `--space
 open` measures the model by itself under a grammar of all skills and names; `tight` is what the planner does.
 """
 
@@ -25,8 +27,16 @@ from llm_ros.planner.skills import load_skills  # noqa: E402
 from llm_ros.planner.world import load_world  # noqa: E402
 
 DATA = ROOT / "test" / "data"
-WORLDS = {"home": ROOT / "config" / "world.yaml", "cottage": DATA / "planner_cottage.yaml", "office": DATA / "planner_office.yaml"}
-SKILLS = {"full": ROOT / "config" / "skills.yaml", "minimal": DATA / "planner_skills_minimal.yaml", "other": DATA / "planner_skills_other.yaml"}
+WORLDS = {
+    "home": ROOT / "config" / "world.yaml",
+    "cottage": DATA / "planner_cottage.yaml",
+    "office": DATA / "planner_office.yaml",
+}
+SKILLS = {
+    "full": ROOT / "config" / "skills.yaml",
+    "minimal": DATA / "planner_skills_minimal.yaml",
+    "other": DATA / "planner_skills_other.yaml",
+}
 
 
 def llama_generate(path: str, threads: int):
@@ -39,7 +49,8 @@ def llama_generate(path: str, threads: int):
     model = llama_cpp.Llama(path, n_ctx=4096, n_threads=threads, verbose=False, logits_all=False)
     tokenizer = lltokenizer_from_vocab(llama_cpp.llama_model_get_vocab(model._model.model))
     template = llama_cpp.llama_chat_format.Jinja2ChatFormatter(
-        model.metadata["tokenizer.chat_template"], eos_token="", bos_token="", add_generation_prompt=True)
+        model.metadata["tokenizer.chat_template"], eos_token="", bos_token="", add_generation_prompt=True
+    )
 
     def generate(messages, grammar, max_tokens, on_text, cancelled) -> str:
         prompt = template(messages=messages).prompt
@@ -61,7 +72,9 @@ def llama_generate(path: str, threads: int):
                     break
                 model.eval(pending)
                 pending = []
-                logits = np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(model._ctx.ctx, -1), shape=(model.n_vocab(),))
+                logits = np.ctypeslib.as_array(
+                    llama_cpp.llama_get_logits_ith(model._ctx.ctx, -1), shape=(model.n_vocab(),)
+                )
                 matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
                 allowed = np.unpackbits(mask.view(np.uint8), bitorder="little")[: model.n_vocab()].astype(bool)
                 forced = [int(np.where(allowed, logits, -np.inf).argmax())]
@@ -71,7 +84,7 @@ def llama_generate(path: str, threads: int):
             pending += forced
             text += model.detokenize(forced, special=False)
             new = text.decode("utf-8", "ignore")
-            on_text(new[len(shown):])
+            on_text(new[len(shown) :])
             shown = new
         return shown
 
@@ -86,31 +99,54 @@ def evaluate(entries: list[dict], generate, space: str, examples: int | None) ->
         if key not in planners:
             planners[key] = Planner(generate, load_skills(SKILLS[key[0]]), load_world(WORLDS[key[1]]), space, examples)
             planners[key].plan("go there")
-        planner, first = planners[key], []
+        planner = planners[key]
+        first: list[float] = []
         started = time.perf_counter()
-        plan = planner.plan(entry["command"], on_step=lambda step: first.append(time.perf_counter()))
+        plan = planner.plan(entry["command"], on_step=lambda step, first=first: first.append(time.perf_counter()))
         seconds = time.perf_counter() - started
         failure = judge(entry, plan, planner.skills, planner.world)
-        records.append({"id": entry["id"], "class": entry["class"], "failure": failure, "seconds": seconds,
-                        "first_step_s": first[0] - started if first else None, "status": plan.status, "plan": plan.to_json()})
+        records.append(
+            {
+                "id": entry["id"],
+                "class": entry["class"],
+                "failure": failure,
+                "seconds": seconds,
+                "first_step_s": first[0] - started if first else None,
+                "status": plan.status,
+                "plan": plan.to_json(),
+            }
+        )
     return records
 
 
 def report(records: list[dict]) -> dict:
     """Success with Wilson intervals per class and in all, needless refusals, median times."""
+
     def rate(some: list[dict]) -> dict:
         right = sum(record["failure"] is None for record in some)
         low, high = wilson(right, len(some))
-        return {"right": right, "total": len(some), "rate": right / len(some) if some else 0.0, "low": low, "high": high}
+        return {
+            "right": right,
+            "total": len(some),
+            "rate": right / len(some) if some else 0.0,
+            "low": low,
+            "high": high,
+        }
 
     tasks = [record for record in records if record["class"] != "refuse"]
     steps = [record["first_step_s"] for record in records if record["first_step_s"] is not None]
     planned = [record["seconds"] for record in records if record["status"] == "plan"]
     return {
-        "classes": {name: rate([r for r in records if r["class"] == name]) for name in dict.fromkeys(r["class"] for r in records)},
-        "tasks": rate(tasks), "refusals": rate([r for r in records if r["class"] == "refuse"]), "all": rate(records),
+        "classes": {
+            name: rate([r for r in records if r["class"] == name])
+            for name in dict.fromkeys(r["class"] for r in records)
+        },
+        "tasks": rate(tasks),
+        "refusals": rate([r for r in records if r["class"] == "refuse"]),
+        "all": rate(records),
         "needless_refusals": sum(r["status"] in ("refuse", "clarify") for r in tasks) / len(tasks) if tasks else 0.0,
-        "median_s": statistics.median(planned) if planned else None, "median_first_step_s": statistics.median(steps) if steps else None,
+        "median_s": statistics.median(planned) if planned else None,
+        "median_first_step_s": statistics.median(steps) if steps else None,
     }
 
 
@@ -136,16 +172,28 @@ def main() -> int:
     records = evaluate(entries, generate, args.space, args.examples)
     figures = report(records)
     for name, rate in (*figures["classes"].items(), ("all tasks", figures["tasks"]), ("refusals", figures["refusals"])):
-        print(f"{name:10} {rate['right']:3}/{rate['total']:3}  {100 * rate['rate']:5.1f} %  [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]")
-    print(f"needless refusals {100 * figures['needless_refusals']:.1f} %; median {figures['median_s'] or 0:.3f} s a planned command, "
-          f"first step {figures['median_first_step_s'] or 0:.3f} s")
+        print(
+            f"{name:10} {rate['right']:3}/{rate['total']:3}  {100 * rate['rate']:5.1f} %  "
+            f"[{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
+        )
+    print(
+        f"needless refusals {100 * figures['needless_refusals']:.1f} %; median {figures['median_s'] or 0:.3f} s a "
+        f"planned command, "
+        f"first step {figures['median_first_step_s'] or 0:.3f} s"
+    )
     if args.failures:
         for record in records:
             if record["failure"]:
                 print(record["id"], "|", record["failure"], "|", json.dumps(record["plan"], ensure_ascii=False))
     if args.json:
-        Path(args.json).write_text(json.dumps({"model": args.model, "backend": args.backend, "space": args.space, **figures,
-                                               "records": records}, indent=1) + "\n", encoding="utf-8")
+        Path(args.json).write_text(
+            json.dumps(
+                {"model": args.model, "backend": args.backend, "space": args.space, **figures, "records": records},
+                indent=1,
+            )
+            + "\n",
+            encoding="utf-8",
+        )
     return 0
 
 

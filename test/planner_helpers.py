@@ -1,7 +1,7 @@
 """What the planner tests share: the development set's worlds and skills, and generators that stand in for a model."""
 
 import json
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
@@ -10,8 +10,16 @@ from llm_ros.planner import Planner, load_skills, load_world
 
 DATA = Path(__file__).parent / "data"
 CONFIG = Path(__file__).parents[1] / "config"
-WORLDS = {"home": CONFIG / "world.yaml", "cottage": DATA / "planner_cottage.yaml", "office": DATA / "planner_office.yaml"}
-SKILLS = {"full": CONFIG / "skills.yaml", "minimal": DATA / "planner_skills_minimal.yaml", "other": DATA / "planner_skills_other.yaml"}
+WORLDS = {
+    "home": CONFIG / "world.yaml",
+    "cottage": DATA / "planner_cottage.yaml",
+    "office": DATA / "planner_office.yaml",
+}
+SKILLS = {
+    "full": CONFIG / "skills.yaml",
+    "minimal": DATA / "planner_skills_minimal.yaml",
+    "other": DATA / "planner_skills_other.yaml",
+}
 
 
 class Bytes:
@@ -49,8 +57,10 @@ def accepts(grammar, text):
 
 
 def obedient(prefer="A", log=None):
-    """A generator that obeys any grammar as a model would: forced bytes, else `prefer` where allowed, else the first allowed
+    """A generator that obeys any grammar as a model would: forced bytes, else `prefer` where allowed, else the first
+    allowed
     byte that leads on; sentences end as soon as they may. `log` collects (messages, grammar)."""
+
     def generate(messages, grammar, max_tokens, on_text, cancelled):
         if log is not None:
             log.append((messages, grammar))
@@ -65,7 +75,9 @@ def obedient(prefer="A", log=None):
                 allowed = set(np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little")[:256]))
                 if not allowed:
                     break
-                choice = next((byte for byte in (*b".", *prefer.encode(), *b"abcdefgh") if byte in allowed), min(allowed))
+                choice = next(
+                    (byte for byte in (*b".", *prefer.encode(), *b"abcdefgh") if byte in allowed), min(allowed)
+                )
                 forced = [int(choice)]
             assert walk.consume_tokens(forced)
             piece = bytes(byte for byte in forced if byte < 256)
@@ -78,24 +90,25 @@ def obedient(prefer="A", log=None):
 
 def scripted(text, chunk=3):
     """A generator that writes a given text in pieces, whatever the grammar."""
+
     def generate(messages, grammar, max_tokens, on_text, cancelled):
         written = ""
         for start in range(0, len(text), chunk):
             if cancelled():
                 break
-            on_text(text[start:start + chunk])
-            written += text[start:start + chunk]
+            on_text(text[start : start + chunk])
+            written += text[start : start + chunk]
         return written
 
     return generate
 
 
-@lru_cache(maxsize=None)
+@cache
 def parts(skills="full", world="home"):
     return load_skills(SKILLS[skills]), load_world(WORLDS[world])
 
 
-@lru_cache(maxsize=None)
+@cache
 def obedient_planner(skills="full", world="home"):
     return Planner(obedient(), *parts(skills, world), examples=0)
 

@@ -17,67 +17,124 @@ def test_the_development_set(entry):
     assert judge(entry, planner.plan(entry["command"]), planner.skills, planner.world) is None
 
 
-FETCH = "go_to(kitchen); find_object(glass_of_water); pick(glass_of_water); find_person(me); hand_over(glass_of_water, me)"
+FETCH = (
+    "go_to(kitchen); find_object(glass_of_water); pick(glass_of_water); find_person(me); hand_over(glass_of_water, me)"
+)
 
 
-@pytest.mark.parametrize("command", [
-    "Bring me a glass of water from the kitchen", "bring me a GLASS OF WATER from the kitchen!!", "Bring me a glass_of_water from the kitchen",
-    "Please, could you fetch me a glass of water from the kitchen?", "I would like a glass of water from the kitchen.",
-    "From the kitchen, get me a glass of water", "Robot, go and get a glass of water from the kitchen for me",
-    "I'd like you to bring me a glass of watr from the kitchen"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "Bring me a glass of water from the kitchen",
+        "bring me a GLASS OF WATER from the kitchen!!",
+        "Bring me a glass_of_water from the kitchen",
+        "Please, could you fetch me a glass of water from the kitchen?",
+        "I would like a glass of water from the kitchen.",
+        "From the kitchen, get me a glass of water",
+        "Robot, go and get a glass of water from the kitchen for me",
+        "I'd like you to bring me a glass of watr from the kitchen",
+    ],
+)
 def test_the_same_plan_in_other_words(command):
     assert planned(command) == FETCH
 
 
-@pytest.mark.parametrize("command, plan", [
-    # a step's needs are brought about, once
-    ("pick up the cola", "go_to(refrigerator); find_object(cola); pick(cola)"),
-    ("Go to the fridge, find the cola, take it and give it to me",
-     "go_to(refrigerator); find_object(cola); pick(cola); find_person(me); hand_over(cola, me)"),
-    # a thing whose place is not known is searched for, and the way back is not forgotten
-    ("bring me the blue mug", "find_object(blue_mug); pick(blue_mug); find_person(me); hand_over(blue_mug, me)"),
-    # two trips: the robot may be anywhere after it searched for a person
-    ("bring me two apples", "; ".join(["go_to(kitchen_table); find_object(apple); pick(apple); find_person(me); hand_over(apple, me)"] * 2)),
-    # order words
-    ("Before you go to the office, close the front door", "go_to(hallway); close(front_door); go_to(office)"),
-    ("Go to the office after closing the front door", "go_to(hallway); close(front_door); go_to(office)"),
-    # carrying along instead of putting down and picking up
-    ("take the towel to the bedroom and put it on the nightstand",
-     "go_to(washbasin); find_object(towel); pick(towel); go_to(bedroom); go_to(nightstand); place(towel, nightstand)"),
-    # two things of the same person, two persons
-    ("Give Alice the cup and Bruno the plate",
-     "go_to(kitchen_counter); find_object(cup); pick(cup); find_person(alice); hand_over(cup, alice); "
-     "go_to(kitchen_counter); find_object(plate); pick(plate); find_person(bruno); hand_over(plate, bruno)"),
-    # categories stay as said
-    ("I want a snack", "go_to(cupboard); find_object(snack); pick(snack); find_person(me); hand_over(snack, me)"),
-    # reports go to whoever asked
-    ("Tell me how many cups are on the kitchen table",
-     'go_to(kitchen_table); count(cups); find_person(me); say("The number of cups at the kitchen table is {result}.")'),
-    # a place attached to a person belongs to the person
-    ("Bring the apple to Alice in the office",
-     "go_to(kitchen_table); find_object(apple); pick(apple); go_to(office); find_person(alice); hand_over(apple, alice)"),
-    # the context of the command narrows an ambiguous name
-    ("Go to the bedroom and open the door", "go_to(bedroom); open(bedroom_door)"),
-    ("wait half a minute", "wait(30)"),
-    ("say 'good night' to Emil", 'find_person(emil); say("good night")'),
-])
+@pytest.mark.parametrize(
+    "command, plan",
+    [
+        # a step's needs are brought about, once
+        ("pick up the cola", "go_to(refrigerator); find_object(cola); pick(cola)"),
+        (
+            "Go to the fridge, find the cola, take it and give it to me",
+            "go_to(refrigerator); find_object(cola); pick(cola); find_person(me); hand_over(cola, me)",
+        ),
+        # a thing whose place is not known is searched for, and the way back is not forgotten
+        ("bring me the blue mug", "find_object(blue_mug); pick(blue_mug); find_person(me); hand_over(blue_mug, me)"),
+        # two trips: the robot may be anywhere after it searched for a person
+        (
+            "bring me two apples",
+            "; ".join(
+                ["go_to(kitchen_table); find_object(apple); pick(apple); find_person(me); hand_over(apple, me)"] * 2
+            ),
+        ),
+        # order words
+        ("Before you go to the office, close the front door", "go_to(hallway); close(front_door); go_to(office)"),
+        ("Go to the office after closing the front door", "go_to(hallway); close(front_door); go_to(office)"),
+        # carrying along instead of putting down and picking up
+        (
+            "take the towel to the bedroom and put it on the nightstand",
+            "go_to(washbasin); find_object(towel); pick(towel); go_to(bedroom); go_to(nightstand); place(towel, "
+            "nightstand)",
+        ),
+        # two things of the same person, two persons
+        (
+            "Give Alice the cup and Bruno the plate",
+            "go_to(kitchen_counter); find_object(cup); pick(cup); find_person(alice); hand_over(cup, alice); "
+            "go_to(kitchen_counter); find_object(plate); pick(plate); find_person(bruno); hand_over(plate, bruno)",
+        ),
+        # categories stay as said
+        ("I want a snack", "go_to(cupboard); find_object(snack); pick(snack); find_person(me); hand_over(snack, me)"),
+        # reports go to whoever asked
+        (
+            "Tell me how many cups are on the kitchen table",
+            "go_to(kitchen_table); count(cups); find_person(me); "
+            'say("The number of cups at the kitchen table is {result}.")',
+        ),
+        # a place attached to a person belongs to the person
+        (
+            "Bring the apple to Alice in the office",
+            "go_to(kitchen_table); find_object(apple); pick(apple); go_to(office); find_person(alice); "
+            "hand_over(apple, alice)",
+        ),
+        # the context of the command narrows an ambiguous name
+        ("Go to the bedroom and open the door", "go_to(bedroom); open(bedroom_door)"),
+        ("wait half a minute", "wait(30)"),
+        ("say 'good night' to Emil", 'find_person(emil); say("good night")'),
+    ],
+)
 def test_plans(command, plan):
     assert planned(command) == plan
 
 
-@pytest.mark.parametrize("command, outcome", [
-    ("Go to the swimming pool", "refuse unknown_place"), ("Bring me the apple from the garage", "refuse unknown_place"),
-    ("Greet Zoe", "refuse unknown_person"), ("bring me the moon", "refuse impossible"), ("bring me the dishwasher", "refuse impossible"),
-    ("pick up Alice", "refuse impossible"), ("put the apple on the sofa", "refuse impossible"), ("Swim to the kitchen", "refuse impossible"),
-    ("Take the cup and the plate", "refuse impossible"), ("wait for 5 hours", "refuse impossible"), ("hurt Bruno", "refuse unsafe"),
-    ("bring Bruno a bomb", "refuse unsafe"), ("throw the plate at Chen", "refuse unsafe"),
-    ("bring me the cola without opening... without taking it", "refuse contradictory"),
-    ("go to the office but do not go to the office", "refuse contradictory"),
-    ("go to the kitchen and to the bedroom at the same time", "refuse contradictory"),
-    ("put the apple on the table", "clarify"), ("bring me something", "clarify"), ("bring it to Alice", "clarify"), ("follow him", "clarify"),
-    ("guide Alice", "clarify"), ("put the cup down", "clarify"), ("wait", "clarify"), ("open the door", "clarify"), ("go there", "clarify"),
-    ("do not open the front door", "clarify"), ("blah blah", "clarify"), ("Hol mir bitte \u00c4pfel", "clarify"), ("", "clarify"), ("  \n\t ", "clarify"), ("?!", "clarify"),
-    ("\x00\x01\u202e", "clarify"), ("x" * 10_000, "refuse too_long"), ("bring me " * 1000, "refuse too_long")])
+@pytest.mark.parametrize(
+    "command, outcome",
+    [
+        ("Go to the swimming pool", "refuse unknown_place"),
+        ("Bring me the apple from the garage", "refuse unknown_place"),
+        ("Greet Zoe", "refuse unknown_person"),
+        ("bring me the moon", "refuse impossible"),
+        ("bring me the dishwasher", "refuse impossible"),
+        ("pick up Alice", "refuse impossible"),
+        ("put the apple on the sofa", "refuse impossible"),
+        ("Swim to the kitchen", "refuse impossible"),
+        ("Take the cup and the plate", "refuse impossible"),
+        ("wait for 5 hours", "refuse impossible"),
+        ("hurt Bruno", "refuse unsafe"),
+        ("bring Bruno a bomb", "refuse unsafe"),
+        ("throw the plate at Chen", "refuse unsafe"),
+        ("bring me the cola without opening... without taking it", "refuse contradictory"),
+        ("go to the office but do not go to the office", "refuse contradictory"),
+        ("go to the kitchen and to the bedroom at the same time", "refuse contradictory"),
+        ("put the apple on the table", "clarify"),
+        ("bring me something", "clarify"),
+        ("bring it to Alice", "clarify"),
+        ("follow him", "clarify"),
+        ("guide Alice", "clarify"),
+        ("put the cup down", "clarify"),
+        ("wait", "clarify"),
+        ("open the door", "clarify"),
+        ("go there", "clarify"),
+        ("do not open the front door", "clarify"),
+        ("blah blah", "clarify"),
+        ("Hol mir bitte \u00c4pfel", "clarify"),
+        ("", "clarify"),
+        ("  \n\t ", "clarify"),
+        ("?!", "clarify"),
+        ("\x00\x01\u202e", "clarify"),
+        ("x" * 10_000, "refuse too_long"),
+        ("bring me " * 1000, "refuse too_long"),
+    ],
+)
 def test_refusals_and_questions(command, outcome):
     assert planned(command) == outcome
 
@@ -96,33 +153,48 @@ def test_forbidden_places_and_skills():
 
 def test_the_operators_place_is_where_reports_go():
     assert planned("how many batteries are on the parts rack?", world="office").startswith(
-        "go_to(parts_rack); count(batteries); go_to(front_counter); find_person(me); say(")
+        "go_to(parts_rack); count(batteries); go_to(front_counter); find_person(me); say("
+    )
 
 
 def test_other_skills_carry_out_the_same_command():
     assert planned("Bring the lidar to Ingrid in the boardroom", "other", "office") == (
-        "navigate_to(workbench); search_item(lidar); grasp(lidar); navigate_to(meeting_room); locate_person(Ingrid); give_to(lidar, Ingrid)")
+        "navigate_to(workbench); search_item(lidar); grasp(lidar); navigate_to(meeting_room); "
+        "locate_person(Ingrid); give_to(lidar, Ingrid)"
+    )
     assert planned("hoover the lab", "other", "office") == "navigate_to(lab); vacuum(lab)"
     assert planned("count the badges", "other", "office") == "refuse impossible"
 
 
-@pytest.mark.parametrize("steps, problem", [
-    ([("pick", "apple")], "needs found(object)"),
-    ([("go_to", "kitchen_table"), ("find_object", "apple"), ("go_to", "office"), ("pick", "apple")], "step 4, pick(apple): needs found(object)"),
-    ([("go_to", "kitchen_table"), ("find_object", "apple"), ("pick", "apple"), ("hand_over", "apple", "alice")], "needs found(person)"),
-    ([("hand_over", "apple", "me")], "needs holding(object)"),
-    ([("find_object", "apple")], "needs at(place(object))"),
-    ([("guide", "alice", "office")], "needs found(person)"),
-    ([("go_to", "moon")], "I do not know 'moon'"),
-    ([("dance",)], "no skill 'dance'"),
-    ([("wait", "3601")], "must be in 0 .. 3600, got 3601"),
-    ([("wait", "nan")], "got nan"),
-    ([("say", "")], "text is missing"),
-    ([("say", "a\nb")], "printable"),
-])
+@pytest.mark.parametrize(
+    "steps, problem",
+    [
+        ([("pick", "apple")], "needs found(object)"),
+        (
+            [("go_to", "kitchen_table"), ("find_object", "apple"), ("go_to", "office"), ("pick", "apple")],
+            "step 4, pick(apple): needs found(object)",
+        ),
+        (
+            [("go_to", "kitchen_table"), ("find_object", "apple"), ("pick", "apple"), ("hand_over", "apple", "alice")],
+            "needs found(person)",
+        ),
+        ([("hand_over", "apple", "me")], "needs holding(object)"),
+        ([("find_object", "apple")], "needs at(place(object))"),
+        ([("guide", "alice", "office")], "needs found(person)"),
+        ([("go_to", "moon")], "I do not know 'moon'"),
+        ([("dance",)], "no skill 'dance'"),
+        ([("wait", "3601")], "must be in 0 .. 3600, got 3601"),
+        ([("wait", "nan")], "got nan"),
+        ([("say", "")], "text is missing"),
+        ([("say", "a\nb")], "printable"),
+    ],
+)
 def test_simulation_finds_what_is_wrong(steps, problem):
     skills, world = parts()
-    listed = [Step(name, dict(zip((arg.name for arg in skills[name].args) if name in skills else "", values))) for name, *values in steps]
+    listed = [
+        Step(name, dict(zip((arg.name for arg in skills[name].args) if name in skills else "", values, strict=False)))
+        for name, *values in steps
+    ]
     with pytest.raises(PlanError) as caught:
         simulate(listed, skills, world)
     assert problem in str(caught.value)
@@ -142,8 +214,10 @@ def test_every_plan_of_the_development_set_survives_simulation():
 
 
 def test_completion_is_bounded_and_refuses_what_nothing_brings_about():
-    skills = parse_skills("skills:\n  a: {args: {x: {type: object, free: true}}, needs: [holding(x)], effects: [found(x)], role: none}\n"
-                          "  b: {args: {x: {type: object, free: true}}, needs: [found(x)], effects: [holding(x)], role: none}\n")
+    skills = parse_skills(
+        "skills:\n  a: {args: {x: {type: object, free: true}}, needs: [holding(x)], effects: [found(x)], role: none}\n"
+        "  b: {args: {x: {type: object, free: true}}, needs: [found(x)], effects: [holding(x)], role: none}\n"
+    )
     with pytest.raises(PlanError):
         Completer(skills, parts()[1]).complete([Goal("skill:a", {"x": "apple"})])
     with pytest.raises(PlanError, match="60 steps"):
@@ -152,9 +226,16 @@ def test_completion_is_bounded_and_refuses_what_nothing_brings_about():
 
 def test_the_judge():
     skills, world = parts()
-    steps = [Step("go_to", {"location": "kitchen_table"}), Step("pick", {"object": "apple"}), Step("hand_over", {"object": "apple", "person": "me"})]
+    steps = [
+        Step("go_to", {"location": "kitchen_table"}),
+        Step("pick", {"object": "apple"}),
+        Step("hand_over", {"object": "apple", "person": "me"}),
+    ]
     assert missing(["pick(apple)@kitchen", "hand_over(apple, me)"], steps, skills, world) is None
-    assert missing(["pick(apple)@office", "hand_over(apple, me)"], steps, skills, world) == "pick(apple) comes where pick(apple)@office should"
+    assert (
+        missing(["pick(apple)@office", "hand_over(apple, me)"], steps, skills, world)
+        == "pick(apple) comes where pick(apple)@office should"
+    )
     assert missing(["pick(apple)"], steps, skills, world) == "hand_over(apple, me) is not asked for here"
     assert missing(["pick(a*|pear)", "hand_over(*, me)", "say(*)"], steps, skills, world) == "say(*) is missing"
     assert missing(["place(apple, bed)|pick(apple)", "hand_over(apple, me)"], steps, skills, world) is None

@@ -1,45 +1,24 @@
 """Cuts a command into clauses, each with its verb and its items: the people, things, places and texts it speaks of.
 
-In: a command, `Names` and a `Lexicon`. Out: `Clause`s in the order in which they are to happen ("before X, do Y" is turned
-round). An item knows its preposition and the place attached to it ("the cup on the table"). Decides nothing about skills.
+In: a command, `Names` and a `Lexicon`. Out: `Clause`s in the order in which they are to happen ("before X, do Y" is
+turned
+round). An item knows its preposition and the place attached to it ("the cup on the table"). Decides nothing about
+skills.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from llm_ros.planner import words as w
-from llm_ros.planner.names import Mention, Names, Token, tokenize
+from llm_ros.planner.items import Item, ItemReader, attach
+from llm_ros.planner.names import Names
+from llm_ros.planner.tokens import Mention, Token, tokenize
 from llm_ros.planner.verbs import Lexicon, Verb
 
 QUESTION = frozenset("what where who which when why how whose".split())
-_RELATIVE = frozenset("who that which is are was were located placed standing lying sitting there currently being been".split())
-_PARTICLES = frozenset("down up away back over along".split())
 _BREAKS = frozenset(". ; ! ?".split())
 _SEQUENCE = frozenset("then afterwards afterward thereafter subsequently next finally lastly".split())
-
-
-@dataclass
-class Item:
-    """kind: place door object category person me thing_pronoun person_pronoun here text number quote.
-
-    names: candidates (several: ambiguous) or the words said. prep: how it is attached. place: where it is, if said.
-    mods: describing words before it. count: how many were asked for. definite: "the", "this".
-    """
-
-    kind: str
-    names: tuple[str, ...]
-    prep: str
-    start: int
-    end: int
-    mods: tuple[str, ...] = ()
-    place: Item | None = None
-    count: int = 1
-    definite: bool = False
-    many: bool = False
-    described: bool = False
-    joined: bool = False
 
 
 @dataclass
@@ -83,8 +62,13 @@ class Splitter:
         result: list[Clause] = []
         pending: list[Item] = []
         for clause in clauses:
-            only_where = clause.verb is None and not clause.question and clause.items and all(
-                item.kind in ("place",) for item in clause.items) and not clause.subject
+            only_where = (
+                clause.verb is None
+                and not clause.question
+                and clause.items
+                and all(item.kind in ("place",) for item in clause.items)
+                and not clause.subject
+            )
             if only_where and clause is not clauses[-1]:
                 pending += clause.items
                 continue
@@ -125,7 +109,8 @@ class Splitter:
         return [span for span in spans if span[0] < span[1]]
 
     def _boundary(self, i: int, start: int) -> tuple[int, str]:
-        """How many tokens at `i` separate two clauses (0: none, -1: split before `i`), and the order of what follows."""
+        """How many tokens at `i` separate two clauses (0: none, -1: split before `i`), and the order of what
+        follows."""
         tokens = self.tokens
         low = tokens[i].low
         if i in self.at or tokens[i].quoted:
@@ -155,7 +140,7 @@ class Splitter:
         low = self.tokens[i].low
         if low in _SEQUENCE or low in ("before", "after", "once", "without", "if") and i not in self.at:
             return True
-        if low == "do" and self.tokens[i + 1:i + 2] and self.tokens[i + 1].low == "not":
+        if low == "do" and self.tokens[i + 1 : i + 2] and self.tokens[i + 1].low == "not":
             return True
         if self._speech(start, i) and self._quoted_speech(start):
             return False
@@ -166,7 +151,11 @@ class Splitter:
             return True
         if (low in w.PRONOUNS_PERSON or low == "it" or i in self.at) and self.tokens[i - 1].low == ",":
             after = self.at[i].end if i in self.at else i + 1
-            return after < len(self.tokens) and self.tokens[after].low in ("is", "are", "should", "will", "was") and after not in self.at
+            return (
+                after < len(self.tokens)
+                and self.tokens[after].low in ("is", "are", "should", "will", "was")
+                and after not in self.at
+            )
         if self.tokens[i - 1].low == "," and start < i and not self._has_verb(start, i):
             return True
         return False
@@ -178,17 +167,28 @@ class Splitter:
         return any(self.lexicon.match(self.tokens, k, self.at) for k in range(start, end))
 
     def _quoted_speech(self, start: int) -> bool:
-        return any(token.low == "that" for token in self.tokens[start + 1:start + 4])
+        return any(token.low == "that" for token in self.tokens[start + 1 : start + 4])
 
     def _is_verb_here(self, verb: Verb) -> bool:
         """After "and", a word that is also a noun is a verb only if something follows that it can act on."""
         if verb.frame in ("work", "harm") or verb.word in _NOUNS_TOO:
-            following = self.tokens[verb.end:verb.end + 1]
+            following = self.tokens[verb.end : verb.end + 1]
             if not following:
                 return verb.frame == "harm"
             low = following[0].low
-            return (low in w.DETERMINERS or low in w.PREPOSITIONS and verb.frame != "work" or low in w.PRONOUNS_THING or low in w.PRONOUNS_PERSON
-                    or low in w.SELF or verb.end in self.at or low in ("on", "off", "up", "how") or low in w.NUMBERS or low[0].isdigit() or following[0].quoted)
+            return (
+                low in w.DETERMINERS
+                or low in w.PREPOSITIONS
+                and verb.frame != "work"
+                or low in w.PRONOUNS_THING
+                or low in w.PRONOUNS_PERSON
+                or low in w.SELF
+                or verb.end in self.at
+                or low in ("on", "off", "up", "how")
+                or low in w.NUMBERS
+                or low[0].isdigit()
+                or following[0].quoted
+            )
         return True
 
     def _verb_after(self, i: int, gerund: bool = False) -> bool:
@@ -205,13 +205,22 @@ class Splitter:
         while moved and i < len(self.tokens):
             moved = False
             for opening in w.OPENINGS:
-                if tuple(token.low for token in self.tokens[i:i + len(opening)]) == opening and not any(
-                        k in self.at for k in range(i, i + len(opening))):
+                if tuple(token.low for token in self.tokens[i : i + len(opening)]) == opening and not any(
+                    k in self.at for k in range(i, i + len(opening))
+                ):
                     i, moved = i + len(opening), True
                     break
-            if not moved and i < len(self.tokens) and i not in self.at and (
-                    self.tokens[i].low in w.FILLERS or self.tokens[i].low in (",", ":", "and")):
-                if self.tokens[i].low in ("can", "could", "may", "will", "would") and self.tokens[i + 1:i + 2] and self.tokens[i + 1].low == "i":
+            if (
+                not moved
+                and i < len(self.tokens)
+                and i not in self.at
+                and (self.tokens[i].low in w.FILLERS or self.tokens[i].low in (",", ":", "and"))
+            ):
+                if (
+                    self.tokens[i].low in ("can", "could", "may", "will", "would")
+                    and self.tokens[i + 1 : i + 2]
+                    and self.tokens[i + 1].low == "i"
+                ):
                     break
                 i, moved = i + 1, True
         return i
@@ -220,27 +229,67 @@ class Splitter:
         """Whether the clause so far is about saying or asking: what follows may be its content."""
         i = self._skip(start)
         verb = self.lexicon.match(self.tokens, i, self.at)
-        return bool(verb and verb.frame in ("tell", "ask", "wish") or verb and verb.word in ("i", "can", "could", "may"))
+        return bool(
+            verb and verb.frame in ("tell", "ask", "wish") or verb and verb.word in ("i", "can", "could", "may")
+        )
 
     def _purpose(self, i: int, start: int) -> bool:
         """ "go to the kitchen to find a cup": "to" before a bare verb, once the clause has its own verb."""
         verb = self.lexicon.match(self.tokens, i + 1, self.at)
-        if not verb or verb.frame == "work" or not self._has_verb(start, i) or verb.word in _NOUNS_TOO and not self._is_verb_here(verb):
+        if (
+            not verb
+            or verb.frame == "work"
+            or not self._has_verb(start, i)
+            or verb.word in _NOUNS_TOO
+            and not self._is_verb_here(verb)
+        ):
             return False
-        return self.tokens[i - 1].low not in ("next", "close", "over", "back", "up", "down", "how", "where", "want", "like", "need", "needs", "wants", "has", "have",
-                                              "ought", "supposed", "going", "wishes", "likes", "love", "loves", "able")
+        return self.tokens[i - 1].low not in (
+            "next",
+            "close",
+            "over",
+            "back",
+            "up",
+            "down",
+            "how",
+            "where",
+            "want",
+            "like",
+            "need",
+            "needs",
+            "wants",
+            "has",
+            "have",
+            "ought",
+            "supposed",
+            "going",
+            "wishes",
+            "likes",
+            "love",
+            "loves",
+            "able",
+        )
 
     # -- what a clause says
 
     def _clause(self, start: int, end: int) -> Clause | None:
         begin, negated = self._skip(start), False
         tokens = self.tokens
-        if begin < end and tokens[begin].low in ("without", "not") or [t.low for t in tokens[begin:begin + 2]] == ["do", "not"]:
+        if (
+            begin < end
+            and tokens[begin].low in ("without", "not")
+            or [t.low for t in tokens[begin : begin + 2]] == ["do", "not"]
+        ):
             negated = True
             begin = self._skip(begin + (2 if tokens[begin].low == "do" else 1))
         if begin < end and tokens[begin].low == "if" and begin not in self.at:
             return Clause(None, self.items(begin + 1, end), tokens, begin, end, False)
-        while begin < end and begin not in self.at and tokens[begin].low in ("when", "once", "after", "while", "by", "having", "as", "soon", "whenever", "until"):
+        while (
+            begin < end
+            and begin not in self.at
+            and tokens[begin].low
+            in ("when", "once", "after", "while", "by", "having", "as", "soon", "whenever", "until")
+        ):
             begin = self._skip(begin + 1)
             while begin < end and tokens[begin].low in ("you", "have", "are", "had") and begin not in self.at:
                 begin += 1
@@ -253,8 +302,15 @@ class Splitter:
         if verb is None:
             items = self.items(begin, end)
             return Clause(None, items, tokens, begin, end, negated)
-        return Clause(verb, self.items(verb.end, end), tokens, verb.end, end, negated,
-                      subject=self.items(subject, verb.start) if subject < verb.start else [])
+        return Clause(
+            verb,
+            self.items(verb.end, end),
+            tokens,
+            verb.end,
+            end,
+            negated,
+            subject=self.items(subject, verb.start) if subject < verb.start else [],
+        )
 
     def _question(self, begin: int, end: int) -> tuple[str, int]:
         low = [token.low for token in self.tokens[begin:end]]
@@ -262,7 +318,12 @@ class Splitter:
             return "how many", begin + 2
         if low[:1] and low[0] in QUESTION and begin not in self.at:
             return low[0], begin + 1
-        if low[:1] and (low[0] in ("is", "are", "was") or low[:2] in (["do", "we"], ["do", "i"], ["do", "you"])) and len(low) > 2 and low[1] in ("there", "the", "any", "we", "a", "you", "i", "somebody", "someone"):
+        if (
+            low[:1]
+            and (low[0] in ("is", "are", "was") or low[:2] in (["do", "we"], ["do", "i"], ["do", "you"]))
+            and len(low) > 2
+            and low[1] in ("there", "the", "any", "we", "a", "you", "i", "somebody", "someone")
+        ):
             return "is there", begin + (2 if low[1] in ("there", "we", "you", "i") else 1)
         return "", begin
 
@@ -270,8 +331,13 @@ class Splitter:
         """The clause's verb and where its subject or leading words begin."""
         tokens = self.tokens
         said = self.at.get(begin)
-        if said and said.kind == "person" and begin and tokens[begin - 1].low in ("could", "can", "may", "might", "should", "must", "let", "will") and (
-                said.end < end and tokens[said.end].low in ("have", "get", "receive")):
+        if (
+            said
+            and said.kind == "person"
+            and begin
+            and tokens[begin - 1].low in ("could", "can", "may", "might", "should", "must", "let", "will")
+            and (said.end < end and tokens[said.end].low in ("have", "get", "receive"))
+        ):
             return Verb(said.end, said.end + 1, "wish", "have"), begin
         verb = self.lexicon.match(tokens, begin, self.at) or self.lexicon.misspelt(tokens, begin, self.at)
         if tokens[begin].low in ("i", "we") and (verb is None or verb.frame == "wish"):
@@ -280,15 +346,24 @@ class Splitter:
             return self._chained(verb, end), begin
         if verb and verb.end <= end and tokens[begin].low == "i":
             return verb, begin
-        statement = any(t.low in ("is", "are", "was", "were", "has", "am") and begin + k not in self.at and
-                        (begin + k == begin + 1 or begin + k - 1 in self.at) for k, t in enumerate(tokens[begin:end]))
+        statement = any(
+            t.low in ("is", "are", "was", "were", "has", "am")
+            and begin + k not in self.at
+            and (begin + k == begin + 1 or begin + k - 1 in self.at)
+            for k, t in enumerate(tokens[begin:end])
+        )
         for position in range(begin + 1, end):
             verb = self.lexicon.match(tokens, position, self.at)
             if not verb or verb.end > end:
                 continue
             if verb.frame == "wish":
                 return verb, begin
-            if tokens[position].low == "can" or statement or tokens[position].low in _NOUNS_TOO and tokens[position - 1].low in w.DETERMINERS:
+            if (
+                tokens[position].low == "can"
+                or statement
+                or tokens[position].low in _NOUNS_TOO
+                and tokens[position - 1].low in w.DETERMINERS
+            ):
                 continue
             return self._chained(verb, end), begin
         return None, begin
@@ -298,182 +373,23 @@ class Splitter:
         if verb.frame not in ("go",) or verb.end >= end or verb.end in self.at:
             return verb
         following = self.lexicon.match(self.tokens, self._skip(verb.end), self.at)
-        if following and following.end <= end and following.frame not in ("work",) and self._skip(verb.end) <= verb.end + 1:
+        if (
+            following
+            and following.end <= end
+            and following.frame not in ("work",)
+            and self._skip(verb.end) <= verb.end + 1
+        ):
             return following
         return verb
 
     def items(self, start: int, end: int) -> list[Item]:
-        """People, things, places and texts between two tokens, each with its preposition; places attach to what they follow."""
+        """People, things, places and texts between two tokens, each with its preposition; places attach to what they
+        follow."""
         return attach(ItemReader(self, start, end).read())
 
 
-_NOUNS_TOO = frozenset("guide place answer count open close follow wait show lead store present supply leave hold rest stop offer question request name "
-                       "state report stick shadow trail tail drop hand pass take step run pop".split())
-
-
-class ItemReader:
-    """Reads the items of one stretch of tokens, left to right."""
-
-    def __init__(self, splitter: Splitter, start: int, end: int):
-        self.s, self.i, self.end = splitter, start, end
-        self.prep, self.joined, self.run, self.items = "", False, [], []
-
-    def read(self) -> list[Item]:
-        """All items, in order."""
-        while self.i < self.end:
-            mention = self.s.at.get(self.i)
-            token = self.s.tokens[self.i]
-            if mention:
-                self._mention(mention)
-            elif token.quoted:
-                self._flush()
-                self._add("quote", (token.text,), self.i, self.i + 1)
-                self.i += 1
-            elif not self._closed_class(token.low):
-                self.run.append(self.i)
-                self.i += 1
-        self._flush()
-        return self.items
-
-    def _mention(self, mention: Mention) -> None:
-        if mention.kind in ("object", "category") and self._goes_on(mention.end):
-            self.run += range(mention.start, mention.end)
-            self.i = mention.end
-            return
-        mods, count, definite = self._modifiers()
-        if mention.kind in ("place", "person") and mods and not mention.described:
-            self._flush()
-            mods = ()
-        self.run = []
-        self._add(mention.kind, mention.names, mention.start, mention.end, mods, count, definite, mention.many, mention.described)
-        self.i = mention.end
-
-    def _goes_on(self, i: int) -> bool:
-        """ "tin opener": a name followed by another noun is a part of a longer, unknown name."""
-        if i >= self.end or i in self.s.at or self.s.tokens[i].quoted:
-            return False
-        low = self.s.tokens[i].low
-        if low == "of":
-            return i + 1 < self.end
-        closed = (low in w.PREPOSITIONS or low in w.DETERMINERS or low in w.FILLERS or low in w.SELF or low in w.PRONOUNS_PERSON or low in w.HERE
-                  or low in _RELATIVE or low in _PARTICLES or low in ("and", "or", "not", "do", "does", "you", "i", "we", "have", "has", "instead", "too") or not low[0].isalnum())
-        return not closed and self.s.lexicon.match(self.s.tokens, i, self.s.at) is None
-
-    def _modifiers(self) -> tuple[tuple[str, ...], int, bool]:
-        words = [self.s.tokens[k].low for k in self.run]
-        count = next((int(w.NUMBERS[x]) if x in w.NUMBERS else int(x) for x in words
-                      if x in w.NUMBERS and x not in ("a", "an", "half", "zero") or x.isdecimal() and len(x) < 4), 1)
-        mods = tuple(x for x in words if x not in w.DETERMINERS and x not in w.NUMBERS and not x.isdecimal() and x not in w.FILLERS
-                     and x not in ("of", "pair", "couple"))
-        return mods, count, any(x in ("the", "this", "that") for x in words)
-
-    def _closed_class(self, low: str) -> bool:
-        """Handles a preposition, a pronoun or another word that ends a noun phrase; False if the word belongs to one."""
-        for words, prep in w.LONG_PREPOSITIONS.items():
-            if tuple(t.low for t in self.s.tokens[self.i:self.i + len(words)]) == words and self.i + len(words) <= self.end:
-                self._flush()
-                self.prep, self.i = prep, self.i + len(words)
-                return True
-        if low == "of" and self.run:
-            return False
-        if low == "there" and self._existential():
-            self._flush()
-            self.i += 1
-            return True
-        kind = ("me" if low in w.SELF else "person_pronoun" if low in w.PRONOUNS_PERSON else "here" if low in w.HERE else
-                "thing_pronoun" if low in w.PRONOUNS_THING and self._alone() else "")
-        if kind:
-            self._flush()
-            self._add(kind, (low,), self.i, self.i + 1)
-        elif low in w.PREPOSITIONS or low in ("and", "or") or not low[0].isalnum():
-            self._flush()
-            if low in w.PREPOSITIONS:
-                self.prep = low
-            elif low in ("and", "or") and self.items:
-                self.prep, self.joined = self.items[-1].prep, True
-        elif not (low in _RELATIVE or low in _PARTICLES or low in ("please", "also", "too", "now", "again", "do", "not", "afterwards", "together", "immediately")):
-            return False
-        else:
-            self._flush()
-        self.i += 1
-        return True
-
-    def _existential(self) -> bool:
-        """ "there are", "are there", "there on the table": no place of its own."""
-        around = [token.low for token in self.s.tokens[max(0, self.i - 1):self.i] + self.s.tokens[self.i + 1:self.i + 2]]
-        return any(word in ("is", "are", "was", "were", "in", "on", "at") for word in around)
-
-    def _alone(self) -> bool:
-        """ "this"/"that"/"one" stands for a thing only when no noun follows."""
-        i = self.i + 1
-        return not self.run and (self.s.tokens[self.i].low in ("it", "those", "these") and not self._goes_on(i) and i not in self.s.at or i >= self.end or (
-            i not in self.s.at and not self._goes_on(i) and self.s.tokens[self.i].low in ("it", "this", "one")))
-
-    def _flush(self) -> None:
-        """Turns the words read so far into a text or number item."""
-        run, self.run = self.run, []
-        while run and (self.s.tokens[run[0]].low in w.DETERMINERS or self.s.tokens[run[0]].low in w.FILLERS):
-            run = run[1:]
-        while run and (self.s.tokens[run[-1]].low in w.FILLERS or self.s.tokens[run[-1]].low in ("a", "the", "an", "you", "i", "for")):
-            run = run[:-1]
-        if not run:
-            return
-        words = [self.s.tokens[k].low for k in run]
-        first = words[0]
-        number = w.NUMBERS.get(first, float(first) if first.isdecimal() and len(first) < 8 else None)
-        seconds = duration(words)
-        if seconds is not None:
-            self._add("number", (f"{seconds:g}",), run[0], run[-1] + 1)
-            return
-        if number is not None and len(words) > 1:
-            run, words = run[1:], words[1:]
-            while len(words) > 1 and words[0] in ("of", "a", "an", "the"):
-                run, words = run[1:], words[1:]
-        before = self.s.tokens[run[0] - 1].low if run[0] else ""
-        self._add("text", (" ".join(words),), run[0], run[-1] + 1, count=int(number or 1), definite=before in ("the", "this", "that"),
-                  many=w.singular(words[-1]) != words[-1])
-
-    def _add(self, kind, names, start, end, mods=(), count=1, definite=False, many=False, described=False) -> None:
-        self.items.append(Item(kind, tuple(names), self.prep, start, end, mods, None, count, definite, many, described, self.joined))
-        self.prep, self.joined = "", False
-
-
-def duration(words: list[str]) -> float | None:
-    """Seconds of "ten seconds", "half a minute", "10s", "2 minutes 30 seconds"; None if the words say something else."""
-    total, number = 0.0, None
-    for word in words:
-        compact = re.fullmatch(r"(\d{1,7})([a-z]+)", word)
-        if compact and compact[2] in w.UNITS:
-            total, number = total + float(compact[1]) * w.UNITS[compact[2]], None
-        elif w.singular(word) in w.UNITS and number is not None and word != "s":
-            total, number = total + number * w.UNITS[w.singular(word)], None
-        elif word.isdecimal() and len(word) < 8:
-            number = float(word)
-        elif word in ("a", "an", "of") and number is not None:
-            continue
-        elif word in w.NUMBERS:
-            number = w.NUMBERS[word]
-        else:
-            return None
-    return total if total and number is None else None
-
-
-def attach(items: list[Item]) -> list[Item]:
-    """Hangs "in/on/at/from/near PLACE" on the person or thing right before it; places of destination stay on their own."""
-    result: list[Item] = []
-    for item in items:
-        before = result[-1] if result else None
-        if (item.kind in ("place", "here", "door") and before and before.kind in ("object", "category", "person", "text", "thing_pronoun", "person_pronoun", "door")
-                and item.prep and item.prep not in w.DESTINATION and before.place is None):
-            before.place = item
-        elif item.kind == "place" and before and before.kind == "place" and not item.joined and item.prep in ("in", "of", "at", "inside", "within", "from"):
-            before.place = item
-        elif item.kind == "place" and before and before.place is not None and not item.joined and item.prep in ("in", "of", "at", "inside", "within") and before.place.place is None:
-            before.place.place = item
-        else:
-            result.append(item)
-    for first, second in zip(result[-2::-1], result[:0:-1]):
-        # "Amira and Yuki in the study": both are there.
-        if second.joined and first.kind == second.kind == "person" and first.place is None:
-            first.place = second.place
-    return result
+_NOUNS_TOO = frozenset(
+    "guide place answer count open close follow wait show lead store present supply leave hold rest stop offer "
+    "question request name "
+    "state report stick shadow trail tail drop hand pass take step run pop".split()
+)

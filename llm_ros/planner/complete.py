@@ -1,6 +1,7 @@
 """From goals to a plan: inserts the steps that make each goal possible and leaves out those that are already done.
 
-In: goals in order, each with what it tells about where things are. Out: checked steps. The search is backward chaining over the
+In: goals in order, each with what it tells about where things are. Out: checked steps. The search is backward
+chaining over the
 skills' own needs and effects, bounded in depth and length; it knows the names of neither skills nor predicates. A need
 that nothing can bring about is a `PlanError` that says which one.
 """
@@ -50,7 +51,9 @@ class Completer:
                 continue
             self._reach(progress, step, MAX_DEPTH)
         if not progress.steps:
-            progress.steps += [check_step(step, self.skills, self.world) for goal in goals[-1:] if (step := self._step(goal))]
+            progress.steps += [
+                check_step(step, self.skills, self.world) for goal in goals[-1:] if (step := self._step(goal))
+            ]
         return progress.steps
 
     def _learn(self, progress: _Progress, facts: dict[str, str]) -> None:
@@ -79,7 +82,10 @@ class Completer:
         if not effects or any(effect.predicate not in ("at", "found") for effect in effects):
             return False
         return all(progress.state.holds(effect, step.args, self.world) for effect in effects) and (
-            any(effect.predicate != "at" or progress.state.at == step.args.get(effect.terms[0][0]) for effect in effects))
+            any(
+                effect.predicate != "at" or progress.state.at == step.args.get(effect.terms[0][0]) for effect in effects
+            )
+        )
 
     def _reach(self, progress: _Progress, step: Step, depth: int, inserted: bool = False) -> None:
         """Appends the step, preceded by whatever its needs require."""
@@ -105,7 +111,9 @@ class Completer:
     def _checked(self, step: Step) -> Step:
         """Checks a step; a text that the model has yet to write counts as any text."""
         written = {name: value for name, value in step.args.items() if isinstance(value, FreeText)}
-        step = check_step(replace(step, args={**step.args, **{name: _WRITTEN for name in written}}), self.skills, self.world)
+        step = check_step(
+            replace(step, args={**step.args, **{name: _WRITTEN for name in written}}), self.skills, self.world
+        )
         return replace(step, args={name: written.get(name, value) for name, value in step.args.items()})
 
     def _maker(self, progress: _Progress, step: Step, need: Condition) -> Step | None:
@@ -116,7 +124,7 @@ class Completer:
         wanted = self.skills[step.skill].argument(need.terms[0][0]) if need.terms else None
         fitting = []
         for skill, effect in self._makers.get(need.predicate, ()):
-            args = {name: value for (name, is_place), value in zip(effect.terms, values) if not is_place}
+            args = {name: value for (name, is_place), value in zip(effect.terms, values, strict=False) if not is_place}
             if any(arg.name not in args and not arg.optional for arg in skill.args) or not args:
                 continue
             kind = skill.argument(next(iter(args))).type
@@ -128,8 +136,10 @@ class Completer:
         """The typed reason and the sentence for a need that cannot be brought about."""
         values = [str(value).replace("_", " ") for value in need.bind(step.args, progress.state.places)]
         held = (progress.state.holding or "").replace("_", " ")
-        sentences = {"hand_empty": f"I can hold one object at a time and still hold the {held}",
-                     "placement": f"nothing can be put on the {' '.join(values)}",
-                     "graspable": f"I cannot pick up the {' '.join(values)}",
-                     "holding": f"I have no way to take the {' '.join(values)}"}
+        sentences = {
+            "hand_empty": f"I can hold one object at a time and still hold the {held}",
+            "placement": f"nothing can be put on the {' '.join(values)}",
+            "graspable": f"I cannot pick up the {' '.join(values)}",
+            "holding": f"I have no way to take the {' '.join(values)}",
+        }
         return "impossible", sentences.get(need.predicate, f"{step.skill} needs {need}, and no skill brings that about")

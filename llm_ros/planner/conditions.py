@@ -1,12 +1,16 @@
 """What a step needs and what it changes: a small declarative language and the state that it speaks about.
 
-A condition is `[not] predicate(term)`; a term is an argument of the skill, `place(argument)` (where the thing or person is
-known to be) or `*` (anything). In: conditions as text, a `State`, bound arguments. Out: whether they hold, or the state after.
+A condition is `[not] predicate(term)`; a term is an argument of the skill, `place(argument)` (where the thing or
+person is
+known to be) or `*` (anything). In: conditions as text, a `State`, bound arguments. Out: whether they hold, or the
+state after.
 
     at(x)           the robot is at place x, or at a location in room x       placement(x)  things can be put at x
-    found(x)        object or person x is in reach since the last drive       graspable(x)  x is a thing that can be carried
+    found(x)        object or person x is in reach since the last drive       graspable(x)  x is a thing that can be
+    carried
     holding(x)      x is in the hand                                          hand_empty    nothing is in the hand
-    closed(x)       only as an effect: x was closed or opened last            located(x, y) only as an effect: x is now at y
+    closed(x)       only as an effect: x was closed or opened last            located(x, y) only as an effect: x is
+    now at y
 """
 
 from __future__ import annotations
@@ -15,10 +19,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from llm_ros.planner.names import key_of, words_of
+from llm_ros.planner.tokens import key_of, words_of
 from llm_ros.planner.world import OPERATOR, World
 
-PREDICATES = {"at": 1, "found": 1, "holding": 1, "hand_empty": 0, "closed": 1, "located": 2, "placement": 1, "graspable": 1}
+PREDICATES = {
+    "at": 1,
+    "found": 1,
+    "holding": 1,
+    "hand_empty": 0,
+    "closed": 1,
+    "located": 2,
+    "placement": 1,
+    "graspable": 1,
+}
 _STATIC = ("placement", "graspable")
 _EFFECT_ONLY = ("closed", "located")
 _CONDITION = re.compile(r"\s*(not\s+)?(\w+)\s*(?:\(\s*(.*?)\s*\))?\s*$")
@@ -35,8 +48,10 @@ class Condition:
 
     def bind(self, args: Mapping, places: Mapping[str, str | None]) -> tuple[str | None, ...]:
         """The values of the terms; None where an optional argument is missing or a place is not known."""
-        return tuple(("*" if name == "*" else places.get(args.get(name)) if is_place else args.get(name))
-                     for name, is_place in self.terms)
+        return tuple(
+            ("*" if name == "*" else places.get(args.get(name)) if is_place else args.get(name))
+            for name, is_place in self.terms
+        )
 
     def renamed(self, names: Mapping[str, str]) -> Condition:
         """The same with other argument names."""
@@ -60,7 +75,9 @@ def parse_condition(text: str, arguments: tuple[str, ...], effect: bool) -> Cond
         term = _TERM.fullmatch(part)
         name = term and (term[2] or term[3])
         if not term or name != "*" and name not in arguments:
-            raise ValueError(f"{part!r} in {text!r} is no argument of the skill; arguments: {', '.join(arguments) or 'none'}")
+            raise ValueError(
+                f"{part!r} in {text!r} is no argument of the skill; arguments: {', '.join(arguments) or 'none'}"
+            )
         if name == "*" and not (effect and negated):
             raise ValueError(f"'*' in {text!r}: only an effect `not predicate(*)` may speak of everything")
         terms.append((name, bool(term[1])))
@@ -76,7 +93,8 @@ def same(a: str | None, b: str | None) -> bool:
 
 @dataclass(frozen=True)
 class State:
-    """The simulated robot. places: where things and people are, as told by the command, the world and the plan so far."""
+    """The simulated robot. places: where things and people are, as told by the command, the world and the plan so
+    far."""
 
     at: str | None = None
     found: tuple[str, ...] = (OPERATOR,)
@@ -85,7 +103,8 @@ class State:
     places: Mapping[str, str | None] = field(default_factory=dict)
 
     def holds(self, condition: Condition, args: Mapping, world: World) -> bool:
-        """Whether a need holds. One that speaks of an unknown place or a missing argument holds: nothing can be checked."""
+        """Whether a need holds. One that speaks of an unknown place or a missing argument holds: nothing can be
+        checked."""
         values = condition.bind(args, self.places)
         if any(value is None for value in values):
             return True

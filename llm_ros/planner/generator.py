@@ -1,6 +1,8 @@
-"""Makes the planner's `generate` out of an `llm_core.Engine`: messages and a Lark grammar in, constrained greedy text out.
+"""Makes the planner's `generate` out of an `llm_core.Engine`: messages and a Lark grammar in, constrained greedy
+text out.
 
-The same command gives the same plan: decoding is greedy. A cancelled request returns what was written so far. Errors of the
+The same command gives the same plan: decoding is greedy. A cancelled request returns what was written so far. Errors
+of the
 engine pass through as they are.
 """
 

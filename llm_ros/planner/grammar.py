@@ -1,6 +1,8 @@
-"""Lark grammars for plans: a tight one that admits the readings of one command, and an open one over all skills and names.
+"""Lark grammars for plans: a tight one that admits the readings of one command, and an open one over all skills and
+names.
 
-In: readings as steps, or skills and world. Out: grammar text for llguidance. The model writes one step a line and `done`:
+In: readings as steps, or skills and world. Out: grammar text for llguidance. The model writes one step a line and
+`done`:
 
     go_to(kitchen)
     find_object(glass_of_water)
@@ -63,19 +65,27 @@ def step_pieces(step: Step) -> list[str | FreeText]:
     return pieces
 
 
-def open_grammar(skills: Skills, world: World, places: tuple[str, ...] = (), things: tuple[str, ...] = (),
-                 people: tuple[str, ...] = ()) -> str:
+def open_grammar(
+    skills: Skills,
+    world: World,
+    places: tuple[str, ...] = (),
+    things: tuple[str, ...] = (),
+    people: tuple[str, ...] = (),
+) -> str:
     """A grammar of all plans over the skills; names are those given, or all of the world's where none are given."""
     names = {
         "location": places or world.places,
         "object": things or (*world.objects, *(category.singular for category in world.categories.values())),
-        "person": people or (*world.people, *world.descriptions.get("gestures", ()), *world.descriptions.get("poses", ())),
+        "person": people
+        or (*world.people, *world.descriptions.get("gestures", ()), *world.descriptions.get("poses", ())),
         "door": (*world.doors, *places),
         "category": things or tuple(category.singular for category in world.categories.values()),
     }
-    rules = [f"start: (step){{1,{MAX_STEPS}}} \"done\" | refuse | clarify",
-             "refuse: " + " | ".join(_quote(f"refuse({reason})") for reason in _REFUSABLE if reason in REFUSALS),
-             'clarify: "clarify(" WORDS ")"']
+    rules = [
+        f'start: (step){{1,{MAX_STEPS}}} "done" | refuse | clarify',
+        "refuse: " + " | ".join(_quote(f"refuse({reason})") for reason in _REFUSABLE if reason in REFUSALS),
+        'clarify: "clarify(" WORDS ")"',
+    ]
     usable = [skill for skill in skills.values() if skill.safety != "forbidden"]
     rules.append("step: " + " | ".join(f"s_{skill.name.lower()}" for skill in usable))
     used: dict[str, str] = {}

@@ -1,7 +1,9 @@
 """From clauses to readings: every way in which a command may be meant, as lists of goals.
 
-In: a command, a world, skills. Out: `Readings`: one list of goals per admissible reading, the likeliest first. A clause whose verb
-is in the lexicon has one reading; one that is not understood has a few, built from the people, things and places in it, and
+In: a command, a world, skills. Out: `Readings`: one list of goals per admissible reading, the likeliest first. A
+clause whose verb
+is in the lexicon has one reading; one that is not understood has a few, built from the people, things and places in
+it, and
 the model chooses. Raises `PlanError` (refused) or `Question` (to be clarified).
 """
 
@@ -12,8 +14,11 @@ import re
 from dataclasses import dataclass
 
 from llm_ros.planner import words as w
-from llm_ros.planner.clauses import Clause, Item, Splitter
-from llm_ros.planner.frames import FRAME_GOALS, bring, fetch, put, things_of
+from llm_ros.planner.carry import CARRY_GOALS, bring, fetch, put, things_of
+from llm_ros.planner.clauses import Clause, Splitter
+from llm_ros.planner.frames import FRAME_GOALS
+from llm_ros.planner.items import Item
+from llm_ros.planner.lead import LEAD_GOALS
 from llm_ros.planner.names import Names
 from llm_ros.planner.plan import PlanError
 from llm_ros.planner.refer import PEOPLE, THINGS, Goal, Question, Referee, places_in
@@ -44,7 +49,15 @@ class Interpreter:
         self.skills, self.world = skills, world
         self.lexicon = Lexicon(skills)
         self.names = Names(world, frozenset(self.lexicon.words))
-        self._frames = {**FRAME_GOALS, **SPEECH_GOALS, "wish": self._wish, "harm": _harm, "work": self._work}
+        self._frames = {
+            **FRAME_GOALS,
+            **LEAD_GOALS,
+            **CARRY_GOALS,
+            **SPEECH_GOALS,
+            "wish": self._wish,
+            "harm": _harm,
+            "work": self._work,
+        }
 
     def read(self, command: str) -> Readings:
         """All readings of a command."""
@@ -76,13 +89,30 @@ class Interpreter:
             if goals:
                 parts.append([goals])
         if ref.context.deferred:
-            parts.append([[goal for value, place in ref.context.deferred for goal in [Goal("pick", {"object": value}, {value: place} if place else {})]]])
+            parts.append(
+                [
+                    [
+                        goal
+                        for value, place in ref.context.deferred
+                        for goal in [Goal("pick", {"object": value}, {value: place} if place else {})]
+                    ]
+                ]
+            )
         if failure:
             raise failure
-        readings = [list(itertools.chain(*choice)) for choice in itertools.islice(itertools.product(*parts), MAX_READINGS)]
+        readings = [
+            list(itertools.chain(*choice)) for choice in itertools.islice(itertools.product(*parts), MAX_READINGS)
+        ]
         readings = [_tidy(reading) for reading in readings if reading]
-        if together and readings and len({g.args.get("location") for g in readings[0] if "location" in g.args}
-                                                                              | {p for g in readings[0] for p in g.facts.values()}) > 1:
+        if (
+            together
+            and readings
+            and len(
+                {g.args.get("location") for g in readings[0] if "location" in g.args}
+                | {p for g in readings[0] for p in g.facts.values()}
+            )
+            > 1
+        ):
             raise PlanError("contradictory", "I cannot be in two places at the same time")
         return Readings(readings, forbidden, understood and len(readings) == 1)
 
@@ -113,7 +143,11 @@ class Interpreter:
         word = clause.verb.word
         if word in ("touch", "touching", "hold", "holding"):
             return [Goal("pick", {})]
-        if word.startswith(("mov", "leav", "driv")) and not places_in(clause) and not any(item.kind in THINGS for item in clause.items):
+        if (
+            word.startswith(("mov", "leav", "driv"))
+            and not places_in(clause)
+            and not any(item.kind in THINGS for item in clause.items)
+        ):
             return [Goal("go_to", {})]
         before = (ref.context.held, ref.context.here, ref.context.thing, ref.context.person, ref.context.place)
         try:
@@ -124,8 +158,9 @@ class Interpreter:
         return goals[-1:]
 
     def _wish(self, ref: Referee, clause: Clause) -> list[Goal]:
-        """ "Amira needs a pen": bring it to her; "the pen needs to go on the desk": put it there; "wants to go to X": lead there."""
-        follows = [token.low for token in clause.tokens[clause.start:clause.start + 2]]
+        """ "Amira needs a pen": bring it to her; "the pen needs to go on the desk": put it there; "wants to go to
+        X": lead there."""
+        follows = [token.low for token in clause.tokens[clause.start : clause.start + 2]]
         if follows[:1] == ["to"] or clause.verb.word == "belongs":
             return self._wish_to(ref, clause, follows[-1] if follows else "")
         people = [item for item in clause.subject if item.kind in PEOPLE]
@@ -153,23 +188,47 @@ class Interpreter:
                 person, where = ref.person(item), ref.where(item)
                 ref.context.found[person] = where
                 if places and deed in ("go", "get", "be", "visit", "see", "come", "reach"):
-                    return [Goal("guide", {"person": person, "location": ref.place(places[-1])}, {person: where} if where else {})]
+                    return [
+                        Goal(
+                            "guide",
+                            {"person": person, "location": ref.place(places[-1])},
+                            {person: where} if where else {},
+                        )
+                    ]
         if places:
             ref.place(places[-1])
         return []
 
     def _statement(self, ref: Referee, clause: Clause, parts: list[list[list[Goal]]]) -> bool:
         """ "Amira is in the study.": remembers who is where, also for goals before it. False if it tells nothing."""
-        tokens = {token.low for token in clause.tokens[clause.start:clause.end]}
+        tokens = {token.low for token in clause.tokens[clause.start : clause.end]}
         told = False
         for item in clause.items:
             known = item.kind in ("object", "category", "person") or (
-                item.kind == "thing_pronoun" and ref.context.thing or item.kind == "person_pronoun" and ref.context.person)
+                item.kind == "thing_pronoun"
+                and ref.context.thing
+                or item.kind == "person_pronoun"
+                and ref.context.person
+            )
             if not known:
                 continue
             place = ref.where(item) or next((ref.place(one) for one in places_in(clause)), None)
             value = ref.person(item) if item.kind in ("person", "person_pronoun") else ref.thing(item)
-            if not tokens & {"is", "are", "was", "should", "left", "have", "put", "forgot", "lost", "has", "sits", "lies", "stands"}:
+            if not tokens & {
+                "is",
+                "are",
+                "was",
+                "should",
+                "left",
+                "have",
+                "put",
+                "forgot",
+                "lost",
+                "has",
+                "sits",
+                "lies",
+                "stands",
+            }:
                 continue
             told = True
             if place:
@@ -189,7 +248,8 @@ class Interpreter:
         facts = {}
         for arg in skill.args:
             item = next((one for one in free if one.kind in _FITS[arg.type]), None) or (
-                next((one for one in free if one.kind in _FITS["text"]), None) if arg.free else None)
+                next((one for one in free if one.kind in _FITS["text"]), None) if arg.free else None
+            )
             if item is None:
                 if arg.type == "location" and ref.context.here:
                     args[arg.name] = ref.context.here
@@ -205,13 +265,21 @@ class Interpreter:
             args[arg.name] = self._fill(ref, clause, item, arg)
             place = ref.where(item) or next((ref.place(one) for one in free if one.kind == "place"), None)
             if arg.type not in ("location", "number") and item.kind != "me":
-                place = place or ref.context.here or (ref.world.home_of(str(args[arg.name])) if arg.type in ("object", "category") else None)
+                place = (
+                    place
+                    or ref.context.here
+                    or (ref.world.home_of(str(args[arg.name])) if arg.type in ("object", "category") else None)
+                )
                 if arg.type == "door" and not place and item.kind == "door":
                     place = self.world.doors[args[arg.name]][0]
                 if place:
                     facts[str(args[arg.name])] = place
         goals = []
-        if facts and "at" not in {need.predicate for need in skill.needs} and not any(arg.type == "location" for arg in skill.args):
+        if (
+            facts
+            and "at" not in {need.predicate for need in skill.needs}
+            and not any(arg.type == "location" for arg in skill.args)
+        ):
             goals.append(Goal("go_to", {"location": next(iter(facts.values()))}))
         if ref.context.thing is None and any(arg.type == "object" for arg in skill.args):
             ref.context.thing = next(str(args[arg.name]) for arg in skill.args if arg.type == "object")
@@ -223,8 +291,16 @@ class Interpreter:
         if arg.type == "person":
             return ref.person(item)
         if arg.type == "number":
-            return float(item.names[0]) if item.kind == "number" else float(next(
-                (token.low for token in clause.tokens[item.start:item.end] if token.low.isdecimal()), item.count))
+            return (
+                float(item.names[0])
+                if item.kind == "number"
+                else float(
+                    next(
+                        (token.low for token in clause.tokens[item.start : item.end] if token.low.isdecimal()),
+                        item.count,
+                    )
+                )
+            )
         if arg.type == "text":
             return " ".join(clause.tokens[k].text for k in range(item.start, clause.end))[:200].strip()
         if item.kind in ("place", "door", "person"):
@@ -232,11 +308,18 @@ class Interpreter:
         return ref.thing(item, "use")
 
     def _guesses(self, ref: Referee, clause: Clause) -> list[list[Goal]]:
-        """Readings of a clause without a known verb, from the kinds of its items; none if it names nothing of the world."""
+        """Readings of a clause without a known verb, from the kinds of its items; none if it names nothing of the
+        world."""
         named = [item for item in clause.items if item.kind in ("place", "object", "category", "person", "door")]
-        words = [t.low for t in clause.tokens[clause.start:clause.end]]
-        unknown = [x for i, x in enumerate(words) if clause.start + i not in {k for item in named for k in range(item.start, item.end)}
-                   and x not in w.DETERMINERS and x not in w.PREPOSITIONS and x not in w.FILLERS]
+        words = [t.low for t in clause.tokens[clause.start : clause.end]]
+        unknown = [
+            x
+            for i, x in enumerate(words)
+            if clause.start + i not in {k for item in named for k in range(item.start, item.end)}
+            and x not in w.DETERMINERS
+            and x not in w.PREPOSITIONS
+            and x not in w.FILLERS
+        ]
         if not named or len(unknown) > 6:
             return []
         if not unknown and "please" not in words and all(not item.prep for item in named):
@@ -253,7 +336,12 @@ class Interpreter:
             found.append([*pick, Goal("hand_over", {"object": value, "person": person})])
             if places and not people:
                 home = ref.world.home_of(value)
-                found.append([Goal("pick", {"object": value}, {value: home} if home else {}), Goal("place", {"object": value, "location": places[-1]})])
+                found.append(
+                    [
+                        Goal("pick", {"object": value}, {value: home} if home else {}),
+                        Goal("place", {"object": value, "location": places[-1]}),
+                    ]
+                )
             found.append([Goal("find_object", {"object": value}, {value: source} if source else {})])
         elif people:
             person = ref.person(people[0])
@@ -275,8 +363,13 @@ def _tidy(goals: list[Goal]) -> list[Goal]:
     result: list[Goal] = []
     for goal in goals:
         last = result[-1] if result else None
-        if last and goal.role == "pick" and last.role == "place" and last.args["object"] == goal.args["object"] and (
-                goal.facts.get(goal.args["object"], last.args["location"]) == last.args["location"]):
+        if (
+            last
+            and goal.role == "pick"
+            and last.role == "place"
+            and last.args["object"] == goal.args["object"]
+            and (goal.facts.get(goal.args["object"], last.args["location"]) == last.args["location"])
+        ):
             result[-1] = Goal("go_to", {"location": last.args["location"]}, last.facts)
         else:
             result.append(goal)
@@ -287,6 +380,12 @@ def _harm(ref: Referee, clause: Clause) -> list[Goal]:
     raise PlanError("unsafe", f"I will not {clause.verb.word} anybody or anything")
 
 
-_FITS = {"location": ("place", "here"), "object": ("object", "category", "thing_pronoun", "text", "door", "place"), "person": ("person", "me", "person_pronoun"),
-         "door": ("door", "place", "object", "text"), "category": ("category", "object", "text"), "text": ("quote", "text", "object", "category", "person", "place", "door"),
-         "number": ("number", "text")}
+_FITS = {
+    "location": ("place", "here"),
+    "object": ("object", "category", "thing_pronoun", "text", "door", "place"),
+    "person": ("person", "me", "person_pronoun"),
+    "door": ("door", "place", "object", "text"),
+    "category": ("category", "object", "text"),
+    "text": ("quote", "text", "object", "category", "person", "place", "door"),
+    "number": ("number", "text"),
+}

@@ -1,7 +1,10 @@
-"""Judges plans against what a command requires: the required steps in order, at the right places, nothing extra that acts.
+"""Judges plans against what a command requires: the required steps in order, at the right places, nothing extra that
+acts.
 
-In: an entry of a development set (`command`, and `steps`, `refuse` or `clarify`) and a `Plan`. Out: None, or why it fails.
-A required step is `skill(argument, …)@place`; each part may hold `*` wildcards and `|` alternatives, a whole step may have
+In: an entry of a development set (`command`, and `steps`, `refuse` or `clarify`) and a `Plan`. Out: None, or why it
+fails.
+A required step is `skill(argument, …)@place`; each part may hold `*` wildcards and `|` alternatives, a whole step
+may have
 alternatives too. `@place`: where the robot must be (the place, or the room it is in). Spaces count as underscores.
 """
 
@@ -22,7 +25,12 @@ HARMLESS = ("go_to", "find_object", "find_person", "detect")
 def judge(entry: dict, plan: Plan, skills: Skills, world: World) -> str | None:
     """None if the plan does what the entry requires, else the reason why not."""
     if "steps" not in entry:
-        right = plan.status == "refuse" and plan.reason in entry.get("refuse", ()) or plan.status == "clarify" and entry.get("clarify")
+        right = (
+            plan.status == "refuse"
+            and plan.reason in entry.get("refuse", ())
+            or plan.status == "clarify"
+            and entry.get("clarify")
+        )
         return None if right else f"expected {entry.get('refuse') or 'a question'}, got {plan.status} {plan.reason}"
     if plan.status != "plan":
         return f"expected a plan, got {plan.status} {plan.reason}: {plan.message}"
@@ -39,7 +47,11 @@ def missing(required: Sequence[str], steps: Sequence[Step], skills: Skills, worl
         if wanted < len(required) and any(fits(pattern, step, at, world) for pattern in alternatives(required[wanted])):
             wanted += 1
         elif skill.role not in HARMLESS:
-            return f"{step} is not asked for here" if wanted == len(required) else f"{step} comes where {required[wanted]} should"
+            return (
+                f"{step} is not asked for here"
+                if wanted == len(required)
+                else f"{step} comes where {required[wanted]} should"
+            )
         if skill.role in ("guide", "follow"):
             at = step.args.get(skill.slots.get("location", ""), at)
     return None if wanted == len(required) else f"{required[wanted]} is missing"
@@ -62,10 +74,12 @@ def fits(pattern: str, step: Step, at: str | None, world: World) -> bool:
     name, values = parse_line(pattern)
     if name != step.skill or len(values) != len(step.args):
         return False
-    for value, given in zip(values, step.args.values()):
+    for value, given in zip(values, step.args.values(), strict=False):
         if not any(fnmatchcase(_plain(given), _plain(one)) for one in value.split("|")):
             return False
-    return not places or any(at == place or place in world.rooms and world.room_of(at) == place for place in places.split("|"))
+    return not places or any(
+        at == place or place in world.rooms and world.room_of(at) == place for place in places.split("|")
+    )
 
 
 def _plain(value) -> str:

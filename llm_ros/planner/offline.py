@@ -1,7 +1,9 @@
 """Planning without ROS, for the command line: one command, or a batch file, with an engine in this process.
 
-In: parsed arguments. Out: plans on standard output or in a file; the exit code. Bad input ends with code 2 and one `error:` line.
-COMMANDS.json is a list of {"id", "command"}; PLANS.json maps each id to a list of {"skill", "args"}, {"refuse": reason} or
+In: parsed arguments. Out: plans on standard output or in a file; the exit code. Bad input ends with code 2 and one
+`error:` line.
+COMMANDS.json is a list of {"id", "command"}; PLANS.json maps each id to a list of {"skill", "args"}, {"refuse":
+reason} or
 {"clarify": question}.
 """
 
@@ -41,7 +43,9 @@ def add_offline_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--offline", action="store_true", help="plan in this process, without ROS")
     parser.add_argument("--skills", metavar="S.yaml", help="skills file (default: config/skills.yaml)")
     parser.add_argument("--world", metavar="W.yaml", help="world file (default: config/world.yaml)")
-    parser.add_argument("--model", metavar="M", default=None, help=f"path or name of a model (default: {DEFAULT_MODEL})")
+    parser.add_argument(
+        "--model", metavar="M", default=None, help=f"path or name of a model (default: {DEFAULT_MODEL})"
+    )
     parser.add_argument("--batch", metavar="COMMANDS.json", help='list of {"id", "command"} to plan')
     parser.add_argument("--out", metavar="PLANS.json", help="where the plans of --batch go (default: standard output)")
 
@@ -85,8 +89,11 @@ def read_batch(path: str) -> list[tuple[str, str]]:
         raise InputError(f'{path}: expected a list of {{"id", "command"}}, got {type(entries).__name__}')
     found: dict[str, str] = {}
     for number, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not isinstance(entry.get("command"), str) or (
-                isinstance(entry.get("id"), bool) or not isinstance(entry.get("id"), (str, int))):
+        if (
+            not isinstance(entry, dict)
+            or not isinstance(entry.get("command"), str)
+            or (isinstance(entry.get("id"), bool) or not isinstance(entry.get("id"), (str, int)))
+        ):
             raise InputError(f'{path}: entry {number}: expected {{"id": text or number, "command": text}}')
         if str(entry["id"]) in found:
             raise InputError(f"{path}: entry {number}: id {entry['id']!r} is given twice")
@@ -129,8 +136,10 @@ def summary(plans: list[Plan], seconds: float) -> str:
     """One line about a batch."""
     counts = {status: sum(plan.status == status for plan in plans) for status in ("plan", "refuse", "clarify")}
     each = seconds / len(plans) if plans else 0.0
-    return (f"{len(plans)} commands: {counts['plan']} planned, {counts['refuse']} refused, {counts['clarify']} to clarify; "
-            f"{seconds:.1f} s, {each:.2f} s each")
+    return (
+        f"{len(plans)} commands: {counts['plan']} planned, {counts['refuse']} refused, {counts['clarify']} to clarify; "
+        f"{seconds:.1f} s, {each:.2f} s each"
+    )
 
 
 def _write(path: Path, text: str) -> None:

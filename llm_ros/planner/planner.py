@@ -1,7 +1,9 @@
 """The planner: command → readings → completed plans → the model's choice and words → a checked plan.
 
-In: a command. Out: a `Plan`: steps, a typed refusal or one question; steps are handed to `on_step` as soon as they are certain. The
-symbolic side narrows what may be said to the readings of this very command; the model decides among them and writes the texts,
+In: a command. Out: a `Plan`: steps, a typed refusal or one question; steps are handed to `on_step` as soon as they
+are certain. The
+symbolic side narrows what may be said to the readings of this very command; the model decides among them and writes
+the texts,
 under a grammar that admits nothing else; the result is simulated before it counts. Knows no ROS and no engine.
 """
 
@@ -30,16 +32,20 @@ SPACES = ("tight", "open")
 class Planner:
     """Plans commands for one world and one set of skills.
 
-    generate(messages, grammar, max_tokens, on_text, cancelled) -> str: any text generator that obeys a Lark grammar, decodes
+    generate(messages, grammar, max_tokens, on_text, cancelled) -> str: any text generator that obeys a Lark grammar,
+    decodes
     greedily, calls on_text(piece) as text arrives and stops early when cancelled() is true.
-    space: "tight" lets the model choose among the readings of the command; "open" lets it write any plan over the skills
+    space: "tight" lets the model choose among the readings of the command; "open" lets it write any plan over the
+    skills
     (used to measure bare models), which is then completed and checked in the same way.
-    examples: how many worked examples the prompt shows, 0 to 8; None: 0 in the tight space, where they would only cost time (the
+    examples: how many worked examples the prompt shows, 0 to 8; None: 0 in the tight space, where they would only
+    cost time (the
     prompt then begins with the same tokens for every command, and the engine reads those once), else 3.
     """
 
-    def __init__(self, generate: Generate, skills: Skills, world: World, space: str = "tight",
-                 examples: int | None = None):
+    def __init__(
+        self, generate: Generate, skills: Skills, world: World, space: str = "tight", examples: int | None = None
+    ):
         if space not in SPACES:
             raise ValueError(f"space: expected one of {', '.join(SPACES)}, got {space!r}")
         examples = {"tight": 0, "open": 3}[space] if examples is None else examples
@@ -51,11 +57,17 @@ class Planner:
         self._count = examples
         self._examples = self._worked_examples()
 
-    def plan(self, command: str, on_step: Callable[[Step], None] | None = None,
-             cancelled: Callable[[], bool] | None = None, on_text: Callable[[str], None] | None = None) -> Plan:
+    def plan(
+        self,
+        command: str,
+        on_step: Callable[[Step], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Plan:
         """The checked plan for a command. Never raises for what a command says; errors of `generate` pass through.
 
-        on_step(step): each step, in order, once it is complete, checked and cannot be taken back. on_text(piece): the model's
+        on_step(step): each step, in order, once it is complete, checked and cannot be taken back. on_text(piece):
+        the model's
         raw text. cancelled(): asked often; when true the result has the status "cancelled".
         """
         cancelled = cancelled or (lambda: False)
@@ -76,13 +88,18 @@ class Planner:
         if len(command) > MAX_COMMAND:
             return refuse("too_long", f"a command has at most {MAX_COMMAND} characters, this one {len(command)}")
         text = unicodedata.normalize("NFKC", command)
-        text = " ".join("".join(" " if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") else char for char in text).split())
+        text = " ".join(
+            "".join(
+                " " if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") else char for char in text
+            ).split()
+        )
         if not any(char.isalnum() for char in text):
             return clarify("What should I do?")
         return text
 
     def _space(self, command: str) -> Plan | tuple[list[list[Step]], dict[str, str]]:
-        """The plans that the command admits, likeliest first, and what it tells about where things are; or an outcome."""
+        """The plans that the command admits, likeliest first, and what it tells about where things are; or an
+        outcome."""
         try:
             readings = self._interpreter.read(command)
         except PlanError as error:
@@ -90,7 +107,9 @@ class Planner:
         except Question as question:
             return clarify(str(question))
         if self.space == "open":
-            return [], {name: place for goals in readings.readings for goal in goals for name, place in goal.facts.items()}
+            return [], {
+                name: place for goals in readings.readings for goal in goals for name, place in goal.facts.items()
+            }
         plans, failure = [], None
         for goals in readings.readings:
             try:
@@ -114,9 +133,13 @@ class Planner:
             skill = self.skills.playing(goal.role)
             if skill is None:
                 continue
-            banned = {skill.slots[slot]: value for slot, value in goal.args.items() if slot in skill.slots and slot != "text"}
+            banned = {
+                skill.slots[slot]: value for slot, value in goal.args.items() if slot in skill.slots and slot != "text"
+            }
             for step in steps:
-                if step.skill == skill.name and all(self._covers(step.args.get(name), value) for name, value in banned.items()):
+                if step.skill == skill.name and all(
+                    self._covers(step.args.get(name), value) for name, value in banned.items()
+                ):
                     raise PlanError("contradictory", f"that needs {step}, which the command forbids")
 
     def _covers(self, done, banned) -> bool:
@@ -160,14 +183,16 @@ class Planner:
     def _admitted(self, line: str, number: int, before: list[Step], plans: list[list[Step]]) -> Step:
         """The step of a plan that agrees with what was written so far, with the model's own texts filled in."""
         for steps in plans:
-            if number < len(steps) and all(_agrees(a, b) for a, b in zip(before, steps)):
+            if number < len(steps) and all(_agrees(a, b) for a, b in zip(before, steps, strict=False)):
                 filled = _filled(steps[number], line)
                 if filled is not None:
                     return check_step(filled, self.skills, self.world)
         raise PlanError("impossible", f"the model wrote {line[:80]!r}, which no reading of the command admits")
 
     def _finished(self, steps, lines, plans, text) -> Plan:
-        whole = any(len(steps) == len(one) and all(_agrees(a, b) for a, b in zip(steps, one)) for one in plans)
+        whole = any(
+            len(steps) == len(one) and all(_agrees(a, b) for a, b in zip(steps, one, strict=False)) for one in plans
+        )
         if not whole:
             return refuse("not_understood", "the model stopped before the plan was complete", text)
         return Plan("plan", tuple(steps), text=text, notes=tuple(f"inserted {step}" for step in steps if step.inserted))
@@ -187,7 +212,7 @@ class Planner:
                     return clarify(values[0] if values else "What do you mean?", text)
                 if name not in self.skills:
                     raise PlanError("impossible", f"there is no skill {name!r}")
-                args = dict(zip((arg.name for arg in self.skills[name].args), values))
+                args = dict(zip((arg.name for arg in self.skills[name].args), values, strict=False))
                 goals.append(Goal(f"skill:{name}", args, facts if not goals else {}))
             steps = self._completer.complete(goals)
         except PlanError as error:
@@ -203,8 +228,11 @@ class Planner:
 
 def _agrees(written: Step, admitted: Step) -> bool:
     """Whether a written step is an instance of an admitted one: equal but for the texts that the model writes."""
-    return written.skill == admitted.skill and written.args.keys() == admitted.args.keys() and all(
-        isinstance(value, FreeText) or written.args[name] == value for name, value in admitted.args.items())
+    return (
+        written.skill == admitted.skill
+        and written.args.keys() == admitted.args.keys()
+        and all(isinstance(value, FreeText) or written.args[name] == value for name, value in admitted.args.items())
+    )
 
 
 def _filled(admitted: Step, line: str) -> Step | None:
@@ -218,9 +246,14 @@ def _filled(admitted: Step, line: str) -> Step | None:
         return None
     if skill != admitted.skill or len(values) != len(admitted.args):
         return None
-    args = {name: text if name in free else value for (name, value), text in zip(admitted.args.items(), values)}
+    args = {
+        name: text if name in free else value
+        for (name, value), text in zip(admitted.args.items(), values, strict=False)
+    }
     if not all(args[name].startswith(value.prefix.strip()) for name, value in free.items()):
         return None
-    same = all(name in free or values[number] == parse_line(str(Step("x", {"v": value})))[1][0]
-               for number, (name, value) in enumerate(admitted.args.items()))
+    same = all(
+        name in free or values[number] == parse_line(str(Step("x", {"v": value})))[1][0]
+        for number, (name, value) in enumerate(admitted.args.items())
+    )
     return replace(admitted, args=args) if same else None

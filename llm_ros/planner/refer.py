@@ -10,19 +10,24 @@ import re
 from dataclasses import dataclass, field
 
 from llm_ros.planner import words as w
-from llm_ros.planner.clauses import Clause, Item
-from llm_ros.planner.names import Token, words_of
+from llm_ros.planner.clauses import Clause
+from llm_ros.planner.items import Item
 from llm_ros.planner.plan import PlanError
+from llm_ros.planner.tokens import Token, words_of
 from llm_ros.planner.verbs import HARM_THINGS
 from llm_ros.planner.world import OPERATOR, World
 
 MAX_FREE = 80
 # Things no robot of this kind carries, whatever the world file says.
 _NOT_CARRIED = frozenset(
-    "moon sun star sky house building wall floor ceiling roof car truck bus elephant horse cow whale unicorn dragon mountain tree ocean sea river "
-    "lake planet earth mars cloud rain rainbow air fire wind love happiness world city country piano kitchen room bathroom "
-    "bedroom window stairs staircase elevator ghost dinosaur mammoth lion tiger bear shark spaceship rocket airplane plane helicopter ship train "
-    "tank skyscraper bridge street road forest garden swimming-pool".split())
+    "moon sun star sky house building wall floor ceiling roof car truck bus elephant horse cow whale unicorn "
+    "dragon mountain tree ocean sea river "
+    "lake planet earth mars cloud rain rainbow air fire wind love happiness world city country piano kitchen room "
+    "bathroom "
+    "bedroom window stairs staircase elevator ghost dinosaur mammoth lion tiger bear shark spaceship rocket "
+    "airplane plane helicopter ship train "
+    "tank skyscraper bridge street road forest garden swimming-pool".split()
+)
 _CARRYING = ("bring", "take", "put down", "move", "use")
 _SUPERLATIVE = re.compile(r"\w+est$|most|least|largest|best|worst|leftmost|rightmost")
 _VAGUE = frozenset("thing things something anything item items stuff object objects one ones some".split())
@@ -137,8 +142,12 @@ class Referee:
         names = item.names
         if len(names) > 1 and item.place is not None:
             place = self.place(item.place)
-            near = [name for name in names if self.world.home_of(name) and (
-                self.world.home_of(name) == place or self.world.room_of(self.world.home_of(name)) == place)]
+            near = [
+                name
+                for name in names
+                if self.world.home_of(name)
+                and (self.world.home_of(name) == place or self.world.room_of(self.world.home_of(name)) == place)
+            ]
             names = tuple(near) or names
         if len(names) > 1 and not item.definite:
             return snake(self.said(item, singular=True))

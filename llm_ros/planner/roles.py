@@ -1,6 +1,7 @@
 """Roles: the deeds that a service robot's skills amount to, whatever a skill file calls them.
 
-In: skills by name, description and argument types. Out: which role each plays and which argument fills which slot. A role
+In: skills by name, description and argument types. Out: which role each plays and which argument fills which slot. A
+role
 carries the needs and effects that a skill has unless its file says otherwise. Knows no world.
 """
 
@@ -34,8 +35,11 @@ class Role:
     def conditions(self, which: str, slots: dict[str, str]) -> tuple[Condition, ...]:
         """The role's `needs` or `effects`, in the skill's own argument names; those of missing slots are left out."""
         parsed = (parse_condition(text, tuple(self.slots), which == "effects") for text in getattr(self, which))
-        return tuple(condition.renamed(slots) for condition in parsed
-                     if all(name == "*" or name in slots for name, _ in condition.terms))
+        return tuple(
+            condition.renamed(slots)
+            for condition in parsed
+            if all(name == "*" or name in slots for name, _ in condition.terms)
+        )
 
 
 _THING = ("object", "category", "text")
@@ -44,34 +48,103 @@ _PLACE = ("location",)
 _MOVED = ("at(location)", "not found(*)")
 
 ROLES: dict[str, Role] = {
-    "go_to": Role({"location": _PLACE}, ("go", "drive", "navigate", "move", "travel", "walk", "head", "approach"),
-                  ("to", "base", "robot", "location", "place", "room", "goal", "point"), (), _MOVED),
-    "find_object": Role({"object": _THING}, ("find", "search", "look", "locate", "seek"), ("object", "item", "thing", "for"),
-                        ("at(place(object))",), ("found(object)",)),
-    "find_person": Role({"person": _PERSON}, ("find", "search", "look", "locate", "seek", "meet"),
-                        ("person", "people", "human", "user", "for", "someone"), ("at(place(person))",), ("found(person)",)),
-    "pick": Role({"object": _THING}, ("pick", "grasp", "take", "grab", "get", "lift", "fetch"), ("object", "item", "thing", "up"),
-                 ("graspable(object)", "hand_empty", "found(object)"), ("holding(object)", "not found(object)")),
-    "place": Role({"object": ("?", *_THING), "location": _PLACE}, ("place", "put", "set", "drop", "deposit"),
-                  ("object", "item", "thing", "down", "on", "at", "in"),
-                  ("placement(location)", "holding(object)", "at(location)"),
-                  ("not holding(object)", "hand_empty", "located(object, location)", "found(object)")),
-    "hand_over": Role({"object": ("?", *_THING), "person": _PERSON}, ("hand", "give", "deliver", "pass", "handover", "offer"),
-                      ("over", "object", "item", "to", "person"), ("holding(object)", "found(person)"),
-                      ("not holding(object)", "hand_empty")),
-    "guide": Role({"person": _PERSON, "location": _PLACE}, ("guide", "lead", "escort", "accompany", "conduct", "usher"),
-                  ("person", "to", "human", "user"), ("found(person)",), (*_MOVED, "located(person, location)", "found(person)")),
-    "follow": Role({"person": _PERSON, "location": ("?", *_PLACE)}, ("follow", "trail", "pursue", "accompany"), ("person", "human", "user", "to"),
-                   ("found(person)",), ("not found(*)", "not at(*)", "at(location)", "located(person, location)", "found(person)")),
-    "say": Role({"text": ("text",)}, ("say", "speak", "tell", "announce", "report", "talk", "utter"), ("text", "sentence", "message")),
-    "answer_question": Role({"person": ("?", *_PERSON)}, ("answer", "respond", "reply"), ("question", "questions", "to"), ("found(person)",)),
-    "count": Role({"kind": _THING}, ("count", "enumerate"), ("objects", "object", "items", "people", "things"), ("at(place(kind))",)),
-    "open": Role({"object": ("door", *_THING, "location")}, ("open", "unlatch"), ("door", "object", "furniture"), ("at(place(object))",), ("not closed(object)",)),
-    "close": Role({"object": ("door", *_THING, "location")}, ("close", "shut"), ("door", "object", "furniture"), ("at(place(object))",), ("closed(object)",)),
-    "ask": Role({"person": ("?", *_PERSON), "question": ("text",)}, ("ask", "query", "question", "interview"), ("question", "person"), ("found(person)",)),
+    "go_to": Role(
+        {"location": _PLACE},
+        ("go", "drive", "navigate", "move", "travel", "walk", "head", "approach"),
+        ("to", "base", "robot", "location", "place", "room", "goal", "point"),
+        (),
+        _MOVED,
+    ),
+    "find_object": Role(
+        {"object": _THING},
+        ("find", "search", "look", "locate", "seek"),
+        ("object", "item", "thing", "for"),
+        ("at(place(object))",),
+        ("found(object)",),
+    ),
+    "find_person": Role(
+        {"person": _PERSON},
+        ("find", "search", "look", "locate", "seek", "meet"),
+        ("person", "people", "human", "user", "for", "someone"),
+        ("at(place(person))",),
+        ("found(person)",),
+    ),
+    "pick": Role(
+        {"object": _THING},
+        ("pick", "grasp", "take", "grab", "get", "lift", "fetch"),
+        ("object", "item", "thing", "up"),
+        ("graspable(object)", "hand_empty", "found(object)"),
+        ("holding(object)", "not found(object)"),
+    ),
+    "place": Role(
+        {"object": ("?", *_THING), "location": _PLACE},
+        ("place", "put", "set", "drop", "deposit"),
+        ("object", "item", "thing", "down", "on", "at", "in"),
+        ("placement(location)", "holding(object)", "at(location)"),
+        ("not holding(object)", "hand_empty", "located(object, location)", "found(object)"),
+    ),
+    "hand_over": Role(
+        {"object": ("?", *_THING), "person": _PERSON},
+        ("hand", "give", "deliver", "pass", "handover", "offer"),
+        ("over", "object", "item", "to", "person"),
+        ("holding(object)", "found(person)"),
+        ("not holding(object)", "hand_empty"),
+    ),
+    "guide": Role(
+        {"person": _PERSON, "location": _PLACE},
+        ("guide", "lead", "escort", "accompany", "conduct", "usher"),
+        ("person", "to", "human", "user"),
+        ("found(person)",),
+        (*_MOVED, "located(person, location)", "found(person)"),
+    ),
+    "follow": Role(
+        {"person": _PERSON, "location": ("?", *_PLACE)},
+        ("follow", "trail", "pursue", "accompany"),
+        ("person", "human", "user", "to"),
+        ("found(person)",),
+        ("not found(*)", "not at(*)", "at(location)", "located(person, location)", "found(person)"),
+    ),
+    "say": Role(
+        {"text": ("text",)},
+        ("say", "speak", "tell", "announce", "report", "talk", "utter"),
+        ("text", "sentence", "message"),
+    ),
+    "answer_question": Role(
+        {"person": ("?", *_PERSON)}, ("answer", "respond", "reply"), ("question", "questions", "to"), ("found(person)",)
+    ),
+    "count": Role(
+        {"kind": _THING},
+        ("count", "enumerate"),
+        ("objects", "object", "items", "people", "things"),
+        ("at(place(kind))",),
+    ),
+    "open": Role(
+        {"object": ("door", *_THING, "location")},
+        ("open", "unlatch"),
+        ("door", "object", "furniture"),
+        ("at(place(object))",),
+        ("not closed(object)",),
+    ),
+    "close": Role(
+        {"object": ("door", *_THING, "location")},
+        ("close", "shut"),
+        ("door", "object", "furniture"),
+        ("at(place(object))",),
+        ("closed(object)",),
+    ),
+    "ask": Role(
+        {"person": ("?", *_PERSON), "question": ("text",)},
+        ("ask", "query", "question", "interview"),
+        ("question", "person"),
+        ("found(person)",),
+    ),
     "wait": Role({"seconds": ("number",)}, ("wait", "pause", "sleep", "idle"), ("seconds", "for", "time")),
-    "detect": Role({"what": _THING}, ("detect", "describe", "identify", "recognize", "inspect", "observe", "perceive", "look"),
-                   ("object", "objects", "scene", "at"), ("at(place(what))",)),
+    "detect": Role(
+        {"what": _THING},
+        ("detect", "describe", "identify", "recognize", "inspect", "observe", "perceive", "look"),
+        ("object", "objects", "scene", "at"),
+        ("at(place(what))",),
+    ),
 }
 
 

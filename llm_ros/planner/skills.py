@@ -1,7 +1,9 @@
 """The skills a robot offers: names, typed arguments, descriptions, what they need and what they change.
 
-In: a skills YAML (docs/planning.md lists the keys). Out: an immutable `Skills`. Errors name file, line and key. A skill that
-does not say what it needs gets the needs of the role it plays (roles.py), found by name and description; a skill that plays
+In: a skills YAML (docs/planning.md lists the keys). Out: an immutable `Skills`. Errors name file, line and key. A
+skill that
+does not say what it needs gets the needs of the role it plays (roles.py), found by name and description; a skill
+that plays
 no known role needs nothing and is asked for by its own verbs.
 """
 
@@ -35,7 +37,8 @@ class Argument:
 
 @dataclass(frozen=True)
 class Skill:
-    """One skill; `role` names the entry of ROLES it plays ("" for none) and `slots` maps that role's slots to arguments."""
+    """One skill; `role` names the entry of ROLES it plays ("" for none) and `slots` maps that role's slots to
+    arguments."""
 
     name: str
     description: str
@@ -99,7 +102,9 @@ def read_skills(top: Section) -> Skills:
         skills.append(skill)
         given.append(conditions)
     roles = assign_roles(skills)
-    return Skills([_complete(skill, *roles[skill.name], *conditions) for skill, conditions in zip(skills, given)])
+    return Skills(
+        [_complete(skill, *roles[skill.name], *conditions) for skill, conditions in zip(skills, given, strict=False)]
+    )
 
 
 def _skill(name: str, entry: Section) -> tuple[Skill, tuple]:
@@ -110,9 +115,15 @@ def _skill(name: str, entry: Section) -> tuple[Skill, tuple]:
             raise section.error(f"{key!r} is no argument name: letters, digits and _ only", key)
         args.append(_argument(key, section.section(key)))
     arguments = tuple(arg.name for arg in args)
-    skill = Skill(name, entry.text("description", ""), tuple(args), entry.texts("verbs"), entry.texts("examples"),
-                  safety=entry.choice("safety", SAFETY, "free"),
-                  role=entry.choice("role", (*ROLES, "none"), "") or "")
+    skill = Skill(
+        name,
+        entry.text("description", ""),
+        tuple(args),
+        entry.texts("verbs"),
+        entry.texts("examples"),
+        safety=entry.choice("safety", SAFETY, "free"),
+        role=entry.choice("role", (*ROLES, "none"), "") or "",
+    )
     conditions = tuple(_conditions(entry, key, arguments) if key in entry else None for key in ("needs", "effects"))
     entry.done("description", "args", "verbs", "examples", "needs", "effects", "safety", "role")
     return skill, conditions
@@ -147,9 +158,12 @@ def _complete(skill: Skill, role: str, slots: dict[str, str], needs, effects) ->
         # What is done to a place is done there.
         needs = tuple(Condition("at", ((arg.name, False),)) for arg in skill.args if arg.type == "location")
     return replace(
-        skill, role=role, slots=MappingProxyType(slots),
+        skill,
+        role=role,
+        slots=MappingProxyType(slots),
         needs=needs if needs is not None else known.conditions("needs", slots) if known else (),
-        effects=effects if effects is not None else known.conditions("effects", slots) if known else ())
+        effects=effects if effects is not None else known.conditions("effects", slots) if known else (),
+    )
 
 
 __all__ = ["Argument", "ConfigError", "Skill", "Skills", "load_skills", "parse_skills", "read_skills"]

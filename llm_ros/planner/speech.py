@@ -1,6 +1,7 @@
 """The talking and looking frames: greet, tell, answer, ask, count, describe, and questions put to the robot.
 
-In: a clause and the `Referee`. Out: goals. Reports are said to whoever asked; a text to be said may contain `{result}`, which
+In: a clause and the `Referee`. Out: goals. Reports are said to whoever asked; a text to be said may contain
+`{result}`, which
 stands for the result of the latest count, detect, ask or find step and is filled in when the plan runs.
 """
 
@@ -8,23 +9,13 @@ from __future__ import annotations
 
 import re
 
-from llm_ros.planner import words as w
-from llm_ros.planner.clauses import Clause, Item
-from llm_ros.planner.frames import find_one, know
+from llm_ros.planner.clauses import Clause
+from llm_ros.planner.frames import find_one
+from llm_ros.planner.items import Item
+from llm_ros.planner.lead import know
 from llm_ros.planner.refer import PEOPLE, THINGS, FreeText, Goal, Question, Referee, people_in, places_in
+from llm_ros.planner.report import RESULT, counting, information, looking_at, say_thing, words_said
 from llm_ros.planner.world import OPERATOR
-
-_PERSON_FACTS = {"name": "What is your name?", "age": "How old are you?", "called": "What is your name?", "job": "What is your job?", "hobby": "What is your hobby?",
-                 "favorite": None, "favourite": None, "nationality": "Where are you from?"}
-_LOOKED_AT = frozenset("pose gesture posture clothes outfit shirt color colour look looks height position state gender hair size shape weight brand "
-                       "label expression condition status appearance contents content".split())
-_COMPARISON = re.compile(r"\b(\w{2,}est|most|least)\b")
-# What a robot can be asked to say about things that its clock knows.
-_TOPICS = ((r"\btime\b", "It is {time}."), (r"tomorrow", "Tomorrow is {tomorrow}."), (r"day of the month|\bdate\b", "Today is {date}."),
-           (r"\bday\b|weekday", "Today is {weekday}."), (r"\bmonth\b", "It is {month}."), (r"\byear\b", "It is {year}."))
-_TO_BE_WRITTEN = re.compile(r"\b(joke|story|riddle|poem|fact|something|anything|yourself|your (team|name|affiliation|country|teams|favou?rite)|compliment|quote|"
-                            r"tongue twister|about|who you are|what you can do)\b")
-_RESULT = "{result}"
 
 
 def say_to(ref: Referee, text, person: str, place: str | None) -> list[Goal]:
@@ -38,7 +29,9 @@ def say_to(ref: Referee, text, person: str, place: str | None) -> list[Goal]:
 
 def greet(ref: Referee, clause: Clause) -> list[Goal]:
     """Find the person and say hello."""
-    bye = any(token.low in ("goodbye", "bye", "farewell") for token in clause.tokens[max(0, clause.start - 4):clause.end])
+    bye = any(
+        token.low in ("goodbye", "bye", "farewell") for token in clause.tokens[max(0, clause.start - 4) : clause.end]
+    )
     intro = clause.verb.word in ("introduce", "present")
     places = places_in(clause)
     where = ref.place(places[0]) if places else None
@@ -57,7 +50,12 @@ def greet(ref: Referee, clause: Clause) -> list[Goal]:
     for item in people:
         person = ref.person(item)
         place = ref.where(item) or where
-        goals += say_to(ref, _greeting("" if item.described or person == OPERATOR else person.replace("_", " ").title(), bye, intro), person, place)
+        goals += say_to(
+            ref,
+            _greeting("" if item.described or person == OPERATOR else person.replace("_", " ").title(), bye, intro),
+            person,
+            place,
+        )
     return goals
 
 
@@ -70,14 +68,23 @@ def _greeting(name: str, bye: bool, intro: bool) -> str:
 
 def tell(ref: Referee, clause: Clause) -> list[Goal]:
     """Say something to somebody; "tell me how many …" and "tell me the pose of …" look first."""
-    recipient, begin, end = _split_recipient(clause) if clause.verb.word not in ("i", "do") else (None, clause.start, clause.end)
+    recipient, begin, end = (
+        _split_recipient(clause) if clause.verb.word not in ("i", "do") else (None, clause.start, clause.end)
+    )
     person = OPERATOR if clause.verb.word in ("i", "do") else ref.person(recipient) if recipient else None
     place = ref.where(recipient) if recipient else None
-    content = [k for k in range(begin, end)
-               if recipient is None or not recipient.start <= k < (recipient.place.end if recipient.place else recipient.end)]
+    content = [
+        k
+        for k in range(begin, end)
+        if recipient is None or not recipient.start <= k < (recipient.place.end if recipient.place else recipient.end)
+    ]
     if recipient is not None and recipient.prep and content:
-        content = [k for k in content if not (k == recipient.start - 1 or k == recipient.start - 2 and clause.tokens[k].low == "to")
-                   or clause.tokens[k].low not in ("to", "the", "a", "an")]
+        content = [
+            k
+            for k in content
+            if not (k == recipient.start - 1 or k == recipient.start - 2 and clause.tokens[k].low == "to")
+            or clause.tokens[k].low not in ("to", "the", "a", "an")
+        ]
     content = _trim(clause, content)
     items = [item for item in clause.items if item is not recipient]
     if not content and ref.context.reported and person in (None, OPERATOR):
@@ -85,7 +92,7 @@ def tell(ref: Referee, clause: Clause) -> list[Goal]:
     before, text = information(ref, clause, content, items, person)
     if before and isinstance(text, str):
         ref.context.report = text
-    if person is None and (before or _RESULT in str(text)):
+    if person is None and (before or RESULT in str(text)):
         person = OPERATOR
     if person is None:
         where = next((ref.place(item) for item in items if item.kind == "place" and not before), None)
@@ -111,145 +118,33 @@ def _split_recipient(clause: Clause) -> tuple[Item | None, int, int]:
 def _trim(clause: Clause, content: list[int]) -> list[int]:
     """Drops what only introduces the content: "know", "that", commas, politeness."""
     low = [token.low for token in clause.tokens]
-    while content and (low[content[0]] in ("know", "that", "of", "please", "also", "then", "by", "saying") or not low[content[0]][0].isalnum()
-                       and not clause.tokens[content[0]].quoted):
+    while content and (
+        low[content[0]] in ("know", "that", "of", "please", "also", "then", "by", "saying")
+        or not low[content[0]][0].isalnum()
+        and not clause.tokens[content[0]].quoted
+    ):
         content = content[1:]
-    while content and (low[content[-1]] in ("please", "to", "now", "then") or not low[content[-1]][0].isalnum() and not clause.tokens[content[-1]].quoted):
+    while content and (
+        low[content[-1]] in ("please", "to", "now", "then")
+        or not low[content[-1]][0].isalnum()
+        and not clause.tokens[content[-1]].quoted
+    ):
         content = content[:-1]
     return content
 
 
-def _words(clause: Clause, content: list[int]) -> str:
-    return " ".join(clause.tokens[k].text for k in content)
-
-
 def _asks(clause: Clause, content: list[int]) -> bool:
-    return bool(content) and clause.tokens[content[0]].low in ("how", "what", "where", "who", "which", "whether", "if", "when", "whose")
-
-
-
-def information(ref: Referee, clause: Clause, content: list[int], items: list[Item], person: str | None):
-    """(goals that find it out, the text that reports it) for what somebody is to be told."""
-    low = [clause.tokens[k].low for k in content]
-    said = _words(clause, content)
-    if not content:
-        if ref.context.informed or ref.context.found:
-            return [], ref.context.report or f"I have the result: {_RESULT}"
-        raise Question(f"What should I tell {person.replace('_', ' ') if person and person != OPERATOR else 'you'}?")
-    if len(content) == 1 and clause.tokens[content[0]].quoted:
-        return [], clause.tokens[content[0]].text
-    inside = [item for item in items if item.end > content[0]]
-    if ref.context.report and not any(item.kind in THINGS[:2] or item.kind == "person" or item.place for item in inside) and (
-            set(low) & {"number", "result", "results", "answer", "count", "outcome", "it", "total", "amount"}):
-        return [], ref.context.report
-    if low[:2] == ["how", "many"] or "number" in low[:3] or low[0] in ("amount", "quantity") or low[:1] == ["the"] and low[1:2] in (["amount"], ["quantity"], ["count"]):
-        return counting(ref, inside)
-    if low[0] == "where":
-        wanted = [item for item in inside if item.kind in PEOPLE or item.kind in THINGS]
-        if not wanted or all(item.kind in ("thing_pronoun", "person_pronoun") for item in wanted):
-            return [], f"I found it: {_RESULT}"
-        goals = [goal for item in wanted for goal in find_one(ref, item, None)]
-        return goals, f"I found {_say_thing(goals[-1])}: {_RESULT}"
-    if low[0] in ("whether", "if") or low[:2] in (["is", "there"], ["are", "there"]):
-        wanted = [item for item in inside if (item.kind in PEOPLE or item.kind in THINGS) and item.names[0] not in ("whether", "if")]
-        places = [item for item in inside if item.kind == "place"]
-        where = ref.place(places[0]) if places else None
-        if wanted:
-            goals = [goal for item in wanted[:1] for goal in find_one(ref, item, where)]
-            return goals, f"I looked for {_say_thing(goals[-1])}: {_RESULT}"
-    about_person = [item for item in inside if item.kind in ("person", "person_pronoun")]
-    if about_person and (set(low) & (_LOOKED_AT | set(_PERSON_FACTS)) or low[0] in ("who", "what")) and "about" not in low[:2]:
-        return _person_info(ref, about_person[0], inside, low, said)
-    place = next((ref.place(item) for item in inside if item.kind == "place"), None) or next(
-        (ref.where(item) for item in inside if item.place is not None), None)
-    looking = _COMPARISON.search(" ".join(low)) or set(low) & _LOOKED_AT or low[0] in ("what", "which", "who")
-    if any(re.search(pattern, said.lower()) for pattern, _ in _TOPICS) and place is None:
-        return [], next(text for pattern, text in _TOPICS if re.search(pattern, said.lower()))
-    if "your" in low or "yourself" in low or "you" in low and low[0] in ("what", "who", "how", "which") and place is None:
-        if set(low) & {"see", "saw", "found", "find", "counted", "heard", "notice", "noticed"}:
-            return [], ref.context.report or f"I have the result: {_RESULT}"
-        return [], FreeText(said)
-    if looking and low[0] in ("what", "which") and set(low[1:]) & {"it", "result", "answer", "said", "says", "answers"} and not place:
-        return [], ref.context.report or f"I have the result: {_RESULT}"
-    if (place or looking and (ref.context.here or inside)) and not low[0] == "about":
-        return looking_at(ref, _subject(low, said), place, inside)
-    if low[-1] in ("result", "answer", "outcome", "results") or low[:1] == ["the"] and low[-1] in ("number", "count"):
-        return [], ref.context.report or f"I have the result: {_RESULT}"
-    if _TO_BE_WRITTEN.search(said.lower()):
-        return [], FreeText(said, _prefix(said.lower()))
-    return [], said[:1].upper() + said[1:]
-
-
-def _prefix(said: str) -> str:
-    match = re.search(r"joke|story|riddle|poem|fact|quote|tongue twister|compliment", said)
-    return f"Here is a {match[0]}: " if match else ""
-
-
-def _say_thing(goal: Goal) -> str:
-    return str(next(iter(goal.args.values()))).replace("_", " ")
-
-
-def _subject(low: list[str], said: str) -> str:
-    """What to look at: "what is the biggest tin on the shelf" → "biggest tin on the shelf"."""
-    words = said.split()
-    if low[:1] == ["who"]:
-        words = ["people", *words[1:]]
-        words = [words[0], *(word for word in words[1:] if word.lower() not in ("is", "are"))]
-    while words and words[0].lower() in ("what", "is", "are", "which", "the", "a", "an", "me", "about"):
-        words = words[1:]
-    return " ".join(words)[:80] or said[:80]
-
-
-def looking_at(ref: Referee, subject: str, place: str | None, items: list[Item]):
-    """(goals that look at something, the report)."""
-    if place is None:
-        things = [item for item in items if item.kind in ("object", "category")]
-        place = ref.context.here or (ref.world.home_of(ref.thing(things[0])) if things else None)
-    ref.context.informed = True
-    subject = re.sub(r"^(on|in|at|inside)\s", "objects \\g<0>", subject)
-    return [Goal("detect", {"what": subject}, {subject: place} if place else {})], f"The {subject}: {_RESULT}"
-
-
-def _person_info(ref: Referee, item: Item, inside: list[Item], low: list[str], said: str):
-    where = next((ref.place(one) for one in inside if one.kind == "place"), None)
-    goals = find_one(ref, item, where)
-    person = goals[-1].args["person"]
-    ref.context.informed = True
-    asked = next((word for word in low if word in _PERSON_FACTS), None)
-    if asked or low[0] == "who":
-        question = _PERSON_FACTS.get(asked or "name") or f"What is your {' '.join(low[low.index(asked):low.index(asked) + 2])}?"
-        return [*goals, Goal("ask", {"person": person, "question": question})], f"The {asked or 'name'} of the person: {_RESULT}"
-    fact = next((word for word in low if word in _LOOKED_AT), "appearance")
-    what = f"{fact} of the {person.replace('_', ' ')}" if item.described else f"{fact} of {person.replace('_', ' ')}"
-    return [*goals, Goal("detect", {"what": what}, know(ref, what, goals[-1].facts.get(person)))], f"The {what}: {_RESULT}"
-
-
-def counting(ref: Referee, items: list[Item]):
-    """(goals that count, the report)."""
-    kinds = [item for item in items if item.kind in ("person", "object", "category", "text", "thing_pronoun") and item.names[0] not in (
-        "number", "total number", "number of", "amount", "quantity", "many")]
-    kinds = kinds or [item for item in items if item.kind in ("place", "door") and not item.prep]
-    if not kinds:
-        raise Question("What should I count?")
-    kind, place = kinds[0], None
-    place = ref.where(kind) or next((ref.place(item) for item in items if item.kind == "place"), None)
-    if place is None:
-        place = next((ref.where(item) for item in kinds if item.place), None)
-    words = ref.said(kind)
-    words = re.sub(r"^(how many )?((the )?(total )?(number|amount|quantity|count) of )?(the )?", "", words)
-    rest = [item for item in kinds[1:] if item.kind == "text" or item.kind == "person"]
-    for item in rest:
-        words += " " + " ".join(ref.tokens[k].low for k in range(item.start, item.end))
-    words = re.sub(r"( (do|can))?( (we|i|you|they|it)( (have|see|got|own|has|can see|find))?)$|( (?<!the )(left|available|present|currently|now))+$", "", words)
-    if place is None:
-        place = ref.context.here or ref.world.home_of(kind.names[0])
-    ref.context.informed = True
-    spoken = f" {_at(ref, place)}" if place else ""
-    return [Goal("count", {"kind": words}, {words: place} if place else {})], f"The number of {words}{spoken} is {_RESULT}."
-
-
-def _at(ref: Referee, place: str) -> str:
-    return f"{'in' if place in ref.world.rooms else 'at'} the {place.replace('_', ' ')}"
+    return bool(content) and clause.tokens[content[0]].low in (
+        "how",
+        "what",
+        "where",
+        "who",
+        "which",
+        "whether",
+        "if",
+        "when",
+        "whose",
+    )
 
 
 def count(ref: Referee, clause: Clause) -> list[Goal]:
@@ -268,8 +163,13 @@ def _reported(ref: Referee, clause: Clause, text: str) -> list[Goal]:
 def describe(ref: Referee, clause: Clause) -> list[Goal]:
     """Look at something; "find out how many", "check whether" look and report to the operator."""
     content = _trim(clause, list(range(clause.start, clause.end)))
-    if clause.verb.word == "check" and content and clause.tokens[content[0]].low not in ("whether", "if") and clause.verb.end - clause.verb.start > 1 and (
-            clause.tokens[clause.verb.end - 1].low in ("whether", "if")):
+    if (
+        clause.verb.word == "check"
+        and content
+        and clause.tokens[content[0]].low not in ("whether", "if")
+        and clause.verb.end - clause.verb.start > 1
+        and (clause.tokens[clause.verb.end - 1].low in ("whether", "if"))
+    ):
         content = [clause.verb.end - 1, *content]
     first = clause.tokens[clause.verb.end - 1].low
     if clause.verb.end - clause.verb.start > 1 and first in ("what", "how", "whether", "if"):
@@ -284,20 +184,23 @@ def describe(ref: Referee, clause: Clause) -> list[Goal]:
         goals = find_one(ref, people[0], next((ref.place(item) for item in items if item.kind == "place"), None))
         subject = " ".join(clause.tokens[k].low for k in range(people[0].start, people[0].end))
         subject = goals[-1].args["person"].replace("_", " ") if people[0].kind == "person_pronoun" else subject
-        goals.append(Goal("detect", {"what": subject}, know(ref, subject, goals[-1].facts.get(goals[-1].args["person"]))))
+        goals.append(
+            Goal("detect", {"what": subject}, know(ref, subject, goals[-1].facts.get(goals[-1].args["person"])))
+        )
     else:
         if not items:
             raise Question("What should I look at?")
         place = next((ref.place(item) for item in items if item.kind in ("place", "door")), None) or next(
-            (ref.where(item) for item in items if item.place), None)
+            (ref.where(item) for item in items if item.place), None
+        )
         wanted = [item for item in items if item.kind in THINGS and item.kind != "thing_pronoun"]
         subject = ref.said(wanted[0]) if wanted else (place or ref.thing(items[0])).replace("_", " ")
         goals, _ = looking_at(ref, subject, place, items)
     ref.context.informed = True
-    ref.context.report = f"The {subject}: {_RESULT}"
+    ref.context.report = f"The {subject}: {RESULT}"
     if listener is None:
         return goals
-    return [*goals, *say_to(ref, f"The {subject}: {_RESULT}", OPERATOR, None)]
+    return [*goals, *say_to(ref, f"The {subject}: {RESULT}", OPERATOR, None)]
 
 
 def _looks_number(clause: Clause, content: list[int]) -> bool:
@@ -307,16 +210,24 @@ def _looks_number(clause: Clause, content: list[int]) -> bool:
 def answer(ref: Referee, clause: Clause) -> list[Goal]:
     """Answer the question of a person; without one, of the person met last, else of the operator."""
     people, places = people_in(clause), places_in(clause)
-    where = ref.place(places[0]) if places else next((ref.where(item) for item in clause.items if item.kind == "text" and item.place), None)
+    where = (
+        ref.place(places[0])
+        if places
+        else next((ref.where(item) for item in clause.items if item.kind == "text" and item.place), None)
+    )
     if people:
         person = ref.person(people[0])
         place = ref.where(people[0]) or where
         return [Goal("answer_question", {"person": person}, know(ref, person, place) if person != OPERATOR else {})]
-    if any(token.low == "my" for token in clause.tokens[clause.start:clause.end]):
+    if any(token.low == "my" for token in clause.tokens[clause.start : clause.end]):
         return [Goal("answer_question", {"person": OPERATOR})]
     if where:
         ref.context.here = where
-        return [Goal("go_to", {"location": where}), Goal("find_person", {"person": "person"}, {"person": where}), Goal("answer_question", {"person": "person"})]
+        return [
+            Goal("go_to", {"location": where}),
+            Goal("find_person", {"person": "person"}, {"person": where}),
+            Goal("answer_question", {"person": "person"}),
+        ]
     person = ref.context.person or OPERATOR
     return [Goal("answer_question", {"person": person}, know(ref, person, None))]
 
@@ -333,11 +244,11 @@ def ask(ref: Referee, clause: Clause) -> list[Goal]:
         end = people[0].place.end if people[0].place else people[0].end
     content = _trim(clause, list(range(end, clause.end)))
     before = [k for k in range(clause.start, people[0].start - 1)] if people and not content else []
-    text = _words(clause, content or _trim(clause, before))
+    text = words_said(clause, content or _trim(clause, before))
     if not text:
         raise Question(f"What should I ask {person.replace('_', ' ')}?")
     ref.context.informed = True
-    ref.context.report = f"{person.replace('_', ' ').capitalize()} answered: {_RESULT}"
+    ref.context.report = f"{person.replace('_', ' ').capitalize()} answered: {RESULT}"
     text = re.sub(r"^(for|about) (his|her|their|the) (\w+)$", r"What is your \3?", text)
     return [Goal("ask", {"person": person, "question": text}, know(ref, person, place) if person != OPERATOR else {})]
 
@@ -353,7 +264,7 @@ def question(ref: Referee, clause: Clause) -> list[Goal]:
         if not wanted:
             return [Goal("answer_question", {"person": OPERATOR})]
         goals = find_one(ref, wanted[0], ref.place(places[0]) if places else None)
-        return [*goals, *say_to(ref, f"I looked for {_say_thing(goals[-1])}: {_RESULT}", OPERATOR, None)]
+        return [*goals, *say_to(ref, f"I looked for {say_thing(goals[-1])}: {RESULT}", OPERATOR, None)]
     before, text = information(ref, clause, content, items, OPERATOR)
     if isinstance(text, FreeText):
         return [Goal("answer_question", {"person": OPERATOR})]

@@ -14,7 +14,7 @@ import yaml
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
-MAX_NODES = 50_000
+MAX_NODES = 10_000
 MAX_NAME = 80
 _MISSING = object()
 
@@ -121,8 +121,12 @@ class Section:
         if not isinstance(value, str):
             hint = " (quote it)" if isinstance(value, (bool, int, float)) or value is None else ""
             raise self.error(f"expected a name, got {_show(value)}{hint}", key)
-        if len(value) > MAX_NAME or not value or not (value[0].isalnum() and value[-1].isalnum()) or not all(
-                char.isalnum() or char in " _-'." for char in value):
+        if (
+            len(value) > MAX_NAME
+            or not value
+            or not (value[0].isalnum() and value[-1].isalnum())
+            or not all(char.isalnum() or char in " _-'." for char in value)
+        ):
             raise self.error(f"{_show(value)} is no name: 1 to {MAX_NAME} letters, digits, spaces or _-'.", key)
         return value
 

@@ -15,12 +15,18 @@ from llm_ros.planner.skills import Argument, Skill, Skills
 from llm_ros.planner.world import OPERATOR, World
 
 MAX_TEXT = 300
-_UNKNOWN = {"location": "unknown_place", "object": "unknown_object", "person": "unknown_person", "door": "unknown_object",
-            "category": "unknown_object"}
+_UNKNOWN = {
+    "location": "unknown_place",
+    "object": "unknown_object",
+    "person": "unknown_person",
+    "door": "unknown_object",
+    "category": "unknown_object",
+}
 
 
 def initial_state(world: World, facts: Mapping[str, str] | None = None) -> State:
-    """The robot stands by the operator with an empty hand; furniture is where it is, doors are reached from their room."""
+    """The robot stands by the operator with an empty hand; furniture is where it is, doors are reached from their
+    room."""
     places: dict[str, str | None] = {name: name for name in world.places}
     places.update({door: rooms[0] for door, rooms in world.doors.items()})
     for name in world.objects:
@@ -43,8 +49,13 @@ def check_value(world: World, skill: Skill, arg: Argument, value):
     value = value.replace('"', "'")
     if arg.type == "text":
         return value
-    known = {"location": world.places, "object": tuple(world.objects) + _kinds(world), "person": world.people,
-             "door": tuple(world.doors), "category": _kinds(world)}[arg.type]
+    known = {
+        "location": world.places,
+        "object": tuple(world.objects) + _kinds(world),
+        "person": world.people,
+        "door": tuple(world.doors),
+        "category": _kinds(world),
+    }[arg.type]
     if arg.type == "person":
         known = (*known, *world.descriptions.get("gestures", ()), *world.descriptions.get("poses", ()))
     if value in known:

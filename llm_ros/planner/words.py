@@ -6,80 +6,301 @@ word into its singular, plural or verb forms.
 
 from __future__ import annotations
 
-DETERMINERS = frozenset("a an the some any this that these those my your his her their its our another every each all".split())
+DETERMINERS = frozenset(
+    "a an the some any this that these those my your his her their its our another every each all".split()
+)
 PREPOSITIONS = frozenset(
-    "to from in on at into onto inside within near by beside besides next with for of about under underneath behind off out "
-    "through towards toward after before above over around between against along across beneath upon".split())
+    "to from in on at into onto inside within near by beside besides next with for of about under underneath "
+    "behind off out "
+    "through towards toward after before above over around between against along across beneath upon".split()
+)
 DESTINATION = frozenset("to into onto towards toward".split())
 SOURCE = frozenset("from off out".split())
 # "next to the desk" is one preposition; the key is its words, the value the preposition it counts as.
 LONG_PREPOSITIONS = {
-    ("next", "to"): "at", ("close", "to"): "at", ("in", "front", "of"): "at", ("out", "of"): "from", ("on", "top", "of"): "on",
-    ("inside", "of"): "in", ("off", "of"): "from", ("over", "to"): "to", ("back", "to"): "to", ("up", "to"): "to",
-    ("down", "to"): "to", ("through", "to"): "to", ("over", "at"): "at", ("over", "in"): "in", ("away", "from"): "from",
-    ("over", "by"): "at", ("to", "the", "left", "of"): "at", ("to", "the", "right", "of"): "at", ("out", "from"): "from",
-    ("along", "to"): "to", ("all", "the", "way", "to"): "to", ("as", "far", "as"): "to", ("on", "to"): "to", ("in", "to"): "to",
+    ("next", "to"): "at",
+    ("close", "to"): "at",
+    ("in", "front", "of"): "at",
+    ("out", "of"): "from",
+    ("on", "top", "of"): "on",
+    ("inside", "of"): "in",
+    ("off", "of"): "from",
+    ("over", "to"): "to",
+    ("back", "to"): "to",
+    ("up", "to"): "to",
+    ("down", "to"): "to",
+    ("through", "to"): "to",
+    ("over", "at"): "at",
+    ("over", "in"): "in",
+    ("away", "from"): "from",
+    ("over", "by"): "at",
+    ("to", "the", "left", "of"): "at",
+    ("to", "the", "right", "of"): "at",
+    ("out", "from"): "from",
+    ("along", "to"): "to",
+    ("all", "the", "way", "to"): "to",
+    ("as", "far", "as"): "to",
+    ("on", "to"): "to",
+    ("in", "to"): "to",
 }
 PRONOUNS_THING = frozenset("it this that one these those".split())
 PRONOUNS_PERSON = frozenset("him her he she them they".split())
 SELF = frozenset("me myself us".split())
 PERSON_NOUNS = frozenset(
-    "person someone somebody anyone anybody everyone everybody whoever man woman guy lady gentleman boy girl individual human guest visitor child kid "
-    "fellow".split())
-PEOPLE_NOUNS = frozenset("people persons men women guys ladies boys girls individuals humans guests visitors children kids".split())
+    "person someone somebody anyone anybody everyone everybody whoever man woman guy lady gentleman boy girl "
+    "individual human guest visitor child kid "
+    "fellow".split()
+)
+PEOPLE_NOUNS = frozenset(
+    "people persons men women guys ladies boys girls individuals humans guests visitors children kids".split()
+)
 THING_NOUNS = frozenset("thing things something anything object objects item items stuff everything".split())
 HERE = frozenset("here there".split())
 # Words that carry no task: politeness, fillers, auxiliaries before the verb.
 FILLERS = frozenset(
-    "please kindly robot hey hi ok okay so just now also finally lastly firstly first secondly second next thirdly then "
-    "afterwards afterward quickly carefully gently immediately subsequently well alright right straight simply maybe perhaps actually "
-    "today again back thanks thank you directly over along up ahead away once quick could can would will might may must should shall "
-    "to and but".split())
+    "please kindly robot hey hi ok okay so just now also finally lastly firstly first secondly second next "
+    "thirdly then "
+    "afterwards afterward quickly carefully gently immediately subsequently well alright right straight simply "
+    "maybe perhaps actually "
+    "today again back thanks thank you directly over along up ahead away once quick could can would will might "
+    "may must should shall "
+    "to and but".split()
+)
 # Openings that say nothing but "do this".
-OPENINGS = tuple(tuple(text.split()) for text in (
-    "i want you to", "i would like you to", "i'd like you to", "i need you to", "your task is to", "your job is to", "make sure to",
-    "make sure you", "make sure that you", "be sure to", "try to", "see to it that", "make sure that", "ensure that", "see that", "make certain that", "take care that", "do me a favor and", "do me a favour and", "be so kind as to",
-    "be so kind and", "would you mind", "do you mind", "would you be able to", "are you able to", "is it possible to", "you should",
-    "you need to", "you have to", "you must", "you are to", "could you please", "i ask you to", "help me", "help me to", "go ahead and",
-    "go and", "come and", "i was wondering if you could", "when you get a chance", "when you have time", "if you can",
-    "if you could", "if possible", "if you do not mind", "if you don't mind", "feel free to", "it would be great if you could",
-    "it would be nice if you could", "remember to", "don't forget to", "do not forget to", "proceed to", "after that", "after this",
-    "from there", "as soon as you can", "your mission is to", "i'd appreciate it if you could", "i would appreciate it if you could",
-    "start by", "begin by", "finish by", "end by", "how about", "what about", "let's", "let us", "i'd love for you to", "excuse me",
-    "good morning", "good evening", "hello", "can you", "could you", "would you", "will you", "once there", "once you are there",
-    "when you are there", "when you get there", "once you get there", "when you arrive", "once you arrive", "when there",
-    "having done that", "having done so", "once done", "when done", "while you are there", "while there", "while you're there"))
-NUMBERS = {"zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
-           "twelve": 12, "fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "ninety": 90,
-           "half": 0.5, "a": 1, "an": 1, "couple": 2, "few": 3, "both": 2}
+OPENINGS = tuple(
+    tuple(text.split())
+    for text in (
+        "i want you to",
+        "i would like you to",
+        "i'd like you to",
+        "i need you to",
+        "your task is to",
+        "your job is to",
+        "make sure to",
+        "make sure you",
+        "make sure that you",
+        "be sure to",
+        "try to",
+        "see to it that",
+        "make sure that",
+        "ensure that",
+        "see that",
+        "make certain that",
+        "take care that",
+        "do me a favor and",
+        "do me a favour and",
+        "be so kind as to",
+        "be so kind and",
+        "would you mind",
+        "do you mind",
+        "would you be able to",
+        "are you able to",
+        "is it possible to",
+        "you should",
+        "you need to",
+        "you have to",
+        "you must",
+        "you are to",
+        "could you please",
+        "i ask you to",
+        "help me",
+        "help me to",
+        "go ahead and",
+        "go and",
+        "come and",
+        "i was wondering if you could",
+        "when you get a chance",
+        "when you have time",
+        "if you can",
+        "if you could",
+        "if possible",
+        "if you do not mind",
+        "if you don't mind",
+        "feel free to",
+        "it would be great if you could",
+        "it would be nice if you could",
+        "remember to",
+        "don't forget to",
+        "do not forget to",
+        "proceed to",
+        "after that",
+        "after this",
+        "from there",
+        "as soon as you can",
+        "your mission is to",
+        "i'd appreciate it if you could",
+        "i would appreciate it if you could",
+        "start by",
+        "begin by",
+        "finish by",
+        "end by",
+        "how about",
+        "what about",
+        "let's",
+        "let us",
+        "i'd love for you to",
+        "excuse me",
+        "good morning",
+        "good evening",
+        "hello",
+        "can you",
+        "could you",
+        "would you",
+        "will you",
+        "once there",
+        "once you are there",
+        "when you are there",
+        "when you get there",
+        "once you get there",
+        "when you arrive",
+        "once you arrive",
+        "when there",
+        "having done that",
+        "having done so",
+        "once done",
+        "when done",
+        "while you are there",
+        "while there",
+        "while you're there",
+    )
+)
+NUMBERS = {
+    "zero": 0,
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    "nine": 9,
+    "ten": 10,
+    "twelve": 12,
+    "fifteen": 15,
+    "twenty": 20,
+    "thirty": 30,
+    "forty": 40,
+    "fifty": 50,
+    "sixty": 60,
+    "ninety": 90,
+    "half": 0.5,
+    "a": 1,
+    "an": 1,
+    "couple": 2,
+    "few": 3,
+    "both": 2,
+}
 UNITS = {"second": 1, "sec": 1, "s": 1, "moment": 5, "minute": 60, "min": 60, "hour": 3600}
 
 # Names for the same thing in a home; a name of the world that is in a row can be said with the other words of the row.
-SYNONYMS = tuple(tuple(row.split("|")) for row in (
-    "living room|lounge|sitting room|parlor|parlour|family room", "bathroom|restroom|washroom|toilet|lavatory|bath",
-    "entrance|entry|entryway|hallway|hall|foyer|vestibule|lobby|front hall|corridor", "study|office|home office|workroom|den",
-    "garden room|conservatory|sunroom|winter garden", "pantry|larder|storeroom", "kitchen|kitchenette", "garage|carport",
-    "bedroom|sleeping room", "laundry room|laundry|utility room", "dining room|dining area", "gym|fitness room",
-    "couch|sofa|settee", "refrigerator|fridge|icebox", "trash bin|trash can|trashbin|garbage bin|garbage can|rubbish bin|waste "
-    "basket|wastebasket|waste bin|dustbin|bin|trash|garbage|waste paper basket", "bookshelf|bookcase|book shelf", "cabinet|cupboard",
-    "sink|washbasin|basin", "nightstand|bedside table|night table|night stand", "wardrobe|closet", "tv stand|television stand|tv table",
-    "tv|television|tv set", "coat rack|coat stand|coatrack|coat hanger|hat stand", "armchair|easy chair|recliner|lounge chair",
-    "desk|writing desk|work desk", "storage rack|storage shelf", "dining table|dinner table", "counter|countertop|worktop|kitchen "
-    "counter", "oven|stove|cooker", "side table|end table", "coffee table|couch table", "dishwasher|dish washer", "microwave|microwave oven",
-    "washing machine|washer", "potted plant|plant|plant pot", "workbench|work bench|bench", "bed|bunk", "drawer|drawers|dresser",
-    "watering can|sprinkling can", "mug|coffee mug", "cola|coke|coca cola", "soda|soft drink|pop", "cookie|biscuit", "crisps|potato chips|chips",
-    "cell phone|mobile phone|phone|smartphone|mobile", "remote|remote control", "glasses|spectacles|eyeglasses", "cup|teacup",
-    "sponge|scrubber", "notebook|notepad|jotter", "tin|can", "sweets|candy|candies", "toy|plaything", "tools|tool|utensils", "flashlight|torch",
-    "jumper|sweater|pullover", "t shirt|tee shirt|tshirt|tee", "coat|overcoat", "trousers|pants", "gray|grey", "front door|main "
-    "door|entrance door", "back door|rear door"))
-COLORS = frozenset("red green blue yellow white black gray grey orange purple pink brown silver golden beige violet".split())
-_IRREGULAR_PLURALS = {"knives": "knife", "shelves": "shelf", "bookshelves": "bookshelf", "loaves": "loaf", "leaves": "leaf", "wolves": "wolf",
-                      "people": "person", "men": "man", "women": "woman", "children": "child", "feet": "foot", "teeth": "tooth", "mice": "mouse",
-                      "scarves": "scarf", "wives": "wife", "calves": "calf", "thieves": "thief", "cookies": "cookie", "movies": "movie",
-                      "brownies": "brownie", "veggies": "veggie", "hoodies": "hoodie", "shoes": "shoe", "clothes": "clothes",
-                      "glasses": "glass", "dishes": "dish", "pies": "pie", "ties": "tie", "smoothies": "smoothie", "selfies": "selfie"}
-_NO_SINGULAR = frozenset("is this his its us as was has does yes plus gas bus chess news scissors always tennis lens bias canvas "
-                         "atlas cactus".split())
+SYNONYMS = tuple(
+    tuple(row.split("|"))
+    for row in (
+        "living room|lounge|sitting room|parlor|parlour|family room",
+        "bathroom|restroom|washroom|toilet|lavatory|bath",
+        "entrance|entry|entryway|hallway|hall|foyer|vestibule|lobby|front hall|corridor",
+        "study|office|home office|workroom|den",
+        "garden room|conservatory|sunroom|winter garden",
+        "pantry|larder|storeroom",
+        "kitchen|kitchenette",
+        "garage|carport",
+        "bedroom|sleeping room",
+        "laundry room|laundry|utility room",
+        "dining room|dining area",
+        "gym|fitness room",
+        "couch|sofa|settee",
+        "refrigerator|fridge|icebox",
+        "trash bin|trash can|trashbin|garbage bin|garbage can|rubbish bin|waste "
+        "basket|wastebasket|waste bin|dustbin|bin|trash|garbage|waste paper basket",
+        "bookshelf|bookcase|book shelf",
+        "cabinet|cupboard",
+        "sink|washbasin|basin",
+        "nightstand|bedside table|night table|night stand",
+        "wardrobe|closet",
+        "tv stand|television stand|tv table",
+        "tv|television|tv set",
+        "coat rack|coat stand|coatrack|coat hanger|hat stand",
+        "armchair|easy chair|recliner|lounge chair",
+        "desk|writing desk|work desk",
+        "storage rack|storage shelf",
+        "dining table|dinner table",
+        "counter|countertop|worktop|kitchen counter",
+        "oven|stove|cooker",
+        "side table|end table",
+        "coffee table|couch table",
+        "dishwasher|dish washer",
+        "microwave|microwave oven",
+        "washing machine|washer",
+        "potted plant|plant|plant pot",
+        "workbench|work bench|bench",
+        "bed|bunk",
+        "drawer|drawers|dresser",
+        "watering can|sprinkling can",
+        "mug|coffee mug",
+        "cola|coke|coca cola",
+        "soda|soft drink|pop",
+        "cookie|biscuit",
+        "crisps|potato chips|chips",
+        "cell phone|mobile phone|phone|smartphone|mobile",
+        "remote|remote control",
+        "glasses|spectacles|eyeglasses",
+        "cup|teacup",
+        "sponge|scrubber",
+        "notebook|notepad|jotter",
+        "tin|can",
+        "sweets|candy|candies",
+        "toy|plaything",
+        "tools|tool|utensils",
+        "flashlight|torch",
+        "jumper|sweater|pullover",
+        "t shirt|tee shirt|tshirt|tee",
+        "coat|overcoat",
+        "trousers|pants",
+        "gray|grey",
+        "front door|main door|entrance door",
+        "back door|rear door",
+    )
+)
+COLORS = frozenset(
+    "red green blue yellow white black gray grey orange purple pink brown silver golden beige violet".split()
+)
+_IRREGULAR_PLURALS = {
+    "knives": "knife",
+    "shelves": "shelf",
+    "bookshelves": "bookshelf",
+    "loaves": "loaf",
+    "leaves": "leaf",
+    "wolves": "wolf",
+    "people": "person",
+    "men": "man",
+    "women": "woman",
+    "children": "child",
+    "feet": "foot",
+    "teeth": "tooth",
+    "mice": "mouse",
+    "scarves": "scarf",
+    "wives": "wife",
+    "calves": "calf",
+    "thieves": "thief",
+    "cookies": "cookie",
+    "movies": "movie",
+    "brownies": "brownie",
+    "veggies": "veggie",
+    "hoodies": "hoodie",
+    "shoes": "shoe",
+    "clothes": "clothes",
+    "glasses": "glass",
+    "dishes": "dish",
+    "pies": "pie",
+    "ties": "tie",
+    "smoothies": "smoothie",
+    "selfies": "selfie",
+}
+_NO_SINGULAR = frozenset(
+    "is this his its us as was has does yes plus gas bus chess news scissors always tennis lens bias canvas "
+    "atlas cactus".split()
+)
 
 
 def singular(word: str) -> str:
@@ -106,14 +327,63 @@ def plural(word: str) -> str:
 
 
 _IRREGULAR_VERBS = {
-    "get": "got gotten getting", "take": "took taken", "bring": "brought", "give": "gave given", "find": "found", "tell": "told",
-    "say": "said", "lead": "led", "meet": "met", "go": "went gone", "put": "put putting", "set": "set setting", "leave": "left", "let": "let",
-    "see": "saw seen", "come": "came", "run": "ran running", "show": "shown", "shut": "shut shutting", "speak": "spoke", "know": "known", "drop": "dropping dropped",
-    "grab": "grabbing grabbed", "stop": "stopping stopped", "hold": "held", "lay": "laid", "seek": "sought", "stand": "stood", "drive": "drove driving",
-    "make": "made making", "hit": "hitting", "cut": "cutting", "sit": "sitting", "swim": "swimming", "tag": "tagging", "pop": "popping", "chat": "chatting",
-    "scan": "scanning", "spot": "spotting", "nip": "nipping", "plug": "plugging", "mop": "mopping", "shop": "shopping", "step": "stepping",
-    "identify": "identifies identified", "carry": "carries carried", "hurry": "hurries", "reply": "replies replied", "notify": "notifies",
-    "tidy": "tidies tidied", "dry": "dries dried", "fly": "flies", "convey": "conveyed", "stab": "stabbing", "quiz": "quizzing", "transfer": "transferring"}
+    "get": "got gotten getting",
+    "take": "took taken",
+    "bring": "brought",
+    "give": "gave given",
+    "find": "found",
+    "tell": "told",
+    "say": "said",
+    "lead": "led",
+    "meet": "met",
+    "go": "went gone",
+    "put": "put putting",
+    "set": "set setting",
+    "leave": "left",
+    "let": "let",
+    "see": "saw seen",
+    "come": "came",
+    "run": "ran running",
+    "show": "shown",
+    "shut": "shut shutting",
+    "speak": "spoke",
+    "know": "known",
+    "drop": "dropping dropped",
+    "grab": "grabbing grabbed",
+    "stop": "stopping stopped",
+    "hold": "held",
+    "lay": "laid",
+    "seek": "sought",
+    "stand": "stood",
+    "drive": "drove driving",
+    "make": "made making",
+    "hit": "hitting",
+    "cut": "cutting",
+    "sit": "sitting",
+    "swim": "swimming",
+    "tag": "tagging",
+    "pop": "popping",
+    "chat": "chatting",
+    "scan": "scanning",
+    "spot": "spotting",
+    "nip": "nipping",
+    "plug": "plugging",
+    "mop": "mopping",
+    "shop": "shopping",
+    "step": "stepping",
+    "identify": "identifies identified",
+    "carry": "carries carried",
+    "hurry": "hurries",
+    "reply": "replies replied",
+    "notify": "notifies",
+    "tidy": "tidies tidied",
+    "dry": "dries dried",
+    "fly": "flies",
+    "convey": "conveyed",
+    "stab": "stabbing",
+    "quiz": "quizzing",
+    "transfer": "transferring",
+}
 
 
 def verb_forms(verb: str) -> set[str]:

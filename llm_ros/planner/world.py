@@ -120,11 +120,31 @@ def read_world(top: Section) -> World:
     for name in forbidden:
         if name not in places:
             raise top.error(f"forbidden: {name!r} is no room or location")
-    top.done("rooms", "locations", "doors", "object_categories", "objects", "people", "person_descriptions",
-             "synonyms", "operator", "forbidden")
+    top.done(
+        "rooms",
+        "locations",
+        "doors",
+        "object_categories",
+        "objects",
+        "people",
+        "person_descriptions",
+        "synonyms",
+        "operator",
+        "forbidden",
+    )
     frozen = MappingProxyType
-    return World(rooms, frozen(locations), frozen(doors), frozen(categories), frozen(objects), people,
-                 frozen(descriptions), frozen(synonyms), operator, forbidden)
+    return World(
+        rooms,
+        frozen(locations),
+        frozen(doors),
+        frozen(categories),
+        frozen(objects),
+        people,
+        frozen(descriptions),
+        frozen(synonyms),
+        operator,
+        forbidden,
+    )
 
 
 def _locations(top: Section, rooms: tuple[str, ...]) -> dict[str, Location]:

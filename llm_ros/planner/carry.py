@@ -1,0 +1,310 @@
+"""Frames that carry: take, bring, give, put, throw away, alone or in groups.
+
+In: a clause and the `Referee` that knows who is meant. Out: goals: `pick` and then `hand_over` or `place`. Which of
+them is told
+by what is moved and where it goes rather than by the verb; a person "brought" somewhere is guided (frames.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from llm_ros.planner import words as w
+from llm_ros.planner.clauses import Clause
+from llm_ros.planner.items import Item
+from llm_ros.planner.lead import guide
+from llm_ros.planner.plan import PlanError
+from llm_ros.planner.refer import PEOPLE, THINGS, Goal, Question, Referee, people_in, places_in
+from llm_ros.planner.tokens import words_of
+from llm_ros.planner.world import OPERATOR
+
+MAX_COUNT = 4
+
+
+def things_of(ref: Referee, items: list[Item], where: str | None, verb: str) -> list[tuple[str, str | None]]:
+    """(value, place) of each thing, repeated as often as asked for; "A and B on the desk" shares the place."""
+    shared, found = where, []
+    for item in reversed(items):
+        if item.kind in ("thing_pronoun", "person_pronoun") and ref.context.deferred:
+            found += reversed(ref.context.deferred)
+            ref.context.deferred = []
+            continue
+        place = ref.where(item) or shared
+        shared = shared or place
+        value = ref.thing(item, verb)
+        if place is None and item.kind == "thing_pronoun":
+            place = ref.context.found.get(value)
+        elif place is None:
+            place = ref.context.found.get(value) or ref.context.here or ref.world.home_of(value)
+        if item.count > MAX_COUNT:
+            raise PlanError("impossible", f"I can bring up to {MAX_COUNT} things, not {item.count}")
+        found += [(value, place)] * item.count
+    return found[::-1]
+
+
+def fetch(ref: Referee, value: str, place: str | None) -> list[Goal]:
+    """Have it in the hand."""
+    if ref.context.held == value:
+        return []
+    ref.context.held = value
+    ref.context.thing = value
+    return [Goal("pick", {"object": value}, {value: place} if place else {})]
+
+
+def hand_to(ref: Referee, value: str, person: str, place: str | None) -> list[Goal]:
+    """Give the held thing to somebody."""
+    ref.context.held, ref.context.here = None, place
+    ref.context.found.pop(value, None)
+    return [Goal("hand_over", {"object": value, "person": person}, {person: place} if place else {})]
+
+
+def put(ref: Referee, value: str, place: str) -> list[Goal]:
+    """Put the held thing down."""
+    ref.context.held, ref.context.here = None, place
+    ref.context.found[value] = place
+    return [Goal("place", {"object": value, "location": place})]
+
+
+def take(ref: Referee, clause: Clause) -> list[Goal]:
+    """Pick something up, or bring it where it is said to go; "take Amira to the study" guides."""
+    return transfer(ref, clause, "take")
+
+
+def bring(ref: Referee, clause: Clause) -> list[Goal]:
+    """Bring something to somebody or somewhere."""
+    return transfer(ref, clause, "bring")
+
+
+def place(ref: Referee, clause: Clause) -> list[Goal]:
+    """Put something somewhere."""
+    return transfer(ref, clause, "place")
+
+
+def discard(ref: Referee, clause: Clause) -> list[Goal]:
+    """Put something into the place for rubbish, if there is one."""
+    if not places_in(clause):
+        bins = [name for name in ref.world.locations if rubbish(name)]
+        if not bins:
+            raise Question(f"Where should I throw {ref.said(clause.items[0]) if clause.items else 'it'}?")
+        item = Item("place", (bins[0],), "into", clause.start, clause.start)
+        clause.items.append(item)
+    return transfer(ref, clause, "place")
+
+
+def throw(ref: Referee, clause: Clause) -> list[Goal]:
+    """Throwing is refused, except where it only means to throw something away."""
+    if any(item.kind in PEOPLE and item.prep in ("at", "to", "on", "towards") for item in clause.items):
+        raise PlanError("unsafe", "I do not throw things at or to anybody")
+    places = [
+        item for item in (*places_in(clause), *(one.place for one in clause.items if one.place)) if item.kind == "place"
+    ]
+    if any(rubbish(name) for item in places for name in item.names) or any(
+        t.low in ("away", "out") for t in clause.tokens[clause.start : clause.end]
+    ):
+        return discard(ref, clause) if not places else transfer(ref, clause, "place")
+    raise PlanError("impossible", "I have no skill to throw")
+
+
+def rubbish(name: str) -> bool:
+    """Whether a place is where rubbish goes, by its name."""
+    return bool(
+        {"trash", "bin", "garbage", "rubbish", "wastebasket", "waste", "trashbin", "dustbin", "trashcan"}
+        & set(words_of(name))
+    )
+
+
+def transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
+    """Take, bring, give, put; "the plate in the cupboard and the bowl in the sink" is two of them."""
+    goals = []
+    for group in _groups(clause.items, mode):
+        goals += _transfer(ref, replace(clause, items=group), mode)
+    return goals
+
+
+def _groups(items: list[Item], mode: str) -> list[list[Item]]:
+    """Items cut where a new thing follows a destination that already has its thing."""
+    groups: list[list[Item]] = [[]]
+    for number, item in enumerate(items):
+        group = groups[-1]
+        things = [one for one in group if one.kind in ("object", "category", "text")]
+        ended = any(
+            one.kind in PEOPLE and one.prep in ("to", "for") or one.kind == "place" and one.prep in w.DESTINATION
+            for one in group
+        )
+        if (
+            mode == "place"
+            and things
+            and things[-1].place is not None
+            and things[-1].place.prep not in w.SOURCE
+            and item.place is not None
+        ):
+            ended = True
+        thing = (
+            item.kind in ("object", "category", "text")
+            and not item.prep.startswith("from")
+            and bool(things)
+            and ended
+            and (item.place is not None or any(one.kind in (*PEOPLE, "place") for one in items[number + 1 :]))
+        )
+        indirect = (
+            item.kind in PEOPLE
+            and not item.prep
+            and bool(things)
+            and any(one.kind in PEOPLE for one in group)
+            and any(one.kind in ("object", "category", "text") for one in items[number + 1 :])
+        )
+        if thing or indirect:
+            groups.append([])
+        groups[-1].append(item)
+    return groups
+
+
+def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
+    """One of them: told apart by what is moved and by where it goes, rather than by the verb."""
+    verb = clause.verb.word
+    things = [item for item in clause.items if item.kind in THINGS and not _idle_text(item)]
+    for item in things:
+        # A place that the world does not have: "from the garage", "onto the windowsill".
+        if (
+            item.kind == "text"
+            and item.prep in w.SOURCE | w.DESTINATION | {"in", "on", "at", "near", "inside"}
+            and len(things) > 1
+            and not item.joined
+        ):
+            ref.place(item)
+    clear = [
+        item
+        for item in things
+        if not (item.kind == "text" and item.names[0].split()[0] in ("something", "anything", "things", "stuff"))
+    ]
+    things = clear or things
+    people = people_in(clause)
+    places = places_in(clause)
+    if not things:
+        things, people = _pronoun_things(ref, people)
+    if not things:
+        return _move_person_or_ask(ref, clause, people, places, mode)
+    recipient = _recipient(people)
+    if mode == "place" and recipient is None and not places:
+        inner = things[-1].place
+        if inner is not None:
+            things[-1].place, places = None, [inner]
+            things[-1].place = None
+    sources, goals_to = _split_places(places, mode, recipient)
+    if mode == "place" and not goals_to and recipient is None and things[-1].place is not None:
+        goals_to, things[-1].place = [things[-1].place], None
+    beside = [item for item in things[1:] if mode == "place" and item.prep in _BESIDE and not item.joined]
+    if beside and not goals_to:
+        things = [item for item in things if item is not beside[-1]]
+        target = ref.where(beside[-1]) or ref.world.home_of(ref.thing(beside[-1]))
+        goals_to = [Item("place", (target,), "to", beside[-1].start, beside[-1].end)] if target else []
+    where = ref.place(sources[0]) if sources else None
+    values = things_of(ref, things, where, _DO.get(mode, verb))
+    person = ref.person(recipient) if recipient else None
+    person_place = ref.where(recipient) if recipient else None
+    if person and person_place is None and person != OPERATOR:
+        person_place = ref.context.found.get(person)
+    if goals_to and goals_to[-1].kind == "here" and goals_to[-1].names[0] == "here" and not ref.world.operator:
+        goals_to, person = [], person or OPERATOR
+    target = ref.place(goals_to[-1], placement=True) if goals_to else None
+    if recipient is None and target is None and person is None:
+        return _taken(ref, clause, values, mode)
+    goals = []
+    for value, source in values:
+        goals += fetch(ref, value, source)
+        goals += hand_to(ref, value, person, person_place or target) if person else put(ref, value, target)
+    return goals
+
+
+_BESIDE = frozenset("in into on onto at near by beside inside with under behind".split())
+_DO = {"take": "take", "bring": "bring", "place": "put down"}
+
+
+def _idle_text(item: Item) -> bool:
+    return item.kind == "text" and item.names[0] in (
+        "way",
+        "down",
+        "hand",
+        "hands",
+        "care",
+        "favor",
+        "favour",
+        "trip",
+        "look",
+        "rest",
+        "time",
+        "place",
+    )
+
+
+def _pronoun_things(ref: Referee, people: list[Item]) -> tuple[list[Item], list[Item]]:
+    """ "put them on the desk": a pronoun for people may stand for things when there are things to stand for."""
+    them = [
+        item
+        for item in people
+        if item.kind == "person_pronoun" and item.names[0] in ("them", "those") and not item.prep
+    ]
+    if them and (ref.context.deferred or ref.context.held or ref.context.thing and ref.context.person is None):
+        return them, [item for item in people if item is not them[0]]
+    return [], people
+
+
+def _recipient(people: list[Item]) -> Item | None:
+    """ "to Amira", "for her", or the person named without a preposition beside a thing."""
+    for item in people:
+        if item.prep in ("to", "for", "with", "towards"):
+            return item
+    return next((item for item in people if not item.prep or item.prep == "of"), None)
+
+
+def _split_places(places: list[Item], mode: str, recipient) -> tuple[list[Item], list[Item]]:
+    """(where from, where to)."""
+    to = [item for item in places if item.prep in w.DESTINATION or item.kind == "here" and item.prep == ""]
+    if mode == "place" and not to and recipient is None:
+        to = [item for item in places if item.prep not in w.SOURCE][-1:]
+    return [item for item in places if not any(item is one for one in to)], to
+
+
+def _taken(ref: Referee, clause: Clause, values, mode: str) -> list[Goal]:
+    """No destination: hold it, bring it to the operator, or ask."""
+    if mode == "place":
+        raise Question(f"Where should I put the {values[0][0].replace('_', ' ')}?")
+    if len(values) > 1 and ref.context.held is None and mode == "take":
+        ref.context.deferred = values
+        ref.context.thing = values[-1][0]
+        return []
+    goals = []
+    for value, source in values:
+        goals += fetch(ref, value, source)
+        if mode == "bring" and clause.verb.word not in ("carry", "hold", "haul", "transport", "fetch"):
+            goals += hand_to(ref, value, OPERATOR, None)
+    return goals
+
+
+def _move_person_or_ask(ref: Referee, clause: Clause, people, places, mode: str) -> list[Goal]:
+    furniture = [item for item in clause.items if item.kind in ("place", "door") and item.prep == ""]
+    if furniture and clause.verb.word.startswith(("leav", "left")):
+        return []
+    if furniture and (mode != "bring" or not [p for p in people if not p.prep]):
+        raise PlanError("impossible", f"I cannot carry the {ref.said(furniture[0])}")
+    if furniture and people:
+        raise PlanError("impossible", f"I cannot bring the {ref.said(furniture[0])}")
+    direct = [item for item in people if not item.prep]
+    if direct and (places or direct[0].place) and mode != "place":
+        return guide(ref, clause)
+    if (
+        direct
+        and direct[0].kind != "me"
+        and [item for item in people if item.kind == "me" and item.prep]
+        and mode != "place"
+    ):
+        return guide(ref, clause)
+    if mode == "place" and direct:
+        raise PlanError("impossible", f"I cannot put {ref.said(direct[0])} anywhere")
+    if mode == "take" and direct and direct[0].kind == "person":
+        raise PlanError("impossible", f"I cannot pick up {ref.said(direct[0])}")
+    verb = {"bring": "bring", "take": "take", "place": "put"}[mode]
+    raise Question(f"What should I {verb}?")
+
+
+CARRY_GOALS = {"take": take, "bring": bring, "place": place, "discard": discard, "throw": throw}

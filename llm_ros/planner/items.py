@@ -1,0 +1,300 @@
+"""Reads the items of a stretch of words: the people, things, places, times and texts it speaks of.
+
+In: tokens, mentions and a verb lexicon (through the `Splitter` that owns them). Out: `Item`s in order, each with its
+preposition,
+its number, and the place that is attached to it ("the cup on the table"). Knows nothing of what is to be done with
+them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from llm_ros.planner import words as w
+from llm_ros.planner.tokens import Mention
+
+_RELATIVE = frozenset(
+    "who that which is are was were located placed standing lying sitting there currently being been".split()
+)
+_PARTICLES = frozenset("down up away back over along".split())
+
+
+@dataclass
+class Item:
+    """kind: place door object category person me thing_pronoun person_pronoun here text number quote.
+
+    names: candidates (several: ambiguous) or the words said. prep: how it is attached. place: where it is, if said.
+    mods: describing words before it. count: how many were asked for. definite: "the", "this".
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    prep: str
+    start: int
+    end: int
+    mods: tuple[str, ...] = ()
+    place: Item | None = None
+    count: int = 1
+    definite: bool = False
+    many: bool = False
+    described: bool = False
+    joined: bool = False
+
+
+class ItemReader:
+    """Reads the items of one stretch of tokens, left to right."""
+
+    def __init__(self, splitter, start: int, end: int):
+        self.s, self.i, self.end = splitter, start, end
+        self.prep, self.joined, self.run, self.items = "", False, [], []
+
+    def read(self) -> list[Item]:
+        """All items, in order."""
+        while self.i < self.end:
+            mention = self.s.at.get(self.i)
+            token = self.s.tokens[self.i]
+            if mention:
+                self._mention(mention)
+            elif token.quoted:
+                self._flush()
+                self._add("quote", (token.text,), self.i, self.i + 1)
+                self.i += 1
+            elif not self._closed_class(token.low):
+                self.run.append(self.i)
+                self.i += 1
+        self._flush()
+        return self.items
+
+    def _mention(self, mention: Mention) -> None:
+        if mention.kind in ("object", "category") and self._goes_on(mention.end):
+            self.run += range(mention.start, mention.end)
+            self.i = mention.end
+            return
+        mods, count, definite = self._modifiers()
+        if mention.kind in ("place", "person") and mods and not mention.described:
+            self._flush()
+            mods = ()
+        self.run = []
+        self._add(
+            mention.kind,
+            mention.names,
+            mention.start,
+            mention.end,
+            mods,
+            count,
+            definite,
+            mention.many,
+            mention.described,
+        )
+        self.i = mention.end
+
+    def _goes_on(self, i: int) -> bool:
+        """ "tin opener": a name followed by another noun is a part of a longer, unknown name."""
+        if i >= self.end or i in self.s.at or self.s.tokens[i].quoted:
+            return False
+        low = self.s.tokens[i].low
+        if low == "of":
+            return i + 1 < self.end
+        closed = (
+            low in w.PREPOSITIONS
+            or low in w.DETERMINERS
+            or low in w.FILLERS
+            or low in w.SELF
+            or low in w.PRONOUNS_PERSON
+            or low in w.HERE
+            or low in _RELATIVE
+            or low in _PARTICLES
+            or low in ("and", "or", "not", "do", "does", "you", "i", "we", "have", "has", "instead", "too")
+            or not low[0].isalnum()
+        )
+        return not closed and self.s.lexicon.match(self.s.tokens, i, self.s.at) is None
+
+    def _modifiers(self) -> tuple[tuple[str, ...], int, bool]:
+        words = [self.s.tokens[k].low for k in self.run]
+        count = next(
+            (
+                int(w.NUMBERS[x]) if x in w.NUMBERS else int(x)
+                for x in words
+                if x in w.NUMBERS and x not in ("a", "an", "half", "zero") or x.isdecimal() and len(x) < 4
+            ),
+            1,
+        )
+        mods = tuple(
+            x
+            for x in words
+            if x not in w.DETERMINERS
+            and x not in w.NUMBERS
+            and not x.isdecimal()
+            and x not in w.FILLERS
+            and x not in ("of", "pair", "couple")
+        )
+        return mods, count, any(x in ("the", "this", "that") for x in words)
+
+    def _closed_class(self, low: str) -> bool:
+        """Handles a preposition, a pronoun or another word that ends a noun phrase; False if the word belongs to
+        one."""
+        for words, prep in w.LONG_PREPOSITIONS.items():
+            if (
+                tuple(t.low for t in self.s.tokens[self.i : self.i + len(words)]) == words
+                and self.i + len(words) <= self.end
+            ):
+                self._flush()
+                self.prep, self.i = prep, self.i + len(words)
+                return True
+        if low == "of" and self.run:
+            return False
+        if low == "there" and self._existential():
+            self._flush()
+            self.i += 1
+            return True
+        kind = (
+            "me"
+            if low in w.SELF
+            else "person_pronoun"
+            if low in w.PRONOUNS_PERSON
+            else "here"
+            if low in w.HERE
+            else "thing_pronoun"
+            if low in w.PRONOUNS_THING and self._alone()
+            else ""
+        )
+        if kind:
+            self._flush()
+            self._add(kind, (low,), self.i, self.i + 1)
+        elif low in w.PREPOSITIONS or low in ("and", "or") or not low[0].isalnum():
+            self._flush()
+            if low in w.PREPOSITIONS:
+                self.prep = low
+            elif low in ("and", "or") and self.items:
+                self.prep, self.joined = self.items[-1].prep, True
+        elif not (
+            low in _RELATIVE
+            or low in _PARTICLES
+            or low in ("please", "also", "too", "now", "again", "do", "not", "afterwards", "together", "immediately")
+        ):
+            return False
+        else:
+            self._flush()
+        self.i += 1
+        return True
+
+    def _existential(self) -> bool:
+        """ "there are", "are there", "there on the table": no place of its own."""
+        around = [
+            token.low for token in self.s.tokens[max(0, self.i - 1) : self.i] + self.s.tokens[self.i + 1 : self.i + 2]
+        ]
+        return any(word in ("is", "are", "was", "were", "in", "on", "at") for word in around)
+
+    def _alone(self) -> bool:
+        """ "this"/"that"/"one" stands for a thing only when no noun follows."""
+        i = self.i + 1
+        return not self.run and (
+            self.s.tokens[self.i].low in ("it", "those", "these")
+            and not self._goes_on(i)
+            and i not in self.s.at
+            or i >= self.end
+            or (i not in self.s.at and not self._goes_on(i) and self.s.tokens[self.i].low in ("it", "this", "one"))
+        )
+
+    def _flush(self) -> None:
+        """Turns the words read so far into a text or number item."""
+        run, self.run = self.run, []
+        while run and (self.s.tokens[run[0]].low in w.DETERMINERS or self.s.tokens[run[0]].low in w.FILLERS):
+            run = run[1:]
+        while run and (
+            self.s.tokens[run[-1]].low in w.FILLERS
+            or self.s.tokens[run[-1]].low in ("a", "the", "an", "you", "i", "for")
+        ):
+            run = run[:-1]
+        if not run:
+            return
+        words = [self.s.tokens[k].low for k in run]
+        first = words[0]
+        number = w.NUMBERS.get(first, float(first) if first.isdecimal() and len(first) < 8 else None)
+        seconds = duration(words)
+        if seconds is not None:
+            self._add("number", (f"{seconds:g}",), run[0], run[-1] + 1)
+            return
+        if number is not None and len(words) > 1:
+            run, words = run[1:], words[1:]
+            while len(words) > 1 and words[0] in ("of", "a", "an", "the"):
+                run, words = run[1:], words[1:]
+        before = self.s.tokens[run[0] - 1].low if run[0] else ""
+        self._add(
+            "text",
+            (" ".join(words),),
+            run[0],
+            run[-1] + 1,
+            count=int(number or 1),
+            definite=before in ("the", "this", "that"),
+            many=w.singular(words[-1]) != words[-1],
+        )
+
+    def _add(self, kind, names, start, end, mods=(), count=1, definite=False, many=False, described=False) -> None:
+        self.items.append(
+            Item(kind, tuple(names), self.prep, start, end, mods, None, count, definite, many, described, self.joined)
+        )
+        self.prep, self.joined = "", False
+
+
+def duration(words: list[str]) -> float | None:
+    """Seconds of "ten seconds", "half a minute", "10s", "2 minutes 30 seconds"; None if the words say something
+    else."""
+    total, number = 0.0, None
+    for word in words:
+        compact = re.fullmatch(r"(\d{1,7})([a-z]+)", word)
+        if compact and compact[2] in w.UNITS:
+            total, number = total + float(compact[1]) * w.UNITS[compact[2]], None
+        elif w.singular(word) in w.UNITS and number is not None and word != "s":
+            total, number = total + number * w.UNITS[w.singular(word)], None
+        elif word.isdecimal() and len(word) < 8:
+            number = float(word)
+        elif word in ("a", "an", "of") and number is not None:
+            continue
+        elif word in w.NUMBERS:
+            number = w.NUMBERS[word]
+        else:
+            return None
+    return total if total and number is None else None
+
+
+def attach(items: list[Item]) -> list[Item]:
+    """Hangs "in/on/at/from/near PLACE" on the person or thing right before it; places of destination stay on their
+    own."""
+    result: list[Item] = []
+    for item in items:
+        before = result[-1] if result else None
+        if (
+            item.kind in ("place", "here", "door")
+            and before
+            and before.kind in ("object", "category", "person", "text", "thing_pronoun", "person_pronoun", "door")
+            and item.prep
+            and item.prep not in w.DESTINATION
+            and before.place is None
+        ):
+            before.place = item
+        elif (
+            item.kind == "place"
+            and before
+            and before.kind == "place"
+            and not item.joined
+            and item.prep in ("in", "of", "at", "inside", "within", "from")
+        ):
+            before.place = item
+        elif (
+            item.kind == "place"
+            and before
+            and before.place is not None
+            and not item.joined
+            and item.prep in ("in", "of", "at", "inside", "within")
+            and before.place.place is None
+        ):
+            before.place.place = item
+        else:
+            result.append(item)
+    for first, second in zip(result[-2::-1], result[:0:-1], strict=False):
+        # "Amira and Yuki in the study": both are there.
+        if second.joined and first.kind == second.kind == "person" and first.place is None:
+            first.place = second.place
+    return result

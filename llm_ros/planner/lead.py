@@ -1,0 +1,96 @@
+"""Frames about walking with people: guide and follow; and what is known of where people and things are.
+
+In: a clause and the `Referee` that knows who is meant. Out: goals, each with the place where the person is to be found.
+"""
+
+from __future__ import annotations
+
+from llm_ros.planner import words as w
+from llm_ros.planner.clauses import Clause
+from llm_ros.planner.plan import PlanError
+from llm_ros.planner.refer import Goal, Question, Referee, people_in, places_in
+from llm_ros.planner.world import OPERATOR
+
+
+def know(ref: Referee, value: str, place: str | None) -> dict[str, str]:
+    """The fact that `value` is at `place`: as said, else where the command has just gone, else unknown."""
+    if value == OPERATOR and place is None:
+        return {}
+    place = place or ref.context.found.get(value) or ref.context.here
+    ref.context.found[value] = place
+    return {value: place} if place else {}
+
+
+def guide(ref: Referee, clause: Clause) -> list[Goal]:
+    """Lead a person to a place."""
+    people, places = people_in(clause), places_in(clause)
+    person = next((item for item in people if not item.prep), people[0] if people else None)
+    if person is None:
+        texts = [
+            item for item in clause.items if item.kind == "text" and not item.prep and item.names[0] not in ("way",)
+        ]
+        if not texts:
+            raise Question("Whom should I guide?")
+        person = texts[0]
+    to = [item for item in places if item.prep in w.DESTINATION] or [
+        item for item in places if item.prep not in w.SOURCE
+    ]
+    doors = [item for item in clause.items if item.kind == "door"]
+    if not to and doors:
+        to = doors
+    other = [item for item in people if item is not person]
+    if not to and other and other[0].place is not None:
+        to = [other[0].place]
+    if not to and other and other[0].kind == "me" and ref.world.operator:
+        target = ref.world.operator
+    elif not to:
+        unknown = [item for item in clause.items if item.kind == "text" and item.prep in w.DESTINATION]
+        if unknown:
+            ref.place(unknown[0])
+        if clause.verb.word in ("accompany", "see"):
+            return follow(ref, clause)
+        if person.place is not None and person.place.prep not in w.SOURCE and clause.verb.word == "show":
+            target = ref.place(person.place)
+        else:
+            raise Question(f"Where should I guide {ref.said(person) or 'the person'}?")
+    else:
+        target = None
+    sources = [item for item in places if not any(item is one for one in to)]
+    start = ref.place(sources[0]) if sources else None
+    goals = []
+    for one in [person, *(item for item in people if item is not person and item.joined and not item.prep)]:
+        name = ref.person(one)
+        facts = know(ref, name, ref.where(one) or start)
+        target = target or ref.place(to[-1])
+        goals.append(Goal("guide", {"person": name, "location": target}, facts))
+        ref.context.found[name] = target
+    ref.context.here = target
+    return goals
+
+
+def follow(ref: Referee, clause: Clause) -> list[Goal]:
+    """Go after a person, to a place if one is said."""
+    people, places = people_in(clause), places_in(clause)
+    if not people:
+        texts = [item for item in clause.items if item.kind == "text"]
+        if not texts:
+            raise Question("Whom should I follow?")
+        people = [texts[0]]
+    to = [item for item in places if item.prep in w.DESTINATION]
+    sources = [item for item in places if not any(item is one for one in to)]
+    unknown = [item for item in clause.items if item.kind == "text" and item.prep in w.DESTINATION]
+    if unknown and not to:
+        ref.place(unknown[0])
+    if len([item for item in people if item.kind == "person"]) > 1:
+        raise PlanError("impossible", "I can follow one person at a time")
+    name = ref.person(people[0])
+    start = ref.where(people[0]) or (ref.place(sources[0]) if sources else None)
+    facts = know(ref, name, start)
+    args = {"person": name}
+    if to:
+        args["location"] = ref.place(to[-1])
+    ref.context.here = ref.context.found[name] = args.get("location")
+    return [Goal("follow", args, facts)]
+
+
+LEAD_GOALS = {"guide": guide, "follow": follow}

@@ -1,0 +1,177 @@
+"""People who are described rather than named: by gesture, pose or clothes, or as just "someone".
+
+In: tokens and the descriptions that a world lists. Out: `Mention`s of kind person. A description of the world is
+given by its name,
+any other in the words of the command.
+"""
+
+from __future__ import annotations
+
+from llm_ros.planner import words as w
+from llm_ros.planner.tokens import Mention, Token, key_of, words_of
+from llm_ros.planner.world import World
+
+
+class Describer:
+    """Finds described people for one world."""
+
+    def __init__(self, world: World):
+        self._described: list[tuple[frozenset[str], str]] = []
+        for name in (*world.descriptions.get("gestures", ()), *world.descriptions.get("poses", ())):
+            self._described.append((frozenset(_content(words_of(name))), name))
+        clothes = {key_of(words_of(one)) for one in world.descriptions.get("clothes", ())}
+        self._clothes = clothes | {
+            key_of(words_of(form))
+            for row in w.SYNONYMS
+            for form in row
+            if clothes & {key_of(words_of(one)) for one in row}
+        }
+        self._colors = w.COLORS | {c.lower() for c in world.descriptions.get("colors", ())}
+
+    def find(self, tokens: list[Token], taken: list[bool]) -> list[Mention]:
+        """People said by gesture, pose or clothes, with the noun before or after: "the waving person", "someone in a
+        red coat"."""
+        found, start = [], 0
+        while start < len(tokens):
+            low = tokens[start].low
+            if low not in w.PERSON_NOUNS and low not in w.PEOPLE_NOUNS or taken[start]:
+                start += 1
+                continue
+            mention = self._described_at(tokens, start, taken)
+            found.append(mention)
+            start = mention.end
+        return found
+
+    def _described_at(self, tokens: list[Token], noun: int, taken: list[bool]) -> Mention:
+        many = tokens[noun].low in w.PEOPLE_NOUNS
+        begin, end = noun, noun + 1
+        best: tuple[int, int, int, str] | None = None
+        for content, name in self._described:
+            for first in range(max(0, noun - 4), noun + 1):
+                for last in range(noun + 1, min(len(tokens), noun + 9) + 1):
+                    said = [token.low for token in tokens[first:last]]
+                    if (
+                        first < noun
+                        and last > noun + 1
+                        or any(taken[first:last])
+                        or any(not word[0].isalnum() or word == "and" for word in said)
+                    ):
+                        continue
+                    if content and content == frozenset(_content(said)) and (best is None or last - first < best[0]):
+                        best = (last - first, first, last, name)
+        if best:
+            return Mention(best[1], best[2], "person", (best[3],), True, many)
+        clothes = self._clothes_end(tokens, noun + 1)
+        if clothes:
+            said = [
+                token.low for token in tokens[noun:clothes] if token.low not in ("who", "that", "is", "are", "which")
+            ]
+            return Mention(begin, clothes, "person", (" ".join(said),), True, many)
+        if noun and tokens[noun - 1].low in _POSES and not many:
+            return Mention(noun - 1, end, "person", (f"{tokens[noun - 1].low} {tokens[noun].low}",), True, many)
+        pose = self._pose_end(tokens, noun + 1)
+        if pose:
+            said = [token.low for token in tokens[noun:pose] if token.low not in ("who", "that", "is", "are", "which")]
+            return Mention(begin, pose, "person", (" ".join(said),), True, many)
+        return Mention(
+            begin, end, "person", (tokens[noun].low if many else _ALL.get(tokens[noun].low, "person"),), True, many
+        )
+
+    def _clothes_end(self, tokens: list[Token], start: int) -> int | None:
+        """The end of "(who is) wearing a blue coat" / "in the blue coat" / "with a white sweater" from `start`, or
+        None."""
+        position, worn = start, False
+        while position < len(tokens) and tokens[position].low in (
+            "who",
+            "that",
+            "is",
+            "are",
+            "which",
+            "dressed",
+            "wearing",
+            "wears",
+            "has",
+            "clad",
+            "in",
+            "with",
+            "having",
+            "a",
+            "an",
+            "the",
+            "some",
+            "on",
+        ):
+            worn = worn or tokens[position].low in ("wearing", "wears", "dressed", "in", "with", "clad")
+            position += 1
+        if not worn:
+            return None
+        colored = False
+        while position < len(tokens) and tokens[position].low in self._colors | _LOOKS:
+            position, colored = position + 1, True
+        for length in (3, 2, 1):
+            part = [token.low for token in tokens[position : position + length]]
+            if (
+                len(part) == length
+                and (key_of(part) in self._clothes or part[-1] in _CLOTHES or w.singular(part[-1]) in _CLOTHES)
+                and ("room" not in part)
+            ):
+                return position + length
+        return position if colored and tokens[position - 1].low in self._colors else None
+
+    @staticmethod
+    def _pose_end(tokens: list[Token], start: int) -> int | None:
+        """The end of "(who is) waving" from `start` for gestures and poses that the world does not list, or None."""
+        position = start
+        while position < len(tokens) and tokens[position].low in ("who", "that", "is", "are", "which"):
+            position += 1
+        if position >= len(tokens) or tokens[position].low not in _POSES:
+            return None
+        position += 1
+        while position < len(tokens) and tokens[position].low in _POSE_REST:
+            position += 1
+        while tokens[position - 1].low in ("to", "the", "at", "on"):
+            position -= 1
+        return position
+
+
+def _content(said: list[str]) -> list[str]:
+    """The words of a description that carry meaning, stemmed: "who is waving" and "waving_person" → ["wav"]."""
+    return [
+        _stem(word) for word in said if word not in _EMPTY and word not in w.PERSON_NOUNS and word not in w.PEOPLE_NOUNS
+    ]
+
+
+def _stem(word: str) -> str:
+    word = {
+        "seated": "sit",
+        "sits": "sit",
+        "sitting": "sit",
+        "lies": "ly",
+        "lying": "ly",
+        "laying": "ly",
+        "reclining": "ly",
+        "hand": "arm",
+        "raised": "rais",
+        "lifting": "rais",
+        "points": "point",
+        "standing": "stand",
+        "stands": "stand",
+    }.get(word, word)
+    for ending in ("ing", "es", "s", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word[: -len(ending)]
+    return word
+
+
+_EMPTY = frozenset(
+    "a an the who that which is are to their his her its towards toward currently there with has down up on".split()
+)
+_ALL = {"everyone": "everyone", "everybody": "everyone"}
+_LOOKS = frozenset("dark light bright long short big".split())
+_CLOTHES = frozenset(
+    "coat jacket sweater shirt blouse jeans dress skirt hat cap scarf suit hoodie pullover jumper t-shirt "
+    "trousers pants vest tie glasses "
+    "uniform shoes cardigan apron boots".split()
+)
+_POSES = frozenset("waving sitting standing lying pointing raising seated kneeling crouching squatting".split())
+_POSE_REST = frozenset("to the left right their his her arm hand both arms hands up down".split())

@@ -1,0 +1,130 @@
+"""Words of a command and spans of them: tokens, mentions, and the keys by which names are compared.
+
+In: text. Out: `Token`s, with contractions opened and common misspellings put right; comparison keys; edit distances.
+Knows no world.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from llm_ros.planner import words as w
+
+_TOKEN = re.compile(
+    r"\"[^\"]{1,400}\"|“[^”]{1,400}”|(?<!\w)'[^']{2,400}'(?!\w)|[^\W_]+(?:['’][^\W_]+)?|[.,;:!?]", re.UNICODE
+)
+_DASH = re.compile(r"\s+[-\u2013\u2014]+\s+|[\u2013\u2014]|\.{2,}|\u2026")
+_SIGNS = str.maketrans({"_": " ", "\u2019": "'", "-": " "})
+_MISSPELT = {
+    "form": "from",
+    "fromt": "from",
+    "teh": "the",
+    "hte": "the",
+    "th": "the",
+    "adn": "and",
+    "nad": "and",
+    "anf": "and",
+    "taht": "that",
+    "ot": "to",
+    "fo": "of",
+    "wiht": "with",
+    "pleas": "please",
+    "plese": "please",
+    "ont he": "on",
+    "thier": "their",
+    "recieve": "receive",
+}
+_CONTRACTIONS = {
+    "i'd": ["i", "would"],
+    "i'm": ["i", "am"],
+    "what's": ["what", "is"],
+    "where's": ["where", "is"],
+    "who's": ["who", "is"],
+    "there's": ["there", "is"],
+    "it's": ["it", "is"],
+    "that's": ["that", "is"],
+    "don't": ["do", "not"],
+    "dont": ["do", "not"],
+    "i've": ["i", "have"],
+    "you're": ["you", "are"],
+    "they're": ["they", "are"],
+    "isn't": ["is", "not"],
+    "can't": ["can", "not"],
+    "mustn't": ["must", "not"],
+    "never": ["do", "not"],
+    "shouldn't": ["should", "not"],
+    "i'll": ["i", "will"],
+    "you've": ["you", "have"],
+    "he's": ["he", "is"],
+    "she's": ["she", "is"],
+    "gimme": ["give", "me"],
+    "wanna": ["want", "to"],
+}
+
+
+@dataclass(frozen=True)
+class Token:
+    """A word, a quoted text (quoted=True, text without the quotes) or a punctuation mark; `low` is lower case."""
+
+    text: str
+    low: str
+    quoted: bool = False
+
+
+@dataclass(frozen=True)
+class Mention:
+    """Tokens start..end-1 name one of `names` of a kind: place, door, object, category or person.
+
+    described: a person by gesture, pose, clothes or just "someone". many: said in the plural.
+    """
+
+    start: int
+    end: int
+    kind: str
+    names: tuple[str, ...]
+    described: bool = False
+    many: bool = False
+
+
+def tokenize(text: str) -> list[Token]:
+    """Words, quoted texts and punctuation; underscores count as spaces, possessive 's is dropped."""
+    tokens = []
+    for match in _TOKEN.finditer(_DASH.sub(", ", text).translate(_SIGNS)):
+        piece = match[0]
+        if len(piece) > 2 and piece[0] in "\"“'":
+            tokens.append(Token(piece[1:-1].strip(), piece[1:-1].strip().lower(), True))
+            continue
+        low = _MISSPELT.get(piece.lower(), piece.lower())
+        if low in _CONTRACTIONS:
+            tokens += [Token(word, word) for word in _CONTRACTIONS[low]]
+        elif low.endswith("'s") and len(low) > 2:
+            tokens.append(Token(piece[:-2], low[:-2]))
+        else:
+            tokens.append(Token(piece, low))
+    return tokens
+
+
+def key_of(text_words: list[str]) -> str:
+    """The comparison key of a name: its words run together, the last one in the singular."""
+    return "".join(text_words[:-1]) + w.singular(text_words[-1]) if text_words else ""
+
+
+def words_of(name: str) -> list[str]:
+    """A name's words: "Reading_Desk" → ["reading", "desk"]."""
+    return [token.low for token in tokenize(name)]
+
+
+def edit_distance(a: str, b: str, limit: int) -> int:
+    """Edits (insert, delete, replace, swap of neighbours) from a to b; stops counting above `limit`."""
+    before, row = [], list(range(len(b) + 1))
+    for i, char in enumerate(a, 1):
+        earlier, before, row = before, row, [i]
+        for j, other in enumerate(b, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (char != other))
+            if i > 1 and j > 1 and char == b[j - 2] and a[i - 2] == other:
+                cost = min(cost, earlier[j - 2] + 1)
+            row.append(cost)
+        if min(row) > limit:
+            return limit + 1
+    return row[-1]
