@@ -20,14 +20,13 @@ from lifecycle_msgs.srv import GetState
 from rclpy.action import ActionClient
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.qos import QoSProfile
 
 from llm_core.errors import LLMCoreError
+from llm_ros import qos
 from llm_ros.action import GenerateChatCompletions, GenerateResponse, PlanTask
-from llm_ros.conversions import messages_to_ros, sampling_to_ros, text_to_ros
+from llm_ros.conversions import messages_to_ros, request_to_ros, text_to_ros
 from llm_ros.srv import Detokenize, Generate, GetModelInfo, Tokenize
 
-FEEDBACK_QOS = QoSProfile(depth=2000)
 STATES = {
     GoalStatus.STATUS_SUCCEEDED: "succeeded",
     GoalStatus.STATUS_CANCELED: "cancelled",
@@ -50,6 +49,14 @@ class CallError(LLMCoreError):
         super().__init__(message)
         self.status = status
         self.result = result
+
+
+class _ActionClient(ActionClient):
+    """rclpy 9.1's, usable on a node that is being spun: its constructor shows itself to the executor, then makes its
+    lock.
+    """
+
+    _lock = threading.Lock()
 
 
 class Call:
@@ -191,12 +198,13 @@ class _Remote:
         self._service_clients = {}
 
     def _action(self, action_type, name):
-        return ActionClient(
+        return _ActionClient(
             self._node,
             action_type,
             f"{self.server}/{name}",
             callback_group=MutuallyExclusiveCallbackGroup(),
-            feedback_sub_qos_profile=FEEDBACK_QOS,
+            feedback_sub_qos_profile=qos.FEEDBACK,
+            **qos.ACTION_SERVICES,
         )
 
     def call_service(self, service_type, name: str, request, timeout: float):
@@ -204,7 +212,7 @@ class _Remote:
         key = (service_type, name)
         if key not in self._service_clients:
             self._service_clients[key] = self._node.create_client(
-                service_type, f"{self.server}/{name}", callback_group=self._group
+                service_type, f"{self.server}/{name}", qos_profile=qos.SERVICES, callback_group=self._group
             )
         client = self._service_clients[key]
         end = time.monotonic() + timeout
@@ -305,10 +313,7 @@ class LLMClient(_Remote):
         return self._send(self._chat, goal, stop, stop_token_ids, priority, deadline, on_feedback, on_done, sampling)
 
     def _send(self, client, goal, stop, stop_token_ids, priority, deadline, on_feedback, on_done, sampling):
-        goal.stop = [text_to_ros("stop", text) for text in stop]
-        goal.stop_token_ids = list(stop_token_ids)
-        goal.priority, goal.deadline = priority, float(deadline)
-        goal.sampling_config = sampling_to_ros(**sampling)
+        goal = request_to_ros(goal, stop, stop_token_ids, priority, deadline, sampling)
         return Generation(client, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
 
     def generate_now(
@@ -323,19 +328,10 @@ class LLMClient(_Remote):
         **sampling,
     ):
         """The Response of the Generate service: one blocking call. Raises CallError."""
-        request = Generate.Request(
-            prompt=text_to_ros("prompt", prompt),
-            messages=messages_to_ros(messages),
-            stop=list(stop),
-            stop_token_ids=list(stop_token_ids),
-            priority=priority,
-            deadline=float(deadline),
-            sampling_config=sampling_to_ros(**sampling),
-        )
+        request = Generate.Request(prompt=text_to_ros("prompt", prompt), messages=messages_to_ros(messages))
+        request = request_to_ros(request, stop, stop_token_ids, priority, deadline, sampling)
         answer = self.call_service(Generate, "generate", request, deadline + 5.0)
-        if not answer.success:
-            raise CallError(answer.error, "aborted", answer)
-        return answer.response
+        return self._checked(answer).response
 
     def tokenize(self, text: str, add_special: bool = False, timeout: float = 10.0) -> list[int]:
         """Token ids of `text`. Raises CallError."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from numbers import Integral, Real
 
 from llm_core.errors import RequestError
 from llm_core.grammar import Grammar
@@ -110,27 +112,64 @@ def messages_from_ros(messages: Sequence[ChatMessage]) -> list[dict]:
     return [{"role": message.role, "content": message.content} for message in messages]
 
 
+def _float_to_ros(name: str, value) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise RequestError(f"{name} is {value!r}: a number wanted")
+    return float(value)
+
+
+def _int_to_ros(name: str, value, bits: int = 32) -> int:
+    limit = 1 << (bits - 1)
+    if isinstance(value, bool) or not isinstance(value, Integral) or not -limit <= value < limit:
+        raise RequestError(f"{name} is {value!r}: an integer of {bits} bits wanted")
+    return int(value)
+
+
+def _bool_to_ros(name: str, value) -> bool:
+    if not isinstance(value, bool):
+        raise RequestError(f"{name} is {value!r}: true or false wanted")
+    return value
+
+
+def _bias_to_ros(name: str, value) -> list[LogitBias]:
+    if not isinstance(value, Mapping):
+        raise RequestError(f"{name} is {value!r}: a mapping from token id to number wanted")
+    return [
+        LogitBias(token=_int_to_ros(f"{name} token", token), bias=_float_to_ros(f"{name}[{token}]", bias))
+        for token, bias in value.items()
+    ]
+
+
+# ROS type of a field -> what makes a sendable value of it. rclpy itself checks nothing and may crash on what does not
+# fit.
+_SENDABLE = {
+    "int32": _int_to_ros,
+    "int64": partial(_int_to_ros, bits=64),
+    "float": _float_to_ros,
+    "boolean": _bool_to_ros,
+    "string": text_to_ros,
+    "sequence<llm_ros/LogitBias>": _bias_to_ros,
+}
+
+
 def sampling_to_ros(**values) -> SamplingConfig:
-    """A SamplingConfig of the given fields; `logit_bias` may be a mapping. Raises RequestError for what ROS cannot
-    carry.
-    """
-    bias = values.pop("logit_bias", {})
-    try:
-        if isinstance(bias, Mapping):
-            bias = [LogitBias(token=token, bias=float(value)) for token, value in bias.items()]
-        message = SamplingConfig(logit_bias=list(bias))
-    except (AssertionError, TypeError, ValueError) as error:
-        raise RequestError(f"logit_bias cannot be sent: {error}") from None
+    """A SamplingConfig of the given fields; `logit_bias` is a mapping. Raises RequestError for what ROS cannot carry."""
+    message, types = SamplingConfig(), SamplingConfig.get_fields_and_field_types()
     for name, value in values.items():
-        if name not in SamplingConfig.get_fields_and_field_types():
+        if name not in types:
             raise RequestError(f"{name} is no field of SamplingConfig")
-        wants_float = SamplingConfig.get_fields_and_field_types()[name] == "float"
-        try:
-            if isinstance(value, str):
-                value = text_to_ros(name, value)
-            setattr(message, name, float(value) if wants_float else value)
-        except (AssertionError, TypeError, ValueError, OverflowError):
-            raise RequestError(f"{name} = {value!r} cannot be sent") from None
+        setattr(message, name, _SENDABLE[types[name]](name, value))
+    return message
+
+
+def request_to_ros(
+    message, stop: Sequence[str], stop_token_ids: Sequence[int], priority: int, deadline: float, sampling
+):
+    """Fills the fields that every generating message has; returns it. Raises RequestError for what ROS cannot carry."""
+    message.stop = [text_to_ros("stop", text) for text in stop]
+    message.stop_token_ids = [_int_to_ros("stop_token_ids", token) for token in stop_token_ids]
+    message.priority, message.deadline = _int_to_ros("priority", priority), _float_to_ros("deadline", deadline)
+    message.sampling_config = sampling_to_ros(**sampling)
     return message
 
 

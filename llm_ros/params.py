@@ -185,6 +185,8 @@ def declare(node, *groups: type) -> None:
     if unknown:
         known = ", ".join(full_name(group, spec.name) for group in groups for spec in dataclasses.fields(group))
         raise ParameterError(f"unknown parameter {', '.join(unknown)}; {node.get_name()} has {known}")
+    for group in groups:
+        read(node, group)
 
 
 def _descriptor(spec):

@@ -1,20 +1,17 @@
 """An action server whose goals finish when somebody says so, instead of occupying an executor thread until they do.
 
 In: an action type, `start(goal_handle)` called once per accepted goal, and `cancel(goal_handle)`. Out:
-`finish(goal_handle, state, result)`, from any thread. rclpy's own way, an execute callback that awaits a future, makes its
-executor poll the pending coroutine in a busy loop (rclpy 9.1: `Future.__await__` only yields), which would take a core from
-the engine.
+`finish(goal_handle, state, result)`, from any thread. rclpy's own way, an execute callback that awaits a future, makes
+its executor poll the pending coroutine in a busy loop (rclpy 9.1: `Future.__await__` only yields), which would take a
+core from the engine.
 """
 
 from __future__ import annotations
 
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.impl.implementation_singleton import rclpy_implementation
-from rclpy.qos import QoSProfile
 
-# Feedback of fast models comes hundreds of times a second: deep enough that a client that pauses a moment loses
-# nothing.
-FEEDBACK_QOS = QoSProfile(depth=2000)
+from llm_ros import qos
 
 SUCCEED, ABORT, CANCELED = "succeed", "abort", "canceled"  # names of ServerGoalHandle methods
 
@@ -34,7 +31,8 @@ class DeferredActionServer(ActionServer):
             name,
             self._unused_execute,
             cancel_callback=self._on_cancel,
-            feedback_pub_qos_profile=FEEDBACK_QOS,
+            feedback_pub_qos_profile=qos.FEEDBACK,
+            **qos.ACTION_SERVICES,
             **kwargs,
         )
 

@@ -24,6 +24,7 @@ from llm_core.engine import Engine
 from llm_core.errors import LLMCoreError, RequestError
 from llm_core.sampling import SamplingParams
 from llm_ros import conversions as convert
+from llm_ros import qos
 from llm_ros.nodes.action_server import ABORT, SUCCEED
 from llm_ros.nodes.deferred_service import create_deferred_service
 from llm_ros.nodes.diagnostics import diagnostic_array, engine_status, release_memory, rss_mb
@@ -75,8 +76,10 @@ class LLMNode(LifecycleNodeMixin, Node):
             (Detokenize, "detokenize", self._detokenize),
             (GetModelInfo, "get_model_info", self._get_model_info),
         ):
-            self.create_service(service_type, f"~/{name}", callback, callback_group=services)
-        create_deferred_service(self, Generate, "~/generate", self._generate, callback_group=services)
+            self.create_service(service_type, f"~/{name}", callback, callback_group=services, qos_profile=qos.SERVICES)
+        create_deferred_service(
+            self, Generate, "~/generate", self._generate, callback_group=services, qos_profile=qos.SERVICES
+        )
 
     # Lifecycle
 

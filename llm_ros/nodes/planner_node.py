@@ -16,18 +16,16 @@ from llm_ros.msg import Plan
 from llm_ros.srv import Reload
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from llm_core.errors import LLMCoreError, RequestError
 from llm_ros import conversions as convert
+from llm_ros import qos
 from llm_ros.client import CallError, LLMClient
 from llm_ros.nodes.action_server import ABORT, CANCELED, SUCCEED, DeferredActionServer
 from llm_ros.nodes.run import run_node
 from llm_ros.params import ParameterError, PlannerParams, declare, read
 from llm_ros.planner import ConfigError, Planner, load_skills, load_world
 from llm_ros.share import config_file
-
-LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class Job:
@@ -80,7 +78,7 @@ class PlannerNode(Node):
         self._changed = threading.Condition()
         self._current: Job | None = None
         self._closed = False
-        self._publisher = self.create_publisher(Plan, "plan", LATCHED)
+        self._publisher = self.create_publisher(Plan, "plan", qos.LATCHED)
         self.create_service(Reload, "~/reload", self._reload, callback_group=MutuallyExclusiveCallbackGroup())
         self._server = DeferredActionServer(
             self,

@@ -23,10 +23,11 @@ EXECUTOR_THREADS = 4
 
 
 def spin(executor) -> None:
-    """Spins until the context is shut down. A callback that raises is logged and costs nobody else anything."""
-    while executor.context.ok():
+    """Spins until the executor or its context is shut down. A callback that raises is logged and harms nobody else."""
+    while True:
         try:
-            executor.spin_once()
+            executor.spin()
+            return
         except (ExternalShutdownException, ShutdownException):
             return
         except Exception as error:
