@@ -126,14 +126,14 @@ class LLMNode(LifecycleNodeMixin, Node):
         log, begun = self.get_logger(), time.monotonic()
         model, context, cpu = (read(self, group) for group in (ModelParams, ContextParams, CpuParams))
         log.info(f"loading {model.name}")
-        engine = self._make_engine(
-            model=model,
-            context=context,
-            cpu=cpu,
-            progress=lambda what, part: log.info(
-                f"loading: {what} ({100 * part:.0f} %, {time.monotonic() - begun:.1f} s)"
-            ),
-        )
+        stages = set()
+
+        def progress(what, part):
+            if what not in stages:  # one line for each stage, however often it reports
+                stages.add(what)
+                log.info(f"loading: {what} ({100 * part:.0f} %, {time.monotonic() - begun:.1f} s)")
+
+        engine = self._make_engine(model=model, context=context, cpu=cpu, progress=progress)
         try:
             warm = engine.generate("Hello", SamplingParams(max_tokens=8, temperature=0.0, ignore_eos=True))
         except BaseException:
