@@ -1,7 +1,9 @@
 """What commands come to: the development set, and one case for each thing that the symbolic side does."""
 
+import json
+
 import pytest
-from planner_helpers import development_set, obedient_planner, parts, planned
+from planner_helpers import DATA, development_set, obedient_planner, parts, planned
 
 from llm_ros.planner.complete import Completer
 from llm_ros.planner.judge import judge, missing, wilson

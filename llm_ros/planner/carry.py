@@ -163,6 +163,9 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     """One of them: told apart by what is moved and by where it goes, rather than by the verb."""
     verb = clause.verb.word
     things = [item for item in clause.items if item.kind in THINGS and not _idle_text(item)]
+    for item in things[:-1]:
+        if item.kind == "text" and not item.prep and ref.tokens[item.start].text[:1].isupper():
+            ref.person(item)
     for item in things:
         # A place that the world does not have: "from the garage", "onto the windowsill".
         if (
@@ -220,6 +223,10 @@ _BESIDE = frozenset("in into on onto at near by beside inside with under behind"
 _DO = {"take": "take", "bring": "bring", "place": "put down"}
 
 
+# Giving needs somebody to give to; bringing is to the operator.
+_GIVING = ("deliver", "giv", "gave", "hand", "pass", "serv", "suppl", "provid", "distribut", "offer", "lend")
+
+
 def _idle_text(item: Item) -> bool:
     return item.kind == "text" and item.names[0] in (
         "way",
@@ -273,6 +280,8 @@ def _taken(ref: Referee, clause: Clause, values, mode: str) -> list[Goal]:
         ref.context.deferred = values
         ref.context.thing = values[-1][0]
         return []
+    if mode == "bring" and clause.verb.word.startswith(_GIVING):
+        raise Question(f"To whom should I give the {values[0][0].replace('_', ' ')}?")
     goals = []
     for value, source in values:
         goals += fetch(ref, value, source)

@@ -184,7 +184,7 @@ class Splitter:
                 or low in w.PRONOUNS_PERSON
                 or low in w.SELF
                 or verb.end in self.at
-                or low in ("on", "off", "up", "how")
+                or low in ("on", "off", "up", "how", "what", "that", "whether", "back")
                 or low in w.NUMBERS
                 or low[0].isdigit()
                 or following[0].quoted
@@ -322,7 +322,7 @@ class Splitter:
             low[:1]
             and (low[0] in ("is", "are", "was") or low[:2] in (["do", "we"], ["do", "i"], ["do", "you"]))
             and len(low) > 2
-            and low[1] in ("there", "the", "any", "we", "a", "you", "i", "somebody", "someone")
+            and (begin + 1 in self.at or low[1] in ("there", "the", "any", "we", "a", "you", "i"))
         ):
             return "is there", begin + (2 if low[1] in ("there", "we", "you", "i") else 1)
         return "", begin

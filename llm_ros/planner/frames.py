@@ -97,7 +97,9 @@ def find(ref: Referee, clause: Clause) -> list[Goal]:
 
 
 def meet(ref: Referee, clause: Clause) -> list[Goal]:
-    """Find a person."""
+    """Find a person; "see Amira to the door" guides her."""
+    if clause.verb.word == "see" and people_in(clause) and any(item.prep == "to" for item in places_in(clause)):
+        return guide(ref, clause)
     if not people_in(clause) and not any(item.kind == "text" for item in clause.items):
         raise Question("Whom should I meet?")
     places = places_in(clause)

@@ -20,6 +20,7 @@ from llm_ros.planner.frames import FRAME_GOALS
 from llm_ros.planner.items import Item
 from llm_ros.planner.lead import LEAD_GOALS
 from llm_ros.planner.names import Names
+from llm_ros.planner.own import own_skill
 from llm_ros.planner.plan import PlanError
 from llm_ros.planner.refer import PEOPLE, THINGS, Goal, Question, Referee, places_in
 from llm_ros.planner.speech import SPEECH_GOALS, question
@@ -85,7 +86,11 @@ class Interpreter:
                 if alternatives:
                     parts.append(alternatives)
                 continue
+            if self._only_told(ref, clause, tasks):
+                continue
             goals = self._clause(ref, clause)
+            if parts and goals and _retold(parts[-1][0], goals):
+                parts[-1] = [parts[-1][0][:-2]]
             if goals:
                 parts.append([goals])
         if ref.context.deferred:
@@ -131,7 +136,7 @@ class Interpreter:
         if clause.tokens[clause.verb.start].low == "gets" and any(item.kind in PEOPLE for item in clause.subject):
             frame = "wish"
         if frame.startswith("skill:"):
-            return self._own_skill(ref, clause, frame[6:])
+            return own_skill(ref, clause, self.skills[frame[6:]])
         if ref.context.deferred and frame not in ("place", "bring", "take", "go"):
             raise PlanError("impossible", "I can hold one object at a time")
         return self._frames[frame](ref, clause)
@@ -175,6 +180,28 @@ class Interpreter:
         person.prep = "to"
         clause.items.append(person)
         return bring(ref, clause)
+
+    def _only_told(self, ref: Referee, clause: Clause, tasks: list[Clause]) -> bool:
+        """ "Amira asked for the can. Bring it to her.": the wish only says who and what when the next clause says
+        what to do."""
+        number = next(k for k, one in enumerate(tasks) if one is clause)
+        following = tasks[number + 1] if number + 1 < len(tasks) else None
+        if clause.verb is None or clause.verb.frame != "wish" or following is None or following.verb is None:
+            return False
+        if following.verb.frame not in CARRY_GOALS or not any(item.kind == "thing_pronoun" for item in following.items):
+            return False
+        for item in (*clause.subject, *clause.items):
+            if item.kind == "person":
+                ref.context.found[ref.person(item)] = ref.where(item)
+            elif item.kind in ("object", "category", "text"):
+                value = ref.thing(item)
+                if clause.verb.word.startswith("belong"):
+                    ref.context.place = ref.where(item) or ref.context.place
+                else:
+                    ref.context.found[value] = ref.where(item)
+            elif item.kind == "place":
+                ref.place(item)
+        return True
 
     def _wish_to(self, ref: Referee, clause: Clause, deed: str) -> list[Goal]:
         """ "… needs to be on the desk", "… wants to go to the study"; any other deed of a person's own is only told."""
@@ -241,72 +268,6 @@ class Interpreter:
     def _work(self, ref: Referee, clause: Clause) -> list[Goal]:
         raise PlanError("impossible", f"I have no skill to {clause.verb.word}")
 
-    def _own_skill(self, ref: Referee, clause: Clause, name: str) -> list[Goal]:
-        """A skill outside the known roles: its arguments are filled by type, in order."""
-        skill, args = self.skills[name], {}
-        free = list(clause.items)
-        facts = {}
-        for arg in skill.args:
-            item = next((one for one in free if one.kind in _FITS[arg.type]), None) or (
-                next((one for one in free if one.kind in _FITS["text"]), None) if arg.free else None
-            )
-            if item is None:
-                if arg.type == "location" and ref.context.here:
-                    args[arg.name] = ref.context.here
-                elif arg.type == "location" and any(one.place for one in free):
-                    args[arg.name] = next(ref.place(one.place) for one in free if one.place)
-                elif not arg.optional:
-                    unknown = next((one for one in free if one.kind == "text"), None)
-                    if arg.type == "location" and unknown:
-                        ref.place(unknown)
-                    raise Question(f"What is the {arg.name.replace('_', ' ')} for {name.replace('_', ' ')}?")
-                continue
-            free = [one for one in free if one is not item]
-            args[arg.name] = self._fill(ref, clause, item, arg)
-            place = ref.where(item) or next((ref.place(one) for one in free if one.kind == "place"), None)
-            if arg.type not in ("location", "number") and item.kind != "me":
-                place = (
-                    place
-                    or ref.context.here
-                    or (ref.world.home_of(str(args[arg.name])) if arg.type in ("object", "category") else None)
-                )
-                if arg.type == "door" and not place and item.kind == "door":
-                    place = self.world.doors[args[arg.name]][0]
-                if place:
-                    facts[str(args[arg.name])] = place
-        goals = []
-        if (
-            facts
-            and "at" not in {need.predicate for need in skill.needs}
-            and not any(arg.type == "location" for arg in skill.args)
-        ):
-            goals.append(Goal("go_to", {"location": next(iter(facts.values()))}))
-        if ref.context.thing is None and any(arg.type == "object" for arg in skill.args):
-            ref.context.thing = next(str(args[arg.name]) for arg in skill.args if arg.type == "object")
-        return [*goals, Goal(f"skill:{name}", args, facts)]
-
-    def _fill(self, ref: Referee, clause: Clause, item: Item, arg):
-        if arg.type == "location":
-            return ref.place(item)
-        if arg.type == "person":
-            return ref.person(item)
-        if arg.type == "number":
-            return (
-                float(item.names[0])
-                if item.kind == "number"
-                else float(
-                    next(
-                        (token.low for token in clause.tokens[item.start : item.end] if token.low.isdecimal()),
-                        item.count,
-                    )
-                )
-            )
-        if arg.type == "text":
-            return " ".join(clause.tokens[k].text for k in range(item.start, clause.end))[:200].strip()
-        if item.kind in ("place", "door", "person"):
-            return ref.place(item) if item.kind == "place" else item.names[0]
-        return ref.thing(item, "use")
-
     def _guesses(self, ref: Referee, clause: Clause) -> list[list[Goal]]:
         """Readings of a clause without a known verb, from the kinds of its items; none if it names nothing of the
         world."""
@@ -358,6 +319,16 @@ class Interpreter:
         return found
 
 
+def _retold(before: list[Goal], goals: list[Goal]) -> bool:
+    """Whether a report to the operator is told to somebody else right after: "How many …? Tell Dana."."""
+    return (
+        [goal.role for goal in before[-2:]] == ["find_person", "say"]
+        and before[-2].args["person"] == OPERATOR
+        and goals[-1].role == "say"
+        and goals[-1].args == before[-1].args
+    )
+
+
 def _tidy(goals: list[Goal]) -> list[Goal]:
     """Putting a thing down only to pick it up again is carrying it along: a drive."""
     result: list[Goal] = []
@@ -378,14 +349,3 @@ def _tidy(goals: list[Goal]) -> list[Goal]:
 
 def _harm(ref: Referee, clause: Clause) -> list[Goal]:
     raise PlanError("unsafe", f"I will not {clause.verb.word} anybody or anything")
-
-
-_FITS = {
-    "location": ("place", "here"),
-    "object": ("object", "category", "thing_pronoun", "text", "door", "place"),
-    "person": ("person", "me", "person_pronoun"),
-    "door": ("door", "place", "object", "text"),
-    "category": ("category", "object", "text"),
-    "text": ("quote", "text", "object", "category", "person", "place", "door"),
-    "number": ("number", "text"),
-}

@@ -71,6 +71,13 @@ class ItemReader:
             self.run += range(mention.start, mention.end)
             self.i = mention.end
             return
+        inner = [k for k, i in enumerate(self.run) if k and self.s.tokens[i].low in w.DETERMINERS]
+        if inner and not self.prep and self.s.tokens[self.run[inner[-1] - 1]].low != "of":
+            # "Frank a cola": what stands before the article is something of its own.
+            rest = self.run[inner[-1] :]
+            self.run = self.run[: inner[-1]]
+            self._flush()
+            self.run = rest
         mods, count, definite = self._modifiers()
         if mention.kind in ("place", "person") and mods and not mention.described:
             self._flush()
@@ -241,6 +248,8 @@ class ItemReader:
 def duration(words: list[str]) -> float | None:
     """Seconds of "ten seconds", "half a minute", "10s", "2 minutes 30 seconds"; None if the words say something
     else."""
+    if len(words) == 1 and words[0] in ("minute", "hour", "moment"):
+        return float(w.UNITS[words[0]])
     total, number = 0.0, None
     for word in words:
         compact = re.fullmatch(r"(\d{1,7})([a-z]+)", word)
@@ -274,6 +283,10 @@ def attach(items: list[Item]) -> list[Item]:
             and before.place is None
         ):
             before.place = item
+        elif item.kind == "place" and before and before.kind == "place" and not item.prep and item.start == before.end:
+            # "the lab's glove box": the room comes first.
+            item.prep, item.place = before.prep, before
+            result[-1] = item
         elif (
             item.kind == "place"
             and before

@@ -69,7 +69,7 @@ def run(args: Namespace, engine=None) -> int:
         try:
             planner = Planner(engine_generate(engine), skills, world)
             if commands is None:
-                return _single(planner, args.command)
+                return _single(planner, args.command, getattr(args, "json", False))
             return _batch(planner, commands, args.out)
         finally:
             if owned:
@@ -107,14 +107,14 @@ def _engine(model: str):
     return Engine(model, n_ctx=CONTEXT, max_requests=1)
 
 
-def _single(planner: Planner, command: str) -> int:
+def _single(planner: Planner, command: str, as_json: bool) -> int:
     numbers = iter(range(1, 1000))
 
     def show(step: Step) -> None:
         print(f"{next(numbers)}. {step}", flush=True)
 
-    plan = planner.plan(command, on_step=show)
-    if plan.status != "plan":
+    plan = planner.plan(command, on_step=None if as_json else show)
+    if as_json or plan.status != "plan":
         print(json.dumps(plan.to_json(), ensure_ascii=False), flush=True)
     return 0
 

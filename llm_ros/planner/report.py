@@ -211,7 +211,7 @@ def counting(ref: Referee, items: list[Item]):
     for item in rest:
         words += " " + " ".join(ref.tokens[k].low for k in range(item.start, item.end))
     words = re.sub(
-        r"( (do|can))?( (we|i|you|they|it)( (have|see|got|own|has|can see|find))?)$|"
+        r"( (do|can))?( (we|i|you|they|it)( (have|see|got|own|has|can see|find))?)$|( see)$|"
         r"( (?<!the )(left|available|present|currently|now))+$",
         "",
         words,

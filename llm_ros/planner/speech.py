@@ -266,6 +266,7 @@ def question(ref: Referee, clause: Clause) -> list[Goal]:
         goals = find_one(ref, wanted[0], ref.place(places[0]) if places else None)
         return [*goals, *say_to(ref, f"I looked for {say_thing(goals[-1])}: {RESULT}", OPERATOR, None)]
     before, text = information(ref, clause, content, items, OPERATOR)
+    ref.context.report = str(text)
     if isinstance(text, FreeText):
         return [Goal("answer_question", {"person": OPERATOR})]
     return [*before, *say_to(ref, text, OPERATOR, None)]

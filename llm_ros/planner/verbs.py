@@ -15,7 +15,8 @@ from llm_ros.planner.roles import ROLES
 from llm_ros.planner.tokens import Token, edit_distance, words_of
 
 FRAMES = {
-    "go": "go|go to|navigate|drive|head|walk|proceed|travel|come|run|get to|get over to|make your way|find your "
+    "go": "sprint|jog|race|march|zoom|scoot|cruise|trek|amble|go|go to|navigate|drive|head|walk|proceed|travel|"
+    "come|run|get to|get over to|make your way|find your "
     "way|visit|enter|roll|hurry|"
     "rush|swing by|stop by|drop by|pop over|nip|approach|reach|step|position yourself|station yourself|show up|"
     "make a trip|take a trip|"
@@ -50,7 +51,8 @@ FRAMES = {
     "would appreciate|has asked for|has requested|would like to have|ordered|has ordered|is in need of|is after|"
     "is looking for|receives|should have|should get|must have|is to have|ought to have|"
     "wishes to have|wants to get|gets to have|is to get|need|want|likes|belongs|belong",
-    "place": "put|place|set|leave|lay|drop|drop off|store|deposit|position|put down|set down|put away|stow|stow "
+    "place": "clear|shift|load|insert|slide|tuck|slip|hang|replace|put|place|set|leave|lay|drop|drop off|store|"
+    "deposit|position|put down|set down|put away|stow|stow "
     "away|transfer|relocate|stick|"
     "put back|shelve|lay down|rest|stash|arrange|move over|pop down",
     "guide": "guide|lead|escort|accompany|usher|direct|conduct|steer|show the way|show|help get|walk|shepherd|"
@@ -77,7 +79,7 @@ FRAMES = {
     "many|get the number of",
     "describe": "describe|identify|inspect|examine|recognize|recognise|detect|observe|look at|take a look at|have "
     "a look at|check out|check|"
-    "analyze|analyse|determine|name|check on|look over|report what|tell what|look into|find out|figure out|work "
+    "analyze|analyse|determine|name|check on|look over|look into|find out|figure out|work "
     "out|learn|establish|"
     "classify|watch|survey|look inside|see what|verify|ascertain|check whether|check if|see if|see whether|see how",
     "open": "open|open up|unlatch",
