@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from llm_ros.planner import words as w
 from llm_ros.planner.items import Item, ItemReader, attach
 from llm_ros.planner.names import Names
-from llm_ros.planner.tokens import Mention, Token, tokenize
+from llm_ros.planner.tokens import Mention, Token, corrected, tokenize
 from llm_ros.planner.verbs import Lexicon, Verb
 
 QUESTION = frozenset("what where who which when why how whose".split())
@@ -39,7 +39,7 @@ class Splitter:
     """Makes clauses out of one command."""
 
     def __init__(self, command: str, names: Names, lexicon: Lexicon):
-        self.tokens: list[Token] = tokenize(command)
+        self.tokens: list[Token] = corrected(tokenize(command))
         self.mentions: list[Mention] = names.find(self.tokens)
         self.lexicon = lexicon
         self.at: dict[int, Mention] = {i: m for m in self.mentions for i in range(m.start, m.end)}

@@ -105,6 +105,36 @@ def tokenize(text: str) -> list[Token]:
     return tokens
 
 
+# "to the sofa, I mean to Dana": what comes after the marker takes the place of what began with the same word.
+_CORRECTIONS = (
+    ("i", "mean"),
+    ("no", "wait"),
+    ("or", "rather"),
+    ("actually", "no"),
+    ("sorry",),
+    ("correction",),
+    (",", "no", ","),
+    ("scratch", "that"),
+)
+
+
+def corrected(tokens: list[Token]) -> list[Token]:
+    """The tokens without what the speaker took back: "to the sofa, I mean to Dana" → "to Dana"."""
+    for position in range(len(tokens) - 1, 0, -1):
+        marker = next(
+            (m for m in _CORRECTIONS if tuple(t.low for t in tokens[position : position + len(m)]) == m), None
+        )
+        after = position + len(marker) if marker else 0
+        while marker and after < len(tokens) and tokens[after].low in (",", "."):
+            after += 1
+        if not marker or after >= len(tokens):
+            continue
+        begin = next((k for k in range(position - 1, -1, -1) if tokens[k].low == tokens[after].low), None)
+        if begin is not None:
+            tokens = tokens[:begin] + tokens[after:]
+    return tokens
+
+
 def key_of(text_words: list[str]) -> str:
     """The comparison key of a name: its words run together, the last one in the singular."""
     return "".join(text_words[:-1]) + w.singular(text_words[-1]) if text_words else ""
