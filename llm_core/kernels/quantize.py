@@ -11,9 +11,11 @@ from llm_core.kernels.jit import inline, op, share
 from llm_core.kernels.simd import (
     absolute,
     fill,
+    get_f32,
     get_i64,
     largest,
     load_f32,
+    load_i8,
     maximum,
     put_f32,
     rint,
@@ -78,3 +80,20 @@ def quantize(op, ctx, tid, n_threads):
         row, block = i // blocks, i % blocks
         at = row * x_stride + block * 128
         quantize_block(load_f32(x, at), load_f32(x, at + 64), out + row * out_stride, k, block)
+
+
+@op
+def quantize_pairs(op, ctx, tid, n_threads):
+    """Each float row → two quantized rows, 2 i and 2 i + 1: the row rounded to int8, and what that left over."""
+    rows, k = get_i64(ctx, get_i64(op, ROW_COUNT)), get_i64(op, K)
+    out_stride, blocks = get_i64(op, OUT_STRIDE), k >> 5
+    first, last = share(rows * blocks, tid, n_threads)
+    for i in range(first, last):
+        row, block = i // blocks, i % blocks
+        x = get_i64(op, X) + row * get_i64(op, X_STRIDE) + block * 128
+        out = get_i64(op, OUT) + 2 * row * out_stride
+        low, high = load_f32(x, 0), load_f32(x, 64)
+        quantize_block(low, high, out, k, block)
+        scale = fill(get_f32(out, at_scale(k, block)))
+        left_low, left_high = low - load_i8(out, block * 32) * scale, high - load_i8(out, block * 32 + 16) * scale
+        quantize_block(left_low, left_high, out + out_stride, k, block)

@@ -68,7 +68,7 @@ def sandwich_decoder(g: Graph, model: Model, specs: list[AttentionSpec], act: st
 def finish(g: Graph, model: Model, x: Value) -> None:
     """The output norm, the output matrix and the soft cap of logits, for the rows that want them."""
     h = g.rms_norm(g.outputs(x), model.param("output_norm.weight"))
-    logits = g.linear(h, model.output, model.output.rows, bias=model.find("output.bias"))
+    logits = g.precise_linear(h, model.output, model.output.rows, bias=model.find("output.bias"))
     cap = model.config.final_soft_cap
     g.logits = g.soft_cap(logits, cap) if cap else logits
 

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from llm_core.kernels import activation, attention, gather, norm, quantize, rope
+from llm_core.kernels import step as header
 from llm_core.kernels.jit import Op
 from llm_core.kernels.matmul import PANEL_FORMATS, ROWS, panels
-from llm_core.kernels.step import OUTPUTS
-from llm_core.kernels.step import ROWS as STEP_ROWS
 from llm_core.program.params import Param
 
 
@@ -23,8 +22,8 @@ class Buffer:
     """Memory for one form of one value: `stride` bytes per row. The linker gives it an address."""
 
     stride: int
-    of_outputs: bool
-    """True: a row per wanted logit; False: a row per token of the step."""
+    count: int
+    """The word of the step's header that says how many rows there are: ROWS, OUTPUTS or OUTPUT_PAIRS."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Value:
     """Activations of `width` columns. `make` records the operation that fills a buffer in the given form."""
 
     width: int
-    of_outputs: bool = False
+    count: int = header.ROWS
     floats_at: Address | None = None
     stride: int = 0
     quantized_at: Buffer | None = None
@@ -104,7 +103,7 @@ class Graph:
     # --- values -------------------------------------------------------------------------------------------------------
 
     def _buffer(self, value: Value) -> Buffer:
-        buffer = Buffer(padded(value.width), value.of_outputs)
+        buffer = Buffer(padded(value.width), value.count)
         value.floats_at, value.stride = Address(buffer), buffer.stride
         return buffer
 
@@ -121,7 +120,7 @@ class Graph:
 
     def _quantized(self, value: Value) -> Buffer:
         if value.quantized_at is None:
-            value.quantized_at = Buffer(quantize.row_bytes(value.width), value.of_outputs)
+            value.quantized_at = Buffer(quantize.row_bytes(value.width), value.count)
             if value.floats_at is None:
                 value.make(value, True)
             else:
@@ -143,14 +142,14 @@ class Graph:
 
     def _record(self, value: Value, op: Op, words: dict, row_count: int | None, reads: tuple, writes: tuple) -> None:
         if row_count is not None:
-            words[row_count] = OUTPUTS if value.of_outputs else STEP_ROWS
-        (self.head if value.of_outputs else self.body).append(Step(op, words, reads, writes))
+            words[row_count] = value.count
+        (self.body if value.count == header.ROWS else self.head).append(Step(op, words, reads, writes))
 
     def split(self, value: Value, *widths: int) -> list[Value]:
         """Neighbouring column ranges of a value, without a copy."""
         base, parts, start = self._floats(value), [], 0
         for width in widths:
-            parts.append(Value(width, value.of_outputs, Address(base.target, base.offset + start * 4), value.stride))
+            parts.append(Value(width, value.count, Address(base.target, base.offset + start * 4), value.stride))
             start += width
         return parts
 
@@ -169,7 +168,7 @@ class Graph:
         shape."""
         n_out = weight.rows if n_out is None else n_out
         weight.expect(n_out, x.width)
-        out = Value(n_out, x.of_outputs)
+        out = Value(n_out, x.count)
         layout = PANEL_FORMATS[weight.type]
         source = self._quantized(x) if layout.quantized else self._floats(x).target
         at, stride = (Address(source), source.stride) if layout.quantized else (x.floats_at, x.stride)
@@ -194,6 +193,43 @@ class Graph:
         self._record(out, layout.op, words, panels.ROW_COUNT, tuple(reads), (buffer,))
         return out
 
+    def precise_linear(self, x: Value, weight: Param, n_out: int, *, bias: Param | None = None) -> Value:
+        """`linear` for output rows, with activations of 16 bits where the kernel takes 8: each row goes in twice, once
+        rounded and once as what rounding left over, and the two products are added. Weights are still read once.
+
+        The output layer is where rounding shows most (a quarter of all KL divergence in SmolLM2); see docs/accuracy.md.
+        """
+        weight.expect(n_out, x.width)
+        if not PANEL_FORMATS[weight.type].quantized:
+            return self.linear(x, weight, n_out, bias=bias)
+        source = self._floats(x)
+        pairs = Value(x.width, header.OUTPUT_PAIRS)
+        pairs.quantized_at = Buffer(quantize.row_bytes(x.width), pairs.count)
+        words = {
+            quantize.X: source,
+            quantize.X_STRIDE: x.stride,
+            quantize.OUT: Address(pairs.quantized_at),
+            quantize.OUT_STRIDE: pairs.quantized_at.stride,
+            quantize.K: x.width,
+        }
+        self._record(x, quantize.quantize_pairs, words, quantize.ROW_COUNT, (source.target,), (pairs.quantized_at,))
+        halves = self.linear(pairs, weight, n_out)
+        out = Value(n_out, x.count)
+        buffer = self._buffer(out)
+        words = {
+            gather.X: halves.floats_at,
+            gather.X_STRIDE: halves.stride,
+            gather.OUT: out.floats_at,
+            gather.OUT_STRIDE: out.stride,
+            gather.WIDTH: n_out,
+        }
+        reads = (halves.floats_at.target,)
+        if bias is not None:
+            bias.expect(n_out)
+            words[gather.BIAS] = Address(bias)
+        self._record(out, gather.add_pairs, words, None, reads, (buffer,))
+        return out
+
     def rms_norm(self, x: Value, weight: Param, *, residual: Value | None = None) -> Value:
         """x / rms(x) * weight (+ residual)."""
         weight.expect(x.width)
@@ -214,7 +250,7 @@ class Graph:
                 reads.append(residual.floats_at.target)
             self._fill(out, quantized, norm.rms_norm_quantize if quantized else norm.rms_norm, words, norm, reads)
 
-        out = Value(x.width, x.of_outputs, make=make)
+        out = Value(x.width, x.count, make=make)
         if residual is not None:
             make(out, False)
         return out
@@ -250,7 +286,7 @@ class Graph:
                 out, quantized, fused if quantized else plain, dict(words), activation, [gate_at.target, up_at.target]
             )
 
-        return Value(up.width, up.of_outputs, make=make)
+        return Value(up.width, up.count, make=make)
 
     def attention(
         self,
@@ -322,7 +358,7 @@ class Graph:
 
     def outputs(self, x: Value) -> Value:
         """The rows whose logits are wanted; what follows runs on these alone."""
-        out = Value(x.width, of_outputs=True)
+        out = Value(x.width, header.OUTPUTS)
         source = self._floats(x)
         buffer = self._buffer(out)
         self._record(

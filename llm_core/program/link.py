@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from llm_core.kernels import step as header
 from llm_core.kernels.threads import ROW_WORDS
 from llm_core.program.graph import Address, Buffer, Graph, Step
 from llm_core.program.params import Param
@@ -20,14 +21,14 @@ class Slots:
     """Pieces of scratch memory that buffers take in turn."""
 
     def __init__(self, max_rows: int, max_outputs: int):
-        self._rows = {False: max_rows, True: max_outputs}
+        self._rows = {header.ROWS: max_rows, header.OUTPUTS: max_outputs, header.OUTPUT_PAIRS: 2 * max_outputs}
         self._free: list[tuple[int, int]] = []
         self.slot_of: dict[Buffer, int] = {}
         self.sizes: list[int] = []
 
     def take(self, buffer: Buffer) -> None:
         """Give `buffer` the smallest free slot that holds it, or a new one."""
-        size = buffer.stride * self._rows[buffer.of_outputs] + ALIGNMENT
+        size = buffer.stride * self._rows[buffer.count] + ALIGNMENT
         fitting = [s for s in self._free if s[0] >= size]
         if fitting:
             chosen = min(fitting)

@@ -49,7 +49,7 @@ class Param:
                 )
 
     def pack(self) -> np.ndarray:
-        """The bytes that kernels read, made once: float32 (padded to whole vectors) for a vector, panels for a matrix."""
+        """The bytes that kernels read, made once: float32 padded to whole vectors, or a matrix's panels."""
         if self.packed is None:
             self.packed = self._vector() if self.is_vector else self._panels()
             self.tensor.release()

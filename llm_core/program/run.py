@@ -177,7 +177,8 @@ class Runner:
         slices = [outputs[i : i + self._max_outputs] for i in range(0, len(outputs), self._max_outputs)]
         done = []
         for wanted in slices:
-            header[step.OUTPUTS // 8], header[step.OUTPUT_ROWS // 8] = len(wanted), wanted.ctypes.data
+            header[step.OUTPUTS // 8], header[step.OUTPUT_PAIRS // 8] = len(wanted), 2 * len(wanted)
+            header[step.OUTPUT_ROWS // 8] = wanted.ctypes.data
             self._pool.run(self._head, header)
             view = self._logits[: len(wanted), : self.n_vocab]
             done.append(view if len(slices) == 1 else view.copy())
@@ -206,7 +207,9 @@ class Runner:
         last_blocks = positions[starts[1:] - 1] // BLOCK_SIZE
         if tables.ndim != 2 or len(tables) != len(sizes) or tables.shape[1] <= last_blocks.max():
             most = last_blocks.max() + 1
-            raise RequestError(f"batch: tables of shape {tables.shape} for {len(sizes)} sequences of up to {most} blocks")
+            raise RequestError(
+                f"batch: tables of shape {tables.shape}, but {len(sizes)} sequences have up to {most} blocks"
+            )
         used = tables[np.arange(tables.shape[1]) <= last_blocks[:, None]]
         if used.min() < 0 or used.max() >= self.n_blocks:
             raise RequestError(f"batch: KV block {used.max()} does not exist (there are {self.n_blocks})")
