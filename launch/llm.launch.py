@@ -1,6 +1,6 @@
 """llm_node alone: loads its model and serves. `ros2 launch llm_ros llm.launch.py --show-args` lists the arguments."""
 
-from launch.actions import DeclareLaunchArgument
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -8,18 +8,20 @@ from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
 
-DEFAULT_CONFIG = PathJoinSubstitution([FindPackageShare("llm_ros"), "config", "llm_node.yaml"])
+DEFAULTS = PathJoinSubstitution([FindPackageShare("llm_ros"), "config", "llm_node.yaml"])
 
 
 def generate_launch_description():
-    """The node with its parameter file, and with what the arguments say on top."""
+    """The node with the installed parameters, then those of `config`, then `model`, as `llm-ros up` does."""
     return LaunchDescription(
         [
-            DeclareLaunchArgument("config", default_value=DEFAULT_CONFIG, description="ROS parameter file of llm_node"),
+            DeclareLaunchArgument(
+                "config", default_value="", description="ROS parameter file, applied on top of the installed ones"
+            ),
             DeclareLaunchArgument(
                 "model",
-                default_value="smollm2-135m-instruct",
-                description="The model: path of a GGUF file, or a name that `llm-core models` lists",
+                default_value="",
+                description="Path or name of a model; stronger than model.name in a file; empty: what the files say",
             ),
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node"),
             DeclareLaunchArgument(
@@ -28,20 +30,26 @@ def generate_launch_description():
                 choices=["true", "false"],
                 description="Load the model and serve at once, without a lifecycle manager",
             ),
-            Node(
-                package="llm_ros",
-                executable="llm_node",
-                name="llm_node",
-                output="screen",
-                emulate_tty=True,
-                namespace=LaunchConfiguration("namespace"),
-                parameters=[
-                    LaunchConfiguration("config"),
-                    {
-                        "model.name": ParameterValue(LaunchConfiguration("model"), value_type=str),
-                        "autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool),
-                    },
-                ],
-            ),
+            OpaqueFunction(function=_nodes),
         ]
     )
+
+
+def _nodes(context):
+    """Only arguments that were given override the files."""
+    config, model = (LaunchConfiguration(name).perform(context) for name in ("config", "model"))
+    parameters = [DEFAULTS, *([config] if config else [])]
+    if model:
+        parameters.append({"model.name": ParameterValue(model, value_type=str)})
+    parameters.append({"autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool)})
+    namespace = LaunchConfiguration("namespace")
+    return [
+        Node(
+            package="llm_ros",
+            executable="llm_node",
+            name="llm_node",
+            namespace=namespace,
+            parameters=parameters,
+            output="screen",
+        )
+    ]
