@@ -100,6 +100,19 @@ def test_forced_tokens_are_appended_in_one_step():
         assert len(runner.batches) <= 4  # prompt; the one choice; no step for what is forced after it
 
 
+def test_an_answer_that_the_grammar_fixes_needs_no_model():
+    runner = FakeRunner()
+    with Engine(fake_parts(runner)) as engine:
+        completion = engine.generate("q", SamplingParams(grammar=Grammar.regex("go to the kitchen")))
+        assert (completion.text, completion.stop) == ("go to the kitchen", "grammar")
+        assert not runner.batches
+        # What it fixes at the beginning is told before the first step, and computed together with the prompt.
+        handle = engine.submit("q", SamplingParams(seed=1, grammar=Grammar.regex("say (hello|robot)")))
+        assert next(iter(handle)).text.startswith("say")
+        assert handle.result(timeout=10).text in ("say hello", "say robot")
+        assert len(runner.batches) == 1
+
+
 def test_forced_tokens_are_the_models_own_tokens(engine):
     completion = engine.generate("q", SamplingParams(seed=1, grammar=Grammar.regex("hello robot")))
     assert list(completion.tokens) == FakeTokenizer().encode("hello robot", add_special=False)

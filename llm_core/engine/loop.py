@@ -164,9 +164,23 @@ class Loop:
         """Sleep until there is work; False when the engine is to end."""
         with self._wakeup:
             self._wakeup.wait_for(lambda: self._inbox or self._closing is not None or not self._scheduler.idle)
-            while self._inbox:
-                self._scheduler.add(self._inbox.popleft())
-            return self._closing is None
+            taken = list(self._inbox)
+            self._inbox.clear()
+            going_on = self._closing is None
+        for request in taken:
+            self._admit(request)
+        return going_on
+
+    def _admit(self, request: Request) -> None:
+        """Schedule a request, unless its grammar leaves the model nothing to decide: then it ends here."""
+        try:
+            request.begin()
+        except Exception as error:
+            request.end("error", detail=str(error), error=error)
+        if request.finish_reason is None:
+            self._scheduler.add(request)
+        else:
+            self._book(request)
 
     def _sweep(self) -> None:
         """End the requests that are cancelled or past their deadline."""

@@ -7,6 +7,7 @@ engine thread only, but for `cancelled`, a flag that anyone may set.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import count
 
@@ -67,6 +68,7 @@ class Request:
         self._limits = limits
         self._n_prompt = len(prompt)
         self._stop_ids = frozenset(params.stop_ids) | (frozenset() if params.ignore_eos else limits.stop_ids)
+        self._banned = frozenset(token for token, bias in params.logit_bias.items() if bias == -math.inf)
         self._sampler = Sampler(params, limits.n_vocab, banned=sorted(limits.stop_ids) if params.ignore_eos else ())
         self._constraint = constraint
         self._decoder = decoder
@@ -104,6 +106,16 @@ class Request:
         """More prompt tokens were found in the cache while waiting for rows."""
         if not self.resumed:
             self._cached += cached
+
+    def begin(self) -> None:
+        """Before the first step: append what the grammar fixes from the start. What needs no choice needs no model."""
+        if self._constraint is None or self.params.logprobs is not None:
+            return
+        self._append_forced()
+        if self.finish_reason is None and self._constraint.complete:
+            self.end("stop", stop="grammar")
+        if self.finish_reason is None and self._fresh:
+            self._tell()
 
     def take(self, logits: np.ndarray) -> None:
         """Draw the next token from raw logits float32 [n_vocab] and pass on what it brings."""
@@ -161,7 +173,7 @@ class Request:
 
     def _append_forced(self) -> None:
         for token in self._constraint.forced():
-            if token in self._stop_ids:
+            if token in self._stop_ids or token in self._banned:
                 break
             self._append(token, None)
             if self.finish_reason is not None:
