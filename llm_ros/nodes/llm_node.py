@@ -84,7 +84,7 @@ class LLMNode(LifecycleNodeMixin, Node):
     # Lifecycle
 
     def on_configure(self, _state):
-        """Loads the model and warms it up. FAILURE (back to unconfigured) for a model or parameter that cannot be used."""
+        """Loads the model and warms it up. FAILURE (back to unconfigured) for a model or parameter it cannot use."""
         return self._transition("configuring", "inactive", self._load)
 
     def on_activate(self, _state):
