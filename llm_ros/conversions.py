@@ -153,7 +153,7 @@ _SENDABLE = {
 
 
 def sampling_to_ros(**values) -> SamplingConfig:
-    """A SamplingConfig of the given fields; `logit_bias` is a mapping. Raises RequestError for what ROS cannot carry."""
+    """A SamplingConfig of the given fields; `logit_bias` is a mapping. Raises RequestError for what cannot be sent."""
     message, types = SamplingConfig(), SamplingConfig.get_fields_and_field_types()
     for name, value in values.items():
         if name not in types:

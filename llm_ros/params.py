@@ -107,7 +107,7 @@ class CpuParams(Group):
 
 @dataclass(frozen=True)
 class SamplingDefaults(Group):
-    """What a request gets that does not say otherwise; read for each request, so a change holds from the next one on."""
+    """What a request gets that does not say otherwise; read for each request, so a change holds from the next one."""
 
     prefix = "sampling"
     max_tokens: int = param(512, "Most tokens to generate", 1, 1 << 20)
