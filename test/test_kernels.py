@@ -348,7 +348,7 @@ def test_generic_level():
             sys.executable,
             "-m",
             "pytest",
-            "-q",
+            "-v",
             "-p",
             "no:cacheprovider",
             __file__,

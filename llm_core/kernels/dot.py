@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from llm_core.kernels import cpu
-from llm_core.kernels.simd import (
+from llm_core.kernels.vectors import (
     I8,
     I16,
     I32,

@@ -8,7 +8,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from llm_core.kernels.jit import inline, static
-from llm_core.kernels.simd import I32, call, const, f32, fma, maximum, minimum, splat
+from llm_core.kernels.simd import fma, maximum, minimum
+from llm_core.kernels.vectors import I32, call, const, f32, splat
 
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
 # Taylor's coefficients of exp on ±ln(2)/2, highest power first: relative error below 2e-7.

@@ -11,7 +11,7 @@ from llm_core.kernels.jit import inline, op, share
 from llm_core.kernels.quantize import quantize_block
 from llm_core.kernels.simd import fill, fma, get_f32, get_i64, load_f32, put_f32, store, total
 
-# Words of the operation's row. RESIDUAL 0: nothing is added. QUANTIZED 1: OUT takes quantized rows.
+# Words of the operation's row. RESIDUAL 0: nothing is added.
 X, X_STRIDE, OUT, OUT_STRIDE, WEIGHT, WIDTH, EPS, RESIDUAL, ROW_COUNT = (8 * i for i in range(2, 11))
 
 

@@ -1,9 +1,8 @@
-"""Vector values for numba: `Vec(element, lanes)` is one LLVM vector, whatever registers it takes.
+"""Vector operations for numba kernels: a kernel written with these reads like scalar Python.
 
-A kernel written with these reads like scalar Python. Values are 16 lanes wide, or 16 per activation column ("wide"
-values: 16 * C lanes for a tile of C columns, column after column); LLVM splits them into the machine's registers.
-Loads and stores take an integer address and a byte offset, so that mapped read-only weights need no array type, and
-never need alignment. `Columns(C)` is a compile-time number that carries the width of a tile through function calls.
+Values are 16 lanes wide, or 16 per activation column ("wide" values: 16 * C lanes for a tile of C columns, column after
+column); LLVM splits them into the machine's registers. Loads and stores take an integer address and a byte offset, so
+that mapped read-only weights need no array type, and never need alignment.
 """
 
 import operator
@@ -11,167 +10,29 @@ import operator
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.imputils import lower_constant
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, overload, register_model, typeof_impl
+from numba.extending import intrinsic, lower_builtin
 
-I8, I16, I32, I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
-F32, F16 = ir.FloatType(), ir.HalfType()
-LANES = 16
-
-_LLVM = {
-    types.int8: I8,
-    types.uint8: I8,
-    types.int16: I16,
-    types.uint16: I16,
-    types.int32: I32,
-    types.uint32: I32,
-    types.float32: F32,
-}
-
-
-class Vec(types.Type):
-    """The numba type of a vector of `lanes` elements."""
-
-    def __init__(self, element, lanes):
-        self.element, self.lanes = element, lanes
-        super().__init__(name=f"Vec({element} x {lanes})")
-
-    @property
-    def llvm(self):
-        """The LLVM vector type."""
-        return ir.VectorType(_LLVM[self.element], self.lanes)
-
-    @property
-    def is_float(self):
-        """Are the elements floating point?"""
-        return isinstance(self.element, types.Float)
-
-
-@register_model(Vec)
-class _VecModel(models.PrimitiveModel):
-    def __init__(self, dmm, fe_type):
-        super().__init__(dmm, fe_type, fe_type.llvm)
-
-
-def f32(lanes=LANES):
-    """The type of a float32 vector."""
-    return Vec(types.float32, lanes)
-
-
-def i32(lanes=LANES):
-    """The type of an int32 vector."""
-    return Vec(types.int32, lanes)
-
-
-U8X64 = Vec(types.uint8, 64)
-
-
-# --- the compile-time width of a tile of columns ---------------------------------------------------------------------
-
-
-class Columns:
-    """The number of activation columns in a tile; a numba value whose type is the number."""
-
-    def __init__(self, count: int):
-        self.count = count
-
-
-class ColumnsType(types.Type):
-    """The numba type of `Columns(count)`; has no bits at run time."""
-
-    def __init__(self, count):
-        self.count = count
-        super().__init__(name=f"Columns({count})")
-
-
-@register_model(ColumnsType)
-class _ColumnsModel(models.OpaqueModel):
-    pass
-
-
-@typeof_impl.register(Columns)
-def _typeof_columns(value, _context):
-    return ColumnsType(value.count)
-
-
-@lower_constant(ColumnsType)
-def _constant_columns(context, _builder, _typ, _value):
-    return context.get_dummy_value()
-
-
-@overload(len)
-def _columns_len(columns):
-    if isinstance(columns, ColumnsType):
-        count = columns.count
-        return lambda columns: count
-    return None
-
-
-# --- building blocks for code generation -----------------------------------------------------------------------------
-
-
-def const(vector_type, value):
-    """An LLVM constant with `value` in every lane."""
-    return ir.Constant(vector_type, [value] * vector_type.count)
-
-
-def pick(builder, vector, indexes):
-    """Lanes `indexes` of an LLVM vector, as a vector."""
-    return builder.shuffle_vector(
-        vector, ir.Constant(vector.type, ir.Undefined), ir.Constant(ir.VectorType(I32, len(indexes)), list(indexes))
-    )
-
-
-def part(builder, vector, start, count):
-    """`count` neighbouring lanes of an LLVM vector from lane `start`."""
-    return vector if count == vector.type.count else pick(builder, vector, range(start, start + count))
-
-
-def join(builder, parts):
-    """The lanes of several equally long LLVM vectors, one after the other; their number is a power of two."""
-    parts = list(parts)
-    while len(parts) > 1:
-        joined = []
-        for left, right in zip(parts[::2], parts[1::2], strict=True):
-            both = ir.Constant(ir.VectorType(I32, 2 * left.type.count), list(range(2 * left.type.count)))
-            joined.append(builder.shuffle_vector(left, right, both))
-        parts = joined
-    return parts[0]
-
-
-def splat(builder, scalar, lanes):
-    """An LLVM vector with `scalar` in every lane."""
-    vector_type = ir.VectorType(scalar.type, lanes)
-    first = builder.insert_element(ir.Constant(vector_type, ir.Undefined), scalar, I32(0))
-    return pick(builder, first, [0] * lanes)
-
-
-def load_at(builder, address, llvm_type):
-    """Load an LLVM value of `llvm_type` from an integer address, without alignment."""
-    value = builder.load(builder.inttoptr(address, llvm_type.as_pointer()))
-    value.align = 1
-    return value
-
-
-def store_at(builder, address, value):
-    """Store an LLVM value to an integer address, without alignment."""
-    builder.store(value, builder.inttoptr(address, value.type.as_pointer())).align = 1
-
-
-def call(builder, name, result, *args):
-    """Call an LLVM intrinsic by its full name."""
-    function_type = ir.FunctionType(result, [a.type for a in args])
-    function = builder.module.globals.get(name) or ir.Function(builder.module, function_type, name=name)
-    return builder.call(function, args)
-
-
-def offset(builder, base, *terms):
-    """base + the sum of terms, as LLVM integers."""
-    for term in terms:
-        base = builder.add(base, term)
-    return base
-
+from llm_core.kernels.vectors import (
+    F16,
+    F32,
+    I8,
+    I32,
+    I64,
+    LANES,
+    U8X64,
+    Vec,
+    call,
+    const,
+    f32,
+    i32,
+    join,
+    load_at,
+    part,
+    pick,
+    splat,
+    store_at,
+)
 
 # --- loads and stores ------------------------------------------------------------------------------------------------
 
@@ -268,18 +129,6 @@ def store(_ctx, address, at, value):
 
     def generate(_context, builder, _sig, args):
         store_at(builder, builder.add(args[0], args[1]), args[2])
-        return cgutils.get_null_value(ir.IntType(8).as_pointer())
-
-    return types.void(types.int64, types.int64, value), generate
-
-
-@intrinsic
-def store_f16(_ctx, address, at, value):
-    """Store a vector of floats as halves (round to nearest even)."""
-
-    def generate(_context, builder, _sig, args):
-        half = builder.fptrunc(args[2], ir.VectorType(F16, args[2].type.count))
-        store_at(builder, builder.add(args[0], args[1]), half)
         return cgutils.get_null_value(ir.IntType(8).as_pointer())
 
     return types.void(types.int64, types.int64, value), generate
@@ -388,7 +237,7 @@ def _float_single(name):
     return operation
 
 
-rint, absolute, sqrt = _float_single("rint"), _float_single("fabs"), _float_single("sqrt")
+rint, absolute = _float_single("rint"), _float_single("fabs")
 
 
 @intrinsic
@@ -401,12 +250,6 @@ def to_i32(_ctx, a):
 def to_f32(_ctx, a):
     """int32 → float."""
     return f32(a.lanes)(a), lambda _c, builder, sig, args: builder.sitofp(args[0], sig.return_type.llvm)
-
-
-@intrinsic
-def bits_to_f32(_ctx, a):
-    """Reinterpret int32 lanes as floats."""
-    return f32(a.lanes)(a), lambda _c, builder, sig, args: builder.bitcast(args[0], sig.return_type.llvm)
 
 
 @intrinsic
@@ -536,12 +379,3 @@ def store_columns(_ctx, address, at, stride, value):
         return cgutils.get_null_value(ir.IntType(8).as_pointer())
 
     return types.void(types.int64, types.int64, types.int64, value), generate
-
-
-@intrinsic
-def column(_ctx, value, index):
-    """The 16 lanes of column `index` (an int literal) of a wide value."""
-    at = index.literal_value
-    return Vec(value.element, LANES)(value, index), lambda _c, builder, _s, args: part(
-        builder, args[0], at * LANES, LANES
-    )

@@ -19,7 +19,8 @@ from numba.extending import intrinsic
 from llm_core.errors import LLMCoreError
 from llm_core.kernels import cpu
 from llm_core.kernels.jit import Op, inline, op
-from llm_core.kernels.simd import I64, call, get_i64, put_i64
+from llm_core.kernels.simd import get_i64, put_i64
+from llm_core.kernels.vectors import I64, call
 
 ROW_WORDS = 24
 ROW_BYTES = ROW_WORDS * 8

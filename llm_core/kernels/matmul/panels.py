@@ -18,7 +18,8 @@ import numpy as np
 
 from llm_core.kernels import cpu
 from llm_core.kernels.jit import Op, apply, inline, share
-from llm_core.kernels.simd import Columns, get_i64, load_columns, load_f32, prefetch, store_columns, wide
+from llm_core.kernels.simd import get_i64, load_columns, load_f32, prefetch, store_columns, wide
+from llm_core.kernels.vectors import Columns
 
 ROWS = 16
 # Prefetch distance in bytes while one row of activations streams the weights (decode); found by measurement.
