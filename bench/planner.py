@@ -31,6 +31,7 @@ WORLDS = {
     "home": ROOT / "config" / "world.yaml",
     "cottage": DATA / "planner_cottage.yaml",
     "office": DATA / "planner_office.yaml",
+    "blind": DATA / "planner_blind_world.yaml",
 }
 SKILLS = {
     "full": ROOT / "config" / "skills.yaml",
