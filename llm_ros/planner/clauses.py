@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from llm_ros.planner import words as w
 from llm_ros.planner.items import Item, ItemReader, attach
 from llm_ros.planner.names import Names
+from llm_ros.planner.openings import opening_at
 from llm_ros.planner.tokens import Mention, Token, corrected, tokenize
 from llm_ros.planner.verbs import Lexicon, Verb
 
@@ -40,6 +41,7 @@ class Splitter:
 
     def __init__(self, command: str, names: Names, lexicon: Lexicon):
         self.tokens: list[Token] = corrected(tokenize(command))
+        self.low = [token.low for token in self.tokens]
         self.mentions: list[Mention] = names.find(self.tokens)
         self.lexicon = lexicon
         self.at: dict[int, Mention] = {i: m for m in self.mentions for i in range(m.start, m.end)}
@@ -204,12 +206,9 @@ class Splitter:
         moved = True
         while moved and i < len(self.tokens):
             moved = False
-            for opening in w.OPENINGS:
-                if tuple(token.low for token in self.tokens[i : i + len(opening)]) == opening and not any(
-                    k in self.at for k in range(i, i + len(opening))
-                ):
-                    i, moved = i + len(opening), True
-                    break
+            end = opening_at(self.low, i)
+            if end > i and not any(k in self.at for k in range(i, end)):
+                i, moved = end, True
             if (
                 not moved
                 and i < len(self.tokens)

@@ -12,9 +12,9 @@ DETERMINERS = frozenset(
 PREPOSITIONS = frozenset(
     "to from in on at into onto inside within near by beside besides next with for of about under underneath "
     "behind off out "
-    "through towards toward after before above over around between against along across beneath upon".split()
+    "through towards toward after before above over around between against along across beneath upon until till".split()
 )
-DESTINATION = frozenset("to into onto towards toward".split())
+DESTINATION = frozenset("to into onto towards toward until till".split())
 SOURCE = frozenset("from off out".split())
 # "next to the desk" is one preposition; the key is its words, the value the preposition it counts as.
 LONG_PREPOSITIONS = {
@@ -49,10 +49,11 @@ SELF = frozenset("me myself us".split())
 PERSON_NOUNS = frozenset(
     "person someone somebody anyone anybody everyone everybody whoever man woman guy lady gentleman boy girl "
     "individual human guest visitor child kid "
-    "fellow".split()
+    "fellow bloke chap dude lad customer colleague coworker student teacher employee stranger".split()
 )
 PEOPLE_NOUNS = frozenset(
-    "people persons men women guys ladies boys girls individuals humans guests visitors children kids".split()
+    "people persons men women guys ladies boys girls individuals humans guests visitors children kids "
+    "folks folk blokes chaps dudes lads customers colleagues coworkers students teachers employees strangers".split()
 )
 THING_NOUNS = frozenset("thing things something anything object objects item items stuff everything".split())
 HERE = frozenset("here there".split())
@@ -65,104 +66,6 @@ FILLERS = frozenset(
     "today again back thanks thank you directly over along up ahead away once quick could can would will might "
     "may must should shall "
     "to and but".split()
-)
-# Openings that say nothing but "do this".
-OPENINGS = tuple(
-    tuple(text.split())
-    for text in (
-        "i want you to",
-        "i would like you to",
-        "i'd like you to",
-        "i need you to",
-        "your task is to",
-        "your job is to",
-        "make sure to",
-        "make sure you",
-        "make sure that you",
-        "be sure to",
-        "try to",
-        "see to it that",
-        "make sure that",
-        "ensure that",
-        "see that",
-        "make certain that",
-        "take care that",
-        "do me a favor and",
-        "do me a favour and",
-        "be so kind as to",
-        "be so kind and",
-        "would you mind",
-        "do you mind",
-        "would you be able to",
-        "are you able to",
-        "is it possible to",
-        "you should",
-        "you need to",
-        "you have to",
-        "you must",
-        "you are to",
-        "could you please",
-        "i ask you to",
-        "help me",
-        "help me to",
-        "go ahead and",
-        "go and",
-        "come and",
-        "i was wondering if you could",
-        "when you get a chance",
-        "when you have time",
-        "if you can",
-        "if you could",
-        "if possible",
-        "if you do not mind",
-        "if you don't mind",
-        "feel free to",
-        "it would be great if you could",
-        "it would be nice if you could",
-        "remember to",
-        "don't forget to",
-        "do not forget to",
-        "proceed to",
-        "after that",
-        "after this",
-        "from there",
-        "as soon as you can",
-        "your mission is to",
-        "i'd appreciate it if you could",
-        "i would appreciate it if you could",
-        "start by",
-        "begin by",
-        "finish by",
-        "end by",
-        "how about",
-        "what about",
-        "let's",
-        "let us",
-        "i'd love for you to",
-        "excuse me",
-        "good morning",
-        "good evening",
-        "hello",
-        "can you",
-        "could you",
-        "would you",
-        "will you",
-        "once there",
-        "once you are there",
-        "when you are there",
-        "when you get there",
-        "once you get there",
-        "when you arrive",
-        "once you arrive",
-        "when there",
-        "having done that",
-        "having done so",
-        "once done",
-        "when done",
-        "while you are there",
-        "while there",
-        "while you're there",
-    )
 )
 NUMBERS = {
     "zero": 0,
