@@ -1,7 +1,8 @@
 """`pip install .`: CMake builds and installs everything into a staging folder, and the wheel is that folder.
 
-CMakeLists.txt is the one list of what is installed (colcon uses the same). The ROS build tools come from the ROS wheels
-of the build environment. Name, version, description, license and maintainer are package.xml's, the rest is in setup.cfg.
+CMakeLists.txt is the one list of what is installed (colcon uses the same). The ROS build tools come from the ROS
+wheels of the build environment. Name, version, description, license and maintainer are package.xml's, the rest is in
+setup.cfg.
 """
 
 import os
@@ -72,7 +73,7 @@ class BuildFromStage(build_py):
 
 
 def prefix_files(stage: Path, site: Path):
-    """(folder under the prefix, its files) for the libraries, programs and share/, without what only C++ builds need."""
+    """(folder under the prefix, its files): libraries, programs and share/, without what only C++ builds need."""
     for top in ("lib", "share"):
         for folder, _, names in os.walk(stage / top):
             here = Path(folder)

@@ -20,9 +20,10 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Callable, Iterator
+from typing import BinaryIO
 
 from llm_core.catalog import MODELS, ModelEntry, Part
 from llm_core.errors import ModelError

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def build_requirements() -> list[str]:
-    """`requires` of pyproject.toml: a TOML array of strings, which is a Python list as well (3.10 has no TOML reader)."""
+    """`requires` of pyproject.toml: a TOML array of strings is a Python list as well (3.10 has no TOML reader)."""
     array = re.search(r"^requires = (\[.*?^\])", (ROOT / "pyproject.toml").read_text(), re.DOTALL | re.MULTILINE)
     return ast.literal_eval(array[1])
 

@@ -74,7 +74,9 @@ make_venv() {
     fail "$venv exists and was not made by this script" "Move it away, or install into it by hand: pip install ."
   fi
   version=$("$python" -c 'import sys; print(sys.version, sys.prefix)')
-  done_for venv "$version $venv" && "$venv/bin/python" -c 'import pip' 2>/dev/null && return
+  # A run that was interrupted while it installed may have left half a package: then begin anew.
+  [ ! -e "$state/installing" ] && done_for venv "$version $venv" && "$venv/bin/python" -c 'import pip' 2>/dev/null &&
+    return
   rm -rf "$venv"
   mkdir -p "$state" # first: an interrupted run leaves a folder that the next one knows as its own
   step "Making a virtual environment in .venv with $("$python" --version)" "$python" -m venv "$venv"
@@ -91,8 +93,8 @@ gather_wheels() { # REQUIREMENTS: every wheel that building, running and testing
     flock 9
     [ -f "$wheels/complete" ] && return
   fi
-  step "Downloading ROS 2 and the Python packages (about 250 MB, once) to $wheels" \
-    "$venv/bin/python" -m pip wheel --progress-bar off --wheel-dir "$wheels" -r "$wheels/requirements.txt"
+  step "Downloading ROS 2 and the Python packages (about 180 MB, once) to $wheels" \
+    "$venv/bin/python" -m pip wheel --use-pep517 --progress-bar off --wheel-dir "$wheels" -r "$wheels/requirements.txt"
   touch "$wheels/complete"
 }
 
@@ -107,8 +109,10 @@ setup() {
     'import sys, sysconfig; print(f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}")')-$key"
   if ! done_for packages "$key"; then
     gather_wheels "$wheels" "$requirements"
+    mark installing "$key"
     step "Installing them into .venv" "$venv/bin/python" -m pip install --no-compile --no-index --find-links "$wheels" \
       -r "$wheels/requirements.txt"
+    rm "$state/installing"
     mark packages "$key"
   fi
   sources=$(find package.xml setup.py setup.cfg CMakeLists.txt README.md cmake msg srv action config launch llm_core \

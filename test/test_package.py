@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-import llm_ros
 from llm_core.errors import LLMCoreError
 from llm_ros.share import config_file, share_dir
 
@@ -39,9 +38,8 @@ def test_every_interface_file_is_built(path):
 
 
 def test_a_message_goes_through_the_compiled_type_support():
-    from rclpy.serialization import deserialize_message, serialize_message
-
     from llm_ros.msg import ChatMessage
+    from rclpy.serialization import deserialize_message, serialize_message
 
     message = ChatMessage()
     for field, kind in message.get_fields_and_field_types().items():
@@ -101,7 +99,10 @@ def run_python(code: str, **env: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code], env=kept | env, capture_output=True, text=True, cwd="/")
 
 
-@pytest.mark.parametrize("inherited", [{}, {"_ROS_WHEELS_BOOTSTRAP_COMPLETE": "1", "LD_LIBRARY_PATH": "/elsewhere/lib"}])
+ANOTHER_VENV = {"_ROS_WHEELS_BOOTSTRAP_COMPLETE": "1", "LD_LIBRARY_PATH": "/elsewhere/lib"}
+
+
+@pytest.mark.parametrize("inherited", [{}, ANOTHER_VENV], ids=["bare", "another venv"])
 def test_ros_works_in_a_bare_environment_and_in_one_of_another_venv(inherited):
     code = "import os, llm_ros, rclpy; rclpy.init(); rclpy.shutdown(); print(os.environ['AMENT_PREFIX_PATH'])"
     run = run_python(code, **inherited)
@@ -149,8 +150,8 @@ def test_core_never_imports_ros():
 
 
 def test_setup_script_reads_every_requirement():
-    run = subprocess.run([sys.executable, ROOT / "scripts" / "requirements.py"], capture_output=True, text=True, check=True)
-    lines = run.stdout.split("\n")
+    script = ROOT / "scripts" / "requirements.py"
+    lines = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True).stdout.splitlines()
     assert set(setup_lines("options", "install_requires")) <= set(lines)
     assert any(line.startswith("cmake") for line in lines) and any(line.startswith("pytest") for line in lines)
 
@@ -161,5 +162,6 @@ def test_setup_script_explains_itself_and_refuses_what_it_cannot_use(tmp_path):
     old = tmp_path / "python"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
-    run = subprocess.run(["bash", script, "test"], env=os.environ | {"PYTHON": str(old)}, capture_output=True, text=True)
+    env = os.environ | {"PYTHON": str(old)}
+    run = subprocess.run(["bash", script, "test"], env=env, capture_output=True, text=True)
     assert run.returncode == 1 and run.stderr.startswith(f"error: PYTHON={old} is not a Python 3.10 to 3.13")
