@@ -188,6 +188,7 @@ class Splitter:
                 or verb.end in self.at
                 or low in ("on", "off", "up", "how", "what", "that", "whether", "back")
                 or low in w.NUMBERS
+                or low in w.HERE
                 or low[0].isdigit()
                 or following[0].quoted
             )
@@ -267,6 +268,7 @@ class Splitter:
             "love",
             "loves",
             "able",
+            *w.THING_NOUNS,
         )
 
     # -- what a clause says

@@ -12,12 +12,22 @@ import re
 from dataclasses import dataclass
 
 from llm_ros.planner import words as w
+from llm_ros.planner.people import clothing
 from llm_ros.planner.tokens import Mention
 
 _RELATIVE = frozenset(
     "who that which is are was were located placed standing lying sitting there currently being been".split()
 )
 _PARTICLES = frozenset("down up away back over along".split())
+_AUXILIARY = frozenset("be should must might probably supposed ought".split())
+# What is left over, is lying around or is to be had, says nothing about the thing.
+_REMAINING = frozenset("left remaining available".split())
+# Said of when and how; their prepositions belong to no place.
+_ADVERBIAL = tuple(
+    tuple(row.split())
+    for row in "by now|right now|for now|at the moment|at present|of course|by the way|for sure|as well|at once|at last|"
+    "on the way|in a hurry|for a change|in the meantime|on your way".split("|")
+)
 
 
 @dataclass
@@ -149,8 +159,13 @@ class ItemReader:
                 self._flush()
                 self.prep, self.i = prep, self.i + len(words)
                 return True
-        if low == "of" and self.run:
+        if low == "of" and self.run or low == "to" and self._for_use():
             return False
+        for words in _ADVERBIAL:
+            if tuple(t.low for t in self.s.tokens[self.i : self.i + len(words)]) == words:
+                self._flush()
+                self.i += len(words)
+                return True
         if low == "there" and self._existential():
             self._flush()
             self.i += 1
@@ -168,6 +183,8 @@ class ItemReader:
         )
         if kind:
             self._flush()
+            if kind == "here" and self.prep == "over":
+                self.prep = ""
             self._add(kind, (low,), self.i, self.i + 1)
         elif low in w.PREPOSITIONS or low in ("and", "or") or not low[0].isalnum():
             self._flush()
@@ -179,12 +196,33 @@ class ItemReader:
             low in _RELATIVE
             or low in _PARTICLES
             or low in ("please", "also", "too", "now", "again", "do", "not", "afterwards", "together", "immediately")
+            or low in _AUXILIARY
+            or self._state(low)
         ):
             return False
         else:
             self._flush()
         self.i += 1
         return True
+
+    def _for_use(self) -> bool:
+        """ "something to drink": what it is for belongs to the noun."""
+        return bool(self.run) and self.s.tokens[self.run[-1]].low in w.THING_NOUNS and self.i + 1 < self.end
+
+    def _state(self, low: str) -> bool:
+        """ "is waiting at", "that lies on", "juice left in": how a thing or a person already mentioned is there."""
+        before = self.s.tokens[self.i - 1].low if self.i else ""
+        after = self.s.tokens[self.i + 1].low if self.i + 1 < self.end else ""
+        if self.run or not self.items or self.prep:
+            return False
+        return (
+            low.endswith("ing")
+            and before in ("is", "are", "was", "were", "be")
+            or low in _REMAINING
+            and before not in w.DETERMINERS
+            or before in ("that", "which", "who")
+            and after in w.PREPOSITIONS
+        )
 
     def _existential(self) -> bool:
         """ "there are", "are there", "there on the table": no place of its own."""
@@ -306,8 +344,29 @@ def attach(items: list[Item]) -> list[Item]:
             before.place.place = item
         else:
             result.append(item)
+    result = _dressed(result)
     for first, second in zip(result[-2::-1], result[:0:-1], strict=False):
         # "Amira and Yuki in the study": both are there.
         if second.joined and first.kind == second.kind == "person" and first.place is None:
             first.place = second.place
+    return result
+
+
+def _dressed(items: list[Item]) -> list[Item]:
+    """ "the lady on the terrace in the white blouse": clothes said after the place still describe the person."""
+    result: list[Item] = []
+    for item in items:
+        before = result[-1] if result else None
+        if (
+            before
+            and before.kind == "person"
+            and before.described
+            and before.place is not None
+            and item.kind == "text"
+            and item.prep in ("in", "with")
+            and clothing(item.names[0].split()[-1])
+        ):
+            before.names = (f"{before.names[0]} {item.prep} {item.names[0]}",)
+        else:
+            result.append(item)
     return result

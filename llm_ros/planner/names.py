@@ -115,7 +115,8 @@ class Names:
             return True
         before = tokens[start - 1].low if start else ""
         if before == "to" and kind in ("object", "category"):
-            return False
+            # "something to drink" is a drink; "ask him to drink" is not.
+            return kind == "category" and start > 1 and tokens[start - 2].low in w.THING_NOUNS
         return (
             before in w.DETERMINERS
             or before in w.PREPOSITIONS
@@ -133,6 +134,8 @@ class Names:
         follows = start + 1 < len(tokens) and not taken[start + 1] and tokens[start + 1].low not in self._protected
         if follows and tokens[start + 1].low not in w.PREPOSITIONS and tokens[start + 1].low not in _AFTER_NOUN:
             return None
+        if start and not taken[start - 1] and self._compound(tokens[start - 1].low, head):
+            return None
         for kind in ("place", "door", "object"):
             names = self._heads.get((kind, head)) or self._compounds(kind, head)
             if names:
@@ -146,6 +149,19 @@ class Names:
                 return Mention(begin, start + 1, kind, tuple(fit), many=head != tokens[start].low)
         names = [] if tokens[start + 1 :] and tokens[start + 1].low == "of" else self._heads.get(("first", head), [])
         return Mention(start, start + 1, "object", tuple(names)) if len(names) == 1 else None
+
+    def _compound(self, before: str, head: str) -> bool:
+        """ "the garage door" is none of the doors: a noun before the head that is in none of their names."""
+        names = [*self._heads.get(("place", head), ()), *self._heads.get(("door", head), ())]
+        return (
+            bool(names)
+            and before.isalpha()
+            and not self._part_of(before, names)
+            and before not in self._protected
+            and not any(before in words for words in (w.DETERMINERS, w.PREPOSITIONS, w.COLORS, w.FILLERS, w.NUMBERS))
+            and before not in _SORTING
+            and not before.endswith(("en", "est", "er", "ed", "y", "al", "ous", "ing", "ic", "ive", "ful"))
+        )
 
     def _compounds(self, kind: str, head: str) -> list[str]:
         """ "the shelf" → bookshelf: places in one word that end with this one."""
@@ -185,6 +201,12 @@ class Names:
         return None
 
 
+# Adjectives that tell one place from another of its kind.
+_SORTING = frozenset(
+    "big small large little long short high low tall round square wide narrow whole main nice clean dirty full open "
+    "closed locked near far wrong right left front back rear middle top bottom upper correct own usual nearby glass "
+    "metal wood white plastic steel stone".split()
+)
 _AFTER_NOUN = frozenset(", . ; ! ? : and or then that which who is are please".split())
 # Words of the synonym table are words: never typos of something else.
 _EVERYDAY = frozenset(key_of(words_of(form)) for row in w.SYNONYMS for form in row)

@@ -100,8 +100,10 @@ class Describer:
             "the",
             "some",
             "on",
+            "there",
+            "currently",
         ):
-            worn = worn or tokens[position].low in ("wearing", "wears", "dressed", "in", "with", "clad")
+            worn = worn or tokens[position].low in ("wearing", "wears", "dressed", "in", "with", "clad", "has")
             position += 1
         if not worn:
             return None
@@ -112,7 +114,7 @@ class Describer:
             part = [token.low for token in tokens[position : position + length]]
             if (
                 len(part) == length
-                and (key_of(part) in self._clothes or part[-1] in _CLOTHES or w.singular(part[-1]) in _CLOTHES)
+                and (key_of(part) in self._clothes or clothing(part[-1]))
                 and ("room" not in part)
             ):
                 return position + length
@@ -132,6 +134,11 @@ class Describer:
         while tokens[position - 1].low in ("to", "the", "at", "on"):
             position -= 1
         return position
+
+
+def clothing(word: str) -> bool:
+    """Whether a word is something to wear."""
+    return word in _CLOTHES or w.singular(word) in _CLOTHES
 
 
 def _content(said: list[str]) -> list[str]:
