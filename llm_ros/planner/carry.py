@@ -12,7 +12,7 @@ from dataclasses import replace
 from llm_ros.planner import words as w
 from llm_ros.planner.clauses import Clause
 from llm_ros.planner.items import Item
-from llm_ros.planner.lead import guide
+from llm_ros.planner.lead import guide, know
 from llm_ros.planner.plan import PlanError
 from llm_ros.planner.refer import PEOPLE, THINGS, Goal, Question, Referee, people_in, places_in
 from llm_ros.planner.tokens import words_of
@@ -35,7 +35,12 @@ def things_of(ref: Referee, items: list[Item], where: str | None, verb: str) -> 
         if place is None and item.kind == "thing_pronoun":
             place = ref.context.found.get(value)
         elif place is None:
-            place = ref.context.found.get(value) or ref.context.here or ref.world.home_of(value)
+            place = (
+                ref.context.found.get(value)
+                or ref.context.origin()
+                or ref.world.home_of(value)
+                or ref.context.here
+            )
         if item.count > MAX_COUNT:
             raise PlanError("impossible", f"I can bring up to {MAX_COUNT} things, not {item.count}")
         found += [(value, place)] * item.count
@@ -51,16 +56,16 @@ def fetch(ref: Referee, value: str, place: str | None) -> list[Goal]:
     return [Goal("pick", {"object": value}, {value: place} if place else {})]
 
 
-def hand_to(ref: Referee, value: str, person: str, place: str | None) -> list[Goal]:
+def hand_to(ref: Referee, value: str, person: str, place: str | None, implied: bool = False) -> list[Goal]:
     """Give the held thing to somebody."""
-    ref.context.held, ref.context.here = None, place
+    ref.context.held, ref.context.here, ref.context.delivered = None, place, place
     ref.context.found.pop(value, None)
-    return [Goal("hand_over", {"object": value, "person": person}, {person: place} if place else {})]
+    return [Goal("hand_over", {"object": value, "person": person}, {person: place} if place else {}, implied)]
 
 
 def put(ref: Referee, value: str, place: str) -> list[Goal]:
     """Put the held thing down."""
-    ref.context.held, ref.context.here = None, place
+    ref.context.held, ref.context.here, ref.context.delivered = None, place, place
     ref.context.found[value] = place
     return [Goal("place", {"object": value, "location": place})]
 
@@ -215,7 +220,8 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     goals = []
     for value, source in values:
         goals += fetch(ref, value, source)
-        goals += hand_to(ref, value, person, person_place or target) if person else put(ref, value, target)
+        implied = person == OPERATOR and recipient is not None and recipient.prep == "for"
+        goals += hand_to(ref, value, person, person_place or target, implied) if person else put(ref, value, target)
     return goals
 
 
@@ -286,7 +292,7 @@ def _taken(ref: Referee, clause: Clause, values, mode: str) -> list[Goal]:
     for value, source in values:
         goals += fetch(ref, value, source)
         if mode == "bring" and clause.verb.word not in ("carry", "hold", "haul", "transport", "fetch"):
-            goals += hand_to(ref, value, OPERATOR, None)
+            goals += hand_to(ref, value, OPERATOR, None, implied=True)
     return goals
 
 
@@ -299,7 +305,8 @@ def _move_person_or_ask(ref: Referee, clause: Clause, people, places, mode: str)
     if furniture and people:
         raise PlanError("impossible", f"I cannot bring the {ref.said(furniture[0])}")
     direct = [item for item in people if not item.prep]
-    if direct and (places or direct[0].place) and mode != "place":
+    whole = [*places, *(one.place for one in direct if one.place)]
+    if direct and any(item.prep not in w.SOURCE for item in whole) and mode != "place":
         return guide(ref, clause)
     if (
         direct
@@ -310,10 +317,21 @@ def _move_person_or_ask(ref: Referee, clause: Clause, people, places, mode: str)
         return guide(ref, clause)
     if mode == "place" and direct:
         raise PlanError("impossible", f"I cannot put {ref.said(direct[0])} anywhere")
-    if mode == "take" and direct and direct[0].kind == "person":
+    if mode == "take" and direct and direct[0].kind == "person" and not whole:
         raise PlanError("impossible", f"I cannot pick up {ref.said(direct[0])}")
+    if direct and mode != "place" and direct[0].kind != "me":
+        return _collect(ref, direct[0])
     verb = {"bring": "bring", "take": "take", "place": "put"}[mode]
     raise Question(f"What should I {verb}?")
+
+
+def _collect(ref: Referee, item: Item) -> list[Goal]:
+    """ "get Olaf from the gym": gone to first; where he is to be led is said by what follows."""
+    name = ref.person(item)
+    if name == ref.context.guided:
+        return []
+    ref.context.fetched = name
+    return [Goal("find_person", {"person": name}, know(ref, name, ref.where(item)))]
 
 
 CARRY_GOALS = {"take": take, "bring": bring, "place": place, "discard": discard, "throw": throw}

@@ -51,6 +51,8 @@ def guide(ref: Referee, clause: Clause) -> list[Goal]:
             return follow(ref, clause)
         if person.place is not None and person.place.prep not in w.SOURCE and clause.verb.word == "show":
             target = ref.place(person.place)
+        elif ref.context.sought is not None and person.kind == "person_pronoun":
+            target = ref.context.sought
         else:
             raise Question(f"Where should I guide {ref.said(person) or 'the person'}?")
     else:
@@ -64,7 +66,9 @@ def guide(ref: Referee, clause: Clause) -> list[Goal]:
         target = target or ref.place(to[-1])
         goals.append(Goal("guide", {"person": name, "location": target}, facts))
         ref.context.found[name] = target
-    ref.context.here = target
+        ref.context.guided = name
+    ref.context.here = ref.context.delivered = target
+    ref.context.fetched = None
     return goals
 
 
@@ -89,7 +93,8 @@ def follow(ref: Referee, clause: Clause) -> list[Goal]:
     args = {"person": name}
     if to:
         args["location"] = ref.place(to[-1])
-    ref.context.here = ref.context.found[name] = args.get("location")
+    ref.context.here = ref.context.delivered = ref.context.found[name] = args.get("location")
+    ref.context.fetched = None
     return [Goal("follow", args, facts)]
 
 

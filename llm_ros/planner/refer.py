@@ -30,7 +30,7 @@ _NOT_CARRIED = frozenset(
 )
 _CARRYING = ("bring", "take", "put down", "move", "use")
 _SUPERLATIVE = re.compile(r"\w+est$|most|least|largest|best|worst|leftmost|rightmost")
-_VAGUE = frozenset("thing things something anything item items stuff object objects one ones some".split())
+VAGUE = frozenset("thing things something anything item items stuff object objects one ones some".split())
 
 
 class Question(Exception):
@@ -52,12 +52,13 @@ class FreeText:
 class Goal:
     """A deed to be done: a role of roles.py or "skill:<name>", with values for its slots.
 
-    facts: where people and things are, as known from here on.
+    facts: where people and things are, as known from here on. implied: the command does not say so; a default.
     """
 
     role: str
     args: dict[str, object]
     facts: dict[str, str] = field(default_factory=dict)
+    implied: bool = field(default=False, compare=False)
 
 
 @dataclass
@@ -74,7 +75,17 @@ class Context:
     found: dict[str, str | None] = field(default_factory=dict)
     informed: bool = False
     report: str = ""
-    reported: bool = False
+    reported: str | None = None
+    delivered: str | None = None
+    opened: str | None = None
+    guided: str | None = None
+    fetched: str | None = None
+    sought: str | None = None
+
+    def origin(self) -> str | None:
+        """Where things are taken from if nothing is known of them: where the command has gone to on purpose, not
+        where the latest delivery ended."""
+        return None if self.here == self.delivered else self.here
 
 
 class Referee:
@@ -157,7 +168,7 @@ class Referee:
         words = [word for word in words_of(item.names[0]) if word not in w.DETERMINERS]
         text = " ".join(words)
         head = w.singular(words[words.index("of") - 1] if "of" in words[1:] else words[-1]) if words else ""
-        if not words or text in _VAGUE or set(words) <= _VAGUE | {"else", "nice", "good"}:
+        if not words or text in VAGUE or set(words) <= VAGUE | {"else", "nice", "good"}:
             raise Question(f"What should I {verb}?")
         if head in HARM_THINGS or set(words) & HARM_THINGS:
             raise PlanError("unsafe", f"I will not {verb} {text}")
@@ -178,6 +189,8 @@ class Referee:
                 raise Question("Whom do you mean?")
             return self.context.person
         if item.kind == "person":
+            if item.definite and item.place is None and item.names == ("person",) and self.context.person:
+                return self.context.person
             value = snake(self._one(item, item.names))
         else:
             words = [self.tokens[k].text for k in range(item.start, item.end)]

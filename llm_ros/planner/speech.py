@@ -21,7 +21,7 @@ from llm_ros.planner.world import OPERATOR
 def say_to(ref: Referee, text, person: str, place: str | None) -> list[Goal]:
     """Say a text to a person, who is found first."""
     facts = {person: place} if place else {}
-    ref.context.reported = person == OPERATOR
+    ref.context.reported = person
     if person != OPERATOR:
         facts = know(ref, person, place)
     return [Goal("find_person", {"person": person}, facts), Goal("say", {"text": text})]
@@ -87,7 +87,7 @@ def tell(ref: Referee, clause: Clause) -> list[Goal]:
         ]
     content = _trim(clause, content)
     items = [item for item in clause.items if item is not recipient]
-    if not content and ref.context.reported and person in (None, OPERATOR):
+    if not content and ref.context.reported and person in (None, ref.context.reported):
         return []
     before, text = information(ref, clause, content, items, person)
     if before and isinstance(text, str):
@@ -178,7 +178,10 @@ def describe(ref: Referee, clause: Clause) -> list[Goal]:
     items = [item for item in clause.items if item is not listener]
     if _asks(clause, content) or content and _looks_number(clause, content):
         before, text = information(ref, clause, content, items, OPERATOR)
+        ref.context.report = str(text)
         return [*before, *say_to(ref, text, OPERATOR, None)]
+    if not items and ref.context.reported == OPERATOR:
+        return []
     people = [item for item in items if item.kind in ("person", "person_pronoun")]
     if people:
         goals = find_one(ref, people[0], next((ref.place(item) for item in items if item.kind == "place"), None))
@@ -272,4 +275,9 @@ def question(ref: Referee, clause: Clause) -> list[Goal]:
     return [*before, *say_to(ref, text, OPERATOR, None)]
 
 
+# What can be given only in words.
+INFORMATION = frozenset(
+    "number amount quantity total count name names time date day answer result results pose gesture posture age "
+    "description information info news weather directions details joke riddle status summary report".split()
+)
 SPEECH_GOALS = {"greet": greet, "tell": tell, "describe": describe, "answer": answer, "ask": ask, "count": count}

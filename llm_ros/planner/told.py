@@ -1,0 +1,235 @@
+"""What a command tells rather than orders: who is where, who needs what, what should be where, what is spoken of first.
+
+In: a clause and the `Referee`, which remembers it. Out: whether it told something, or the goals that a wish or a state
+to be brought about amounts to ("Amira needs a pen", "make sure the door is closed"), or the readings of a clause whose
+verb is not understood.
+"""
+
+from __future__ import annotations
+
+from llm_ros.planner import words as w
+from llm_ros.planner.carry import CARRY_GOALS, bring, fetch, put, things_of
+from llm_ros.planner.clauses import Clause
+from llm_ros.planner.frames import open_or_close
+from llm_ros.planner.items import Item
+from llm_ros.planner.refer import PEOPLE, THINGS, Goal, Question, Referee, places_in
+from llm_ros.planner.speech import tell
+from llm_ros.planner.world import OPERATOR
+
+_BEING = frozenset(
+    "is are was were should left have put forgot lost has sits lies stands lives waits works find meet will".split()
+)
+_DUTY = frozenset("should ought must needs supposed".split())
+_STATES = {"open": "open", "opened": "open", "closed": "close", "shut": "close"}
+_HEARING = frozenset("know hear".split())
+
+
+def wish(ref: Referee, clause: Clause) -> list[Goal]:
+    """ "Amira needs a pen": bring it to her; "the pen needs to go on the desk", "the desk needs a pen": put it
+    there; "wants to go to X": lead there; "needs to know that …": tell."""
+    follows = [token.low for token in clause.tokens[clause.start : clause.start + 2]]
+    if follows[:1] == ["to"] or clause.verb.word == "belongs":
+        return _wish_to(ref, clause, follows[-1] if follows else "")
+    people = [item for item in clause.subject if item.kind in PEOPLE]
+    if not people and not clause.subject:
+        kind = "person_pronoun" if ref.context.person else "me"
+        people = [Item(kind, ("they",), "to", clause.verb.start, clause.verb.start)]
+    things = [item for item in clause.items if item.kind in THINGS and item.kind != "thing_pronoun"]
+    needy = next((item for item in clause.subject if item.kind == "place"), None)
+    if needy is not None and not people and things:
+        target = ref.place(needy, placement=True)
+        values = things_of(ref, things[:1], None, "bring")
+        return [goal for value, source in values for goal in (*fetch(ref, value, source), *put(ref, value, target))]
+    things = [item for item in clause.items if item.kind in THINGS]
+    if not people or not things:
+        raise Question("What should I bring, and to whom?")
+    person = people[0]
+    person.prep = "to"
+    clause.items = [*clause.items, person]
+    return bring(ref, clause)
+
+
+def _wish_to(ref: Referee, clause: Clause, deed: str) -> list[Goal]:
+    """ "… needs to be on the desk", "… wants to go to the study"; any other deed of a person's own is only told."""
+    places = places_in(clause)
+    things = [item for item in clause.subject if item.kind in ("object", "category")]
+    if things and places:
+        value, source = things_of(ref, things[:1], None, "move")[0]
+        return [*fetch(ref, value, source), *put(ref, value, ref.place(places[-1], placement=True))]
+    to = [item for item in places if item.prep in w.DESTINATION] or places
+    start = next((ref.place(item) for item in places if item.prep in w.SOURCE and len(places) > 1), None)
+    if deed in _HEARING and not any(item.kind == "me" for item in clause.subject):
+        return _told_to(ref, clause)
+    for item in clause.subject:
+        if item.kind in PEOPLE and item.kind != "me":
+            person, where = ref.person(item), ref.where(item) or start
+            ref.context.found[person] = where or ref.context.found.get(person)
+            if places and deed in ("go", "get", "be", "visit", "see", "come", "reach"):
+                ref.context.guided = person
+                where = ref.context.found[person]
+                return [
+                    Goal("guide", {"person": person, "location": ref.place(to[-1])}, {person: where} if where else {})
+                ]
+    if places:
+        ref.place(places[-1])
+    return []
+
+
+def _told_to(ref: Referee, clause: Clause) -> list[Goal]:
+    """ "Kofi needs to know that …": said to him."""
+    person = next((item for item in clause.subject if item.kind == "person"), None) or Item(
+        "person_pronoun", ("them",), "", clause.start, clause.start
+    )
+    start = clause.start + 2
+    person.prep, person.start, person.end = "", start, start
+    inside = [item for item in clause.items if item.start >= start]
+    return tell(ref, Clause(clause.verb, [person, *inside], clause.tokens, start, clause.end))
+
+
+def only_told(ref: Referee, clause: Clause, tasks: list[Clause]) -> bool:
+    """ "Amira asked for the can. Bring it to her.": the wish only says who and what when the next clause says
+    what to do."""
+    number = next(k for k, one in enumerate(tasks) if one is clause)
+    following = tasks[number + 1] if number + 1 < len(tasks) else None
+    if clause.verb is None or clause.verb.frame != "wish" or following is None or following.verb is None:
+        return False
+    if following.verb.frame not in CARRY_GOALS or not any(
+        item.kind == "thing_pronoun" or item.kind == "person_pronoun" and item.names[0] == "them" and not item.prep
+        for item in following.items
+    ):
+        return False
+    for item in (*clause.subject, *clause.items):
+        if item.kind == "person":
+            ref.context.found[ref.person(item)] = ref.where(item)
+        elif item.kind in ("object", "category", "text"):
+            value = ref.thing(item)
+            belongs = clause.verb.word.startswith("belong") and item in clause.items
+            if belongs:
+                ref.context.place = ref.where(item) or ref.context.place
+            else:
+                ref.context.found[value] = ref.where(item)
+        elif item.kind == "place":
+            ref.place(item)
+    return True
+
+
+def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last: bool) -> bool | list[Goal]:
+    """ "Amira is in the study.": remembers who is where, also for goals before it. False if it tells nothing; goals
+    if it is a state that is to be brought about. last: nothing follows, so it is no mere topic."""
+    low = [token.low for token in clause.tokens[clause.start : clause.end]]
+    due = _due(ref, clause, low)
+    if due:
+        return due
+    is_said, told = bool(set(low) & _BEING), False
+    where_is = any(word in ("where", "way") for word in low)
+    absent = any(pair in (("out", "of"), ("there", "no")) for pair in zip(low, low[1:], strict=False))
+    people = [item for item in clause.items if item.kind in ("person", "person_pronoun")]
+    for item in clause.items:
+        known = item.kind in ("object", "category", "person") or (
+            item.kind == "thing_pronoun" and ref.context.thing or item.kind == "person_pronoun" and ref.context.person
+        )
+        if not known:
+            continue
+        place = ref.where(item)
+        if place is None and (item in people or not people):
+            place = next((ref.place(one) for one in places_in(clause)), None)
+        value = ref.person(item) if item.kind in ("person", "person_pronoun") else ref.thing(item)
+        if where_is:
+            ref.context.sought = place
+            told = True
+            continue
+        if absent or not is_said and (last or place is None or parts):
+            continue
+        told = True
+        if place:
+            ref.context.found[value] = place
+            for goal in (goal for alternatives in parts for goals in alternatives for goal in goals):
+                if value in goal.args.values() and goal.role != "place":
+                    goal.facts[value] = place
+    return told
+
+
+def _due(ref: Referee, clause: Clause, low: list[str]) -> list[Goal]:
+    """Goals of "make sure the door is closed", "the glass ought to be in the dishwasher" (when it is elsewhere)."""
+    before = [token.low for token in clause.tokens[max(0, clause.start - 4) : clause.start]]
+    ordered = bool({"sure", "ensure", "certain"} & set(before))
+    duty = bool(set(low) & _DUTY)
+    if not ordered and not duty:
+        return []
+    things = [item for item in clause.items if item.kind in ("object", "category", "thing_pronoun")]
+    state = next((_STATES[word] for word in low if word in _STATES), None)
+    openable = [item for item in clause.items if item.kind in ("door", "place")]
+    if state and openable and not things:
+        return open_or_close(state)(ref, clause)
+    where = next((ref.where(item) for item in things[:1]), None) or next(
+        (ref.place(item) for item in places_in(clause)), None
+    )
+    if not things or where is None:
+        return []
+    if not ordered and things[0].kind != "thing_pronoun":
+        return []
+    value = ref.thing(things[0])
+    known = ref.context.found.get(value)
+    if not ordered and known in (None, where):
+        return []
+    source = known or ref.world.home_of(value)
+    return [*fetch(ref, value, source), *put(ref, value, where)]
+
+
+def guesses(ref: Referee, clause: Clause) -> list[list[Goal]]:
+    """Readings of a clause without a known verb, from the kinds of its items; none if it names nothing of the
+    world."""
+    named = [item for item in clause.items if item.kind in ("place", "object", "category", "person", "door")]
+    words = [t.low for t in clause.tokens[clause.start : clause.end]]
+    unknown = [
+        x
+        for i, x in enumerate(words)
+        if clause.start + i not in {k for item in named for k in range(item.start, item.end)}
+        and x not in w.DETERMINERS
+        and x not in w.PREPOSITIONS
+        and x not in w.FILLERS
+    ]
+    if not named or len(unknown) > 6:
+        return []
+    if not unknown and "please" not in words and all(not item.prep for item in named):
+        raise Question(f"What should I do about {ref.said(named[0])}?")
+    things = [item for item in named if item.kind in ("object", "category")]
+    places = [ref.place(item) for item in named if item.kind == "place"]
+    people = [item for item in clause.items if item.kind in PEOPLE]
+    found: list[list[Goal]] = []
+    if things and places and not people:
+        value, home = ref.thing(things[0]), ref.world.home_of(ref.thing(things[0]))
+        to = [item for item in named if item.kind == "place" and item.prep in w.DESTINATION]
+        attached = things[0].place
+        if to or attached is not None and home not in (None, ref.place(attached)) and attached.prep not in w.SOURCE:
+            target = ref.place((to or [attached])[-1], placement=True)
+            source = next((ref.place(item) for item in named if item.kind == "place" and item.prep in w.SOURCE), home)
+            return [[*fetch(ref, value, source), *put(ref, value, target)]]
+    if things:
+        value = ref.thing(things[0])
+        source = ref.where(things[0]) or (places[0] if places else None) or ref.world.home_of(value)
+        pick = [Goal("pick", {"object": value}, {value: source} if source else {})]
+        person = ref.person(people[0]) if people else OPERATOR
+        found.append([*pick, Goal("hand_over", {"object": value, "person": person})])
+        if places and not people:
+            home = ref.world.home_of(value)
+            found.append(
+                [
+                    Goal("pick", {"object": value}, {value: home} if home else {}),
+                    Goal("place", {"object": value, "location": places[-1]}),
+                ]
+            )
+        found.append([Goal("find_object", {"object": value}, {value: source} if source else {})])
+    elif people:
+        person = ref.person(people[0])
+        where = ref.where(people[0])
+        facts = {person: where} if where else {}
+        found.append([Goal("find_person", {"person": person}, facts)])
+        if places:
+            found.append([Goal("guide", {"person": person, "location": places[-1]}, facts)])
+            found.append([Goal("follow", {"person": person, "location": places[-1]}, facts)])
+        else:
+            found.append([Goal("follow", {"person": person}, facts)])
+    elif places:
+        found.append([Goal("go_to", {"location": place}) for place in places])
+    return found
