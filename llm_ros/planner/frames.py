@@ -12,6 +12,7 @@ from llm_ros.planner.carry import transfer
 from llm_ros.planner.clauses import Clause
 from llm_ros.planner.items import Item
 from llm_ros.planner.lead import guide, know
+from llm_ros.planner.plan import PlanError
 from llm_ros.planner.refer import PEOPLE, THINGS, Goal, Question, Referee, people_in, places_in
 from llm_ros.planner.world import OPERATOR
 
@@ -31,6 +32,15 @@ def go(ref: Referee, clause: Clause) -> list[Goal]:
         and clause.verb.word in ("move", "get", "take", "return", "run", "go")
     ):
         return transfer(ref, clause, "place" if places or things[0].place else "bring")
+    moved = [item for item in clause.subject if item.kind in ("object", "category", "thing_pronoun")]
+    if moved and places:
+        # "the dustpan goes back in the cabinet"
+        clause.items = [*moved, *clause.items]
+        return transfer(ref, clause, "place")
+    if any(item.kind == "text" and item.names[0].split()[0] == "wherever" for item in clause.items):
+        if ref.context.person is None:
+            raise Question("Whom should I follow?")
+        return [Goal("follow", {"person": ref.context.person})]
     goals = []
     for item in clause.items:
         if item.kind in ("place", "here", "door") and not (item.prep in w.SOURCE and len(places) > 1):
@@ -113,13 +123,16 @@ def meet(ref: Referee, clause: Clause) -> list[Goal]:
     return goals
 
 
+_STATES = ("open", "opened", "closed", "shut", "locked")
+
+
 def open_or_close(role: str):
     """A frame for doors, furniture and whatever else opens."""
 
     def frame(ref: Referee, clause: Clause) -> list[Goal]:
         goals = []
         for item in clause.items:
-            if item.kind == "text" and item.names[0] in ("door", "doors") and goals:
+            if item.kind == "text" and item.names[0] in ("door", "doors", *_STATES) and goals:
                 continue
             if (
                 item.kind == "here"
@@ -146,6 +159,7 @@ def _openable(ref: Referee, item: Item, role: str, clause: Clause) -> Goal:
             return Goal(
                 role, {"object": doors[0] if doors else f"{name}_door"}, {doors[0] if doors else f"{name}_door": name}
             )
+        ref.context.opened, ref.context.here = name, name
         return Goal(role, {"object": name}, {name: name})
     if item.kind == "door" or item.kind == "text" and w.singular(item.names[0]) == "door" and ref.world.doors:
         doors = item.names if item.kind == "door" else tuple(ref.world.doors)
@@ -154,7 +168,7 @@ def _openable(ref: Referee, item: Item, role: str, clause: Clause) -> Goal:
         doors = inside or doors
         if len(doors) > 1:
             raise Question(f"Which door do you mean: {' or '.join(door.replace('_', ' ') for door in doors[:6])}?")
-        ref.context.thing = doors[0]
+        ref.context.thing = ref.context.opened = doors[0]
         ref.context.place = ref.world.doors[doors[0]][0]
         at = (
             ref.world.room_of(room)
@@ -163,8 +177,10 @@ def _openable(ref: Referee, item: Item, role: str, clause: Clause) -> Goal:
         )
         return Goal(role, {"object": doors[0]}, {doors[0]: at})
     if item.kind in ("thing_pronoun", "person_pronoun"):
-        value = ref.thing(item, role)
+        value = ref.context.opened or ref.thing(item, role)
         return Goal(role, {"object": value})
+    if item.kind == "text" and w.singular(item.names[0].split()[-1]) == "door" and not item.place:
+        raise PlanError("unknown_place", f"I do not know the {item.names[0]}")
     where = ref.where(item) or next((ref.place(one) for one in places_in(clause)), None)
     value = ref.thing(item, role)
     place_of = where or ref.context.here or ref.world.home_of(value)

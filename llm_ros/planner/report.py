@@ -27,6 +27,11 @@ _PERSON_FACTS = {
     "favourite": None,
     "nationality": "Where are you from?",
 }
+# What only the person can say.
+_MIND = frozenset(
+    "want wants like likes need needs prefer prefers think thinks feel feels plan plans know knows remember remembers "
+    "mean means hope hopes expect expects intend intends believe believes from".split()
+)
 _LOOKED_AT = frozenset(
     "pose gesture posture clothes outfit shirt color colour look looks height position state gender hair size "
     "shape weight brand "
@@ -65,7 +70,11 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         raise Question(f"What should I tell {person.replace('_', ' ') if person and person != OPERATOR else 'you'}?")
     if len(content) == 1 and clause.tokens[content[0]].quoted:
         return [], clause.tokens[content[0]].text
-    inside = [item for item in items if item.end > content[0]]
+    if low[0] == "to":
+        # "tell him to come": what he is to do, not what the robot does.
+        return [], f"Please {' '.join(said.split()[1:])}"
+    begin = clause.verb.start if clause.verb else content[0]
+    inside = [item for item in items if item.end > content[0] or item.end <= begin]
     if (
         ref.context.report
         and not any(item.kind in THINGS[:2] or item.kind == "person" or item.place for item in inside)
@@ -94,6 +103,11 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         ]
         places = [item for item in inside if item.kind == "place"]
         where = ref.place(places[0]) if places else None
+        openable = [item for item in inside if item.kind in ("door", "place") and not item.prep]
+        if openable:
+            subject = re.sub(r"^(whether|if|is|are) (the )?", "", said.lower())
+            name = openable[0].names[0] if openable[0].kind == "door" else subject
+            return looking_at(ref, subject, ref.place(openable[0]) if name else None, inside)
         if wanted:
             goals = [goal for item in wanted[:1] for goal in find_one(ref, item, where)]
             return goals, f"I looked for {say_thing(goals[-1])}: {RESULT}"
@@ -104,6 +118,9 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         and "about" not in low[:2]
     ):
         return _person_info(ref, about_person[0], inside, low, said)
+    if ref.context.person and set(low) & {"his", "her", "their"} and set(low) & (_LOOKED_AT | set(_PERSON_FACTS)):
+        them = Item("person_pronoun", ("them",), "", content[0], content[0])
+        return _person_info(ref, them, inside, low, said)
     place = next((ref.place(item) for item in inside if item.kind == "place"), None) or next(
         (ref.where(item) for item in inside if item.place is not None), None
     )
@@ -182,6 +199,8 @@ def _person_info(ref: Referee, item: Item, inside: list[Item], low: list[str], s
             *goals,
             Goal("ask", {"person": person, "question": question}),
         ], f"The {asked or 'name'} of the person: {RESULT}"
+    if set(low) & _MIND:
+        return [*goals, Goal("ask", {"person": person, "question": said})], f"The answer: {RESULT}"
     fact = next((word for word in low if word in _LOOKED_AT), "appearance")
     what = f"{fact} of the {person.replace('_', ' ')}" if item.described else f"{fact} of {person.replace('_', ' ')}"
     return [
@@ -209,9 +228,11 @@ def counting(ref: Referee, items: list[Item]):
     words = re.sub(r"^(how many )?((the )?(total )?(number|amount|quantity|count) of )?(the )?", "", words)
     rest = [item for item in kinds[1:] if item.kind == "text" or item.kind == "person"]
     for item in rest:
+        if item.kind == "text" and item.prep in ("in", "on", "at", "inside") and item.definite:
+            ref.place(item)
         words += " " + " ".join(ref.tokens[k].low for k in range(item.start, item.end))
     words = re.sub(
-        r"( (do|can))?( (we|i|you|they|it)( (have|see|got|own|has|can see|find))?)$|( see)$|"
+        r"( (do|can|have|has|are))?( (we|i|you|they|it)( (have|see|got|own|has|can see|find))?)$|( see)$|"
         r"( (?<!the )(left|available|present|currently|now))+$",
         "",
         words,

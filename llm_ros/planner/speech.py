@@ -8,9 +8,10 @@ stands for the result of the latest count, detect, ask or find step and is fille
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from llm_ros.planner.clauses import Clause
-from llm_ros.planner.frames import find_one
+from llm_ros.planner.frames import find_one, open_or_close
 from llm_ros.planner.items import Item
 from llm_ros.planner.lead import know
 from llm_ros.planner.refer import PEOPLE, THINGS, FreeText, Goal, Question, Referee, people_in, places_in
@@ -68,10 +69,11 @@ def _greeting(name: str, bye: bool, intro: bool) -> str:
 
 def tell(ref: Referee, clause: Clause) -> list[Goal]:
     """Say something to somebody; "tell me how many …" and "tell me the pose of …" look first."""
-    recipient, begin, end = (
-        _split_recipient(clause) if clause.verb.word not in ("i", "do") else (None, clause.start, clause.end)
-    )
-    person = OPERATOR if clause.verb.word in ("i", "do") else ref.person(recipient) if recipient else None
+    own = clause.verb.word in _OWN
+    if clause.verb.word == "let" and (entry := _let_in(ref, clause)):
+        return entry
+    recipient, begin, end = (None, clause.start, clause.end) if own else _split_recipient(clause)
+    person = OPERATOR if own else ref.person(recipient) if recipient else None
     place = ref.where(recipient) if recipient else None
     content = [
         k
@@ -83,7 +85,7 @@ def tell(ref: Referee, clause: Clause) -> list[Goal]:
             k
             for k in content
             if not (k == recipient.start - 1 or k == recipient.start - 2 and clause.tokens[k].low == "to")
-            or clause.tokens[k].low not in ("to", "the", "a", "an")
+            or clause.tokens[k].low not in ("to", "for", "the", "a", "an")
         ]
     content = _trim(clause, content)
     items = [item for item in clause.items if item is not recipient]
@@ -104,13 +106,32 @@ def tell(ref: Referee, clause: Clause) -> list[Goal]:
     return [*before, *say_to(ref, text, person, place)]
 
 
+# Words that open what the operator wants to know: "I wonder how many …", "any idea where …".
+_OWN = frozenset("i do any have got".split())
+
+
+def _let_in(ref: Referee, clause: Clause) -> list[Goal]:
+    """ "let Amira in": opens the door for her; nothing if it is no such thing."""
+    people = people_in(clause)
+    after = people[0].end if people else clause.end
+    if after >= clause.end or clause.tokens[after].low not in ("in", "inside", "out", "through"):
+        return []
+    doors = [item for item in clause.items if item.kind == "door"] or [
+        item.place for item in people if item.place is not None and item.place.kind == "door"
+    ]
+    door = doors[0] if doors else Item("door", tuple(ref.world.doors), "", after, after)
+    if not door.names:
+        return []
+    return open_or_close("open")(ref, replace(clause, items=[door]))
+
+
 def _split_recipient(clause: Clause) -> tuple[Item | None, int, int]:
     """The person spoken to, and the tokens of the rest."""
     first = clause.items[0] if clause.items else None
     if first and first.kind in PEOPLE and first.prep in ("", "to", "with") and first.start - clause.start <= 2:
         return first, clause.start, clause.end
     for item in reversed(clause.items):
-        if item.kind in PEOPLE and item.prep == "to":
+        if item.kind in PEOPLE and item.prep == "to" or item.kind == "person" and item.prep == "for":
             return item, clause.start, clause.end
     return None, clause.start, clause.end
 
@@ -119,7 +140,7 @@ def _trim(clause: Clause, content: list[int]) -> list[int]:
     """Drops what only introduces the content: "know", "that", commas, politeness."""
     low = [token.low for token in clause.tokens]
     while content and (
-        low[content[0]] in ("know", "that", "of", "please", "also", "then", "by", "saying")
+        low[content[0]] in ("know", "that", "of", "please", "also", "then", "by", "saying", "with")
         or not low[content[0]][0].isalnum()
         and not clause.tokens[content[0]].quoted
     ):

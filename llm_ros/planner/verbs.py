@@ -54,7 +54,7 @@ FRAMES = {
     "place": "clear|shift|load|insert|slide|tuck|slip|hang|replace|put|place|set|leave|lay|drop|drop off|store|"
     "deposit|position|put down|set down|put away|stow|stow "
     "away|transfer|relocate|stick|"
-    "put back|shelve|lay down|rest|stash|arrange|move over|pop down",
+    "put back|shelve|lay down|rest|stash|arrange|move over",
     "guide": "guide|lead|escort|accompany|usher|direct|conduct|steer|show the way|show|help get|walk|shepherd|"
     "chaperone|pilot|see",
     "follow": "follow|go after|go behind|tail|trail|shadow|come after|walk behind|go with|stay behind|chase|stick "
@@ -67,14 +67,16 @@ FRAMES = {
     "say good morning to|say goodbye to|say good evening to|say good afternoon to|bid farewell to|bid welcome to|"
     "say a greeting to|give a greeting to|give a warm welcome to|say bye to|extend a greeting to|extend greetings "
     "to|give greetings to",
-    "tell": "tell|inform|notify|report|announce|say|speak|recite|mention|explain|relay|share|convey|communicate|"
+    "tell": "tell|remind|warn|advise|instruct|urge|invite|wish|alert|crack|get back to|i do not know|"
+    "i have no idea|i have no clue|i have not got a clue|i have not a clue|i am not sure|i forgot|any idea|any clue|"
+    "have you any idea|do you have any idea|do you happen to know|got any idea|inform|notify|report|announce|say|speak|recite|mention|explain|relay|share|convey|communicate|"
     "talk|talk to|speak to|state|"
     "utter|let|let know|update|declare|proclaim|repeat|pass on|brief|speak with|chat with|talk with|report back|"
     "give information about|say aloud|say to|"
     "i want to know|i would like to know|i need to know|i wonder|i am wondering|i am curious|do you know|i must know",
     "answer": "answer|respond|reply|respond to|reply to|give an answer to|take a question from|take questions "
     "from|field|handle a question from|help with a question",
-    "ask": "ask|question|inquire|enquire|query|pose|put a question to|quiz|request|interview|find out from|learn from",
+    "ask": "ask|question|find out from|inquire|enquire|query|pose|put a question to|quiz|request|interview|find out from|learn from",
     "count": "count|count up|tally|total|do a count of|take a count of|make a count of|get a count of|count how "
     "many|get the number of",
     "describe": "describe|identify|inspect|examine|recognize|recognise|detect|observe|look at|take a look at|have "
@@ -82,8 +84,8 @@ FRAMES = {
     "analyze|analyse|determine|name|check on|look over|look into|find out|figure out|work "
     "out|learn|establish|"
     "classify|watch|survey|look inside|see what|verify|ascertain|check whether|check if|see if|see whether|see how",
-    "open": "open|open up|unlatch",
-    "close": "close|shut|close up|shut up",
+    "open": "open|open up|unlatch|crack open|pull open|swing open",
+    "close": "close|shut|close up|shut up|pull shut|push shut|swing shut",
     "wait": "wait|pause|stand by|hold on|stay|hang on|remain|stand still|idle|linger|hold still|sleep|stop",
 }
 HARM = frozenset(

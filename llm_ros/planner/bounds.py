@@ -1,0 +1,242 @@
+"""Where the clauses of a command begin and end: punctuation, connectives, and the verbs that open a new one.
+
+In: tokens, mentions and a verb lexicon. Out: spans of tokens, with those marked that happen before the one in front of
+them. Decides nothing about what a clause says.
+"""
+
+from __future__ import annotations
+
+from llm_ros.planner import words as w
+from llm_ros.planner.names import Names
+from llm_ros.planner.openings import opening_at
+from llm_ros.planner.tokens import Mention, Token, corrected, tokenize
+from llm_ros.planner.verbs import Lexicon, Verb
+
+QUESTION = frozenset("what where who which when why how whose".split())
+_BREAKS = frozenset(". ; ! ?".split())
+_SEQUENCE = frozenset("then afterwards afterward thereafter subsequently next finally lastly".split())
+_SUBORDINATE = frozenset("when once after as".split())
+
+
+class Bounds:
+    """Finds the spans of the clauses of one command."""
+
+    def __init__(self, command: str, names: Names, lexicon: Lexicon):
+        self.tokens: list[Token] = corrected(tokenize(command))
+        self.low = [token.low for token in self.tokens]
+        self.mentions: list[Mention] = names.find(self.tokens)
+        self.lexicon = lexicon
+        self.at: dict[int, Mention] = {i: m for m in self.mentions for i in range(m.start, m.end)}
+
+    def spans(self) -> list[tuple[int, int, str]]:
+        """(start, end, order): order "before" marks a clause that happens before the one in front of it."""
+        tokens, spans, start, order, flip = self.tokens, [], 0, "", False
+        position = 0
+        while position < len(tokens):
+            step, mark = self._boundary(position, start)
+            if step < 0:
+                spans.append((start, position, order))
+                start, order = position, ""
+                position += 1
+                continue
+            if step:
+                spans.append((start, position, order))
+                if flip and position > start:
+                    flip = False
+                    order = "before"
+                else:
+                    order = ""
+                order = mark or order
+                start = position = position + step
+                continue
+            if position == start and tokens[position].low in ("before", "prior"):
+                flip = True
+                start = position = position + (2 if tokens[position].low == "prior" else 1)
+                continue
+            position += 1
+        spans.append((start, len(tokens), order))
+        return [span for span in spans if span[0] < span[1]]
+
+    def _boundary(self, i: int, start: int) -> tuple[int, str]:
+        """How many tokens at `i` separate two clauses (0: none, -1: split before `i`), and the order of what
+        follows."""
+        tokens = self.tokens
+        low = tokens[i].low
+        if i in self.at or tokens[i].quoted:
+            return 0, ""
+        if low in _BREAKS:
+            return 1, ""
+        if low in _SEQUENCE and (i == start or self._verb_after(i + 1) or i + 1 >= len(tokens)):
+            return 1, ""
+        if low in (",", ":"):
+            j = i + 1
+            return (1, "") if self._opens(j, start) else (0, "")
+        if low in ("and", "but", "plus", "or") and self._opens(i + 1, start):
+            return 1, ""
+        if low in ("before", "after", "once") and i > start and self._verb_after(i + 1, gerund=True):
+            return 1, "" if low == "before" else "before"
+        if low == "to" and i > start and not self._speech(start, i) and self._purpose(i, start):
+            return 1, ""
+        if i > start + 2 and self.low[start] in _SUBORDINATE and self._main_verb(i, start):
+            return -1, ""
+        if low == "without" and i > start and self._verb_after(i + 1):
+            return -1, ""
+        return 0, ""
+
+    def _main_verb(self, i: int, start: int) -> bool:
+        """ "when you have found it give it to her": a bare verb after the subordinate clause has its own."""
+        verb = self.lexicon.match(self.tokens, i, self.at)
+        return bool(
+            verb
+            and verb.frame in ("bring", "place", "go", "tell", "guide", "follow", "take", "close", "open")
+            and self.low[i] not in NOUNS_TOO | {"found", "said", "put", "left"}
+            and not self.low[i].endswith(("ing", "ed", "s"))
+            and self.low[i - 1] not in w.DETERMINERS | w.PREPOSITIONS | {"and", "have", "you", "or", "not"}
+            and self._has_verb(start, i - 1)
+        )
+
+    def _opens(self, i: int, start: int) -> bool:
+        """Whether a new clause begins at `i` (after a comma or an "and")."""
+        i = self.skip(i)
+        if i >= len(self.tokens):
+            return True
+        low = self.tokens[i].low
+        if low in _SEQUENCE or low in ("before", "after", "once", "without", "if") and i not in self.at:
+            return True
+        if low == "do" and self.tokens[i + 1 : i + 2] and self.tokens[i + 1].low == "not":
+            return True
+        if self._speech(start, i) and self._quoted_speech(start):
+            return False
+        verb = self.lexicon.match(self.tokens, i, self.at)
+        if verb and self._is_verb_here(verb):
+            return True
+        if low in QUESTION and not self._relative_use(i):
+            return True
+        if (low in w.PRONOUNS_PERSON or low == "it" or i in self.at) and self.tokens[i - 1].low == ",":
+            after = self.at[i].end if i in self.at else i + 1
+            return (
+                after < len(self.tokens)
+                and self.tokens[after].low in ("is", "are", "should", "will", "was")
+                and after not in self.at
+            )
+        if self.tokens[i - 1].low == "," and start < i and not self._has_verb(start, i):
+            return True
+        return False
+
+    def _relative_use(self, i: int) -> bool:
+        return self.tokens[i].low in ("who", "which", "where")
+
+    def _has_verb(self, start: int, end: int) -> bool:
+        return any(self.lexicon.match(self.tokens, k, self.at) for k in range(start, end))
+
+    def _quoted_speech(self, start: int) -> bool:
+        return any(token.low == "that" for token in self.tokens[start + 1 : start + 4])
+
+    def _is_verb_here(self, verb: Verb) -> bool:
+        """After "and", a word that is also a noun is a verb only if something follows that it can act on."""
+        if verb.frame in ("work", "harm") or verb.word in NOUNS_TOO:
+            following = self.tokens[verb.end : verb.end + 1]
+            if not following:
+                return verb.frame == "harm"
+            low = following[0].low
+            return (
+                low in w.DETERMINERS
+                or low in w.PREPOSITIONS
+                and verb.frame != "work"
+                or low in w.PRONOUNS_THING
+                or low in w.PRONOUNS_PERSON
+                or low in w.SELF
+                or verb.end in self.at
+                or low in ("on", "off", "up", "how", "what", "that", "whether", "back")
+                or low in w.NUMBERS
+                or low in w.HERE
+                or low[0].isdigit()
+                or following[0].quoted
+            )
+        return True
+
+    def _verb_after(self, i: int, gerund: bool = False) -> bool:
+        i = self.skip(i)
+        if gerund and i < len(self.tokens) and self.tokens[i].low in ("you", "having", "you've"):
+            i = self.skip(i + 1)
+            if i < len(self.tokens) and self.tokens[i].low in ("have", "are", "were", "had"):
+                i += 1
+        return self.lexicon.match(self.tokens, i, self.at) is not None
+
+    def skip(self, i: int) -> int:
+        """Past fillers and openings that say nothing."""
+        moved = True
+        while moved and i < len(self.tokens):
+            moved = False
+            end = opening_at(self.low, i)
+            if self.low[i] == "you" and self.low[end : end + 1] == ["find"]:
+                break
+            if end > i and not any(k in self.at for k in range(i, end)):
+                i, moved = end, True
+            if (
+                not moved
+                and i < len(self.tokens)
+                and i not in self.at
+                and (self.tokens[i].low in w.FILLERS or self.tokens[i].low in (",", ":", "and"))
+            ):
+                if (
+                    self.tokens[i].low in ("can", "could", "may", "will", "would")
+                    and self.tokens[i + 1 : i + 2]
+                    and self.tokens[i + 1].low == "i"
+                ):
+                    break
+                i, moved = i + 1, True
+        return i
+
+    def _speech(self, start: int, end: int) -> bool:
+        """Whether the clause so far is about saying or asking: what follows may be its content."""
+        i = self.skip(start)
+        verb = self.lexicon.match(self.tokens, i, self.at)
+        return bool(
+            verb and verb.frame in ("tell", "ask", "wish") or verb and verb.word in ("i", "can", "could", "may")
+        )
+
+    def _purpose(self, i: int, start: int) -> bool:
+        """ "go to the kitchen to find a cup": "to" before a bare verb, once the clause has its own verb."""
+        verb = self.lexicon.match(self.tokens, i + 1, self.at)
+        if (
+            not verb
+            or verb.frame == "work"
+            or not self._has_verb(start, i)
+            or verb.word in NOUNS_TOO
+            and not self._is_verb_here(verb)
+        ):
+            return False
+        return self.tokens[i - 1].low not in (
+            "next",
+            "close",
+            "over",
+            "back",
+            "up",
+            "down",
+            "how",
+            "where",
+            "want",
+            "like",
+            "need",
+            "needs",
+            "wants",
+            "has",
+            "have",
+            "ought",
+            "supposed",
+            "going",
+            "wishes",
+            "likes",
+            "love",
+            "loves",
+            "able",
+            *w.THING_NOUNS,
+        )
+
+
+NOUNS_TOO = frozenset(
+    "guide place answer count open close follow wait show lead store present supply leave hold rest stop offer "
+    "question request name "
+    "state report stick shadow trail tail drop hand pass take step run pop".split()
+)
