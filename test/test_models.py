@@ -228,7 +228,7 @@ def test_bad_hyperparameters_are_refused_by_name(arch, key, value, message, tmp_
 
 
 @pytest.mark.parametrize("name", ["rope_factors_long.weight", "rope_factors_short.weight"])
-@pytest.mark.parametrize("values", [None, np.ones(7, np.float32), np.zeros(48, np.float32)], ids=["no", "short", "zero"])
+@pytest.mark.parametrize("values", [None, np.ones(7, np.float32), np.zeros(48, np.float32)], ids=["no", "odd", "zero"])
 def test_bad_longrope_factors_are_refused_by_name(name, values, tmp_path):
     path = write_tiny(tmp_path / "bad.gguf", "phi3", tensors={name: values}, rope_scaling="longrope")
     with pytest.raises(ModelError, match=name):
