@@ -97,8 +97,8 @@ class Bounds:
 
     def _opens(self, i: int, start: int) -> bool:
         """Whether a new clause begins at `i` (after a comma or an "and")."""
-        i = self.skip(i)
-        if i >= len(self.tokens):
+        said, i = i, self.skip(i)
+        if i >= len(self.tokens) or any(opening_at(self.low, k) > k + 2 for k in range(said, i)):
             return True
         low = self.tokens[i].low
         if low in _SEQUENCE or low in ("before", "after", "once", "without", "if") and i not in self.at:
@@ -114,7 +114,7 @@ class Bounds:
             return True
         if (low in w.PRONOUNS_PERSON or low == "it" or i in self.at) and self.tokens[i - 1].low == ",":
             after = self.at[i].end if i in self.at else i + 1
-            return (
+            return i in self.at and "has" in self.low[i:after] or (
                 after < len(self.tokens)
                 and self.tokens[after].low in ("is", "are", "should", "will", "was")
                 and after not in self.at

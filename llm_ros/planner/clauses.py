@@ -31,6 +31,10 @@ class Clause:
     subject: list[Item] = field(default_factory=list)
 
 
+# What people have done with things; robots are told to leave, put, drop.
+_PAST = frozenset("left put forgot dropped placed lost took brought set laid stored".split())
+
+
 class Splitter(Bounds):
     """Makes clauses out of one command."""
 
@@ -102,8 +106,8 @@ class Splitter(Bounds):
             return Clause(None, self.items(at_question, end), tokens, at_question, end, negated, question)
         verb, subject = self._find_verb(begin, end)
         if verb is None:
-            items = self.items(begin, end)
-            return Clause(None, items, tokens, begin, end, negated)
+            toward = begin - 1 if begin > start and self.low[begin - 1] == "to" else begin
+            return Clause(None, self.items(toward, end), tokens, begin, end, negated)
         return Clause(
             verb,
             self.items(verb.end, end),
@@ -170,6 +174,10 @@ class Splitter(Bounds):
                 continue
             if verb.frame == "wish":
                 return verb, begin
+            if self.low[position] in _PAST and any(
+                item.kind == "person" for item in self.mentions if begin <= item.start < position
+            ):
+                return None, begin
             if (
                 tokens[position].low == "can"
                 or statement

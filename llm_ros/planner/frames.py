@@ -78,7 +78,8 @@ def find_one(ref: Referee, item: Item, where: str | None) -> list[Goal]:
         person = ref.person(item)
         if person == OPERATOR:
             return [Goal("find_person", {"person": person})]
-        ref.context.found.pop(person, None)
+        if item.kind == "person":
+            ref.context.found.pop(person, None)
         return [Goal("find_person", {"person": person}, know(ref, person, place))]
     value = ref.thing(item, "look for")
     place = place or ref.context.here or ref.context.found.get(value) or ref.world.home_of(value)

@@ -70,6 +70,8 @@ class Interpreter:
         self._refuse_harm(text, splitter)
         clauses = splitter.clauses()
         ref = Referee(self.world, splitter.tokens)
+        people = [item for clause in clauses for item in (*clause.subject, *clause.items) if item.kind == "person"]
+        ref.only = people[0] if len(people) == 1 else None
         parts: list[list[list[Goal]]] = []
         forbidden: list[Goal] = []
         understood = True
@@ -88,7 +90,7 @@ class Interpreter:
                 if alternatives:
                     parts.append(alternatives)
                 continue
-            if only_told(ref, clause, tasks):
+            if only_told(ref, clause, tasks) or _broken_off(clause, tasks):
                 continue
             goals = self._clause(ref, clause)
             if parts and goals and _retold(parts[-1][0], goals):
@@ -192,8 +194,16 @@ def _retold(before: list[Goal], goals: list[Goal]) -> bool:
 
 def _informs(clause: Clause) -> bool:
     """ "give me the number of …": what is wanted is no thing."""
-    first = next((item for item in clause.items if item.kind in THINGS), None)
-    return first is not None and first.kind == "text" and first.names[0].split()[0] in INFORMATION
+    named = {k for item in clause.items if item.kind != "text" for k in range(item.start, item.end)}
+    said = [k for k in range(clause.start, clause.end) if clause.tokens[k].low not in w.DETERMINERS and k not in named]
+    return bool(said) and clause.tokens[said[0]].low in INFORMATION
+
+
+def _broken_off(clause: Clause, tasks: list[Clause]) -> bool:
+    """ "Kindly wish … say good morning": a verb of speech with nothing after it, before another clause."""
+    return clause.verb is not None and clause.verb.frame == "tell" and clause.start >= clause.end and (
+        clause is not tasks[-1] and not clause.question and clause.verb.word not in ("report", "speak", "talk", "say")
+    )
 
 
 def _tidy(goals: list[Goal]) -> list[Goal]:

@@ -89,6 +89,7 @@ class ItemReader:
             self._flush()
             self.run = rest
         mods, count, definite = self._modifiers()
+        definite = definite or self.s.tokens[mention.start - 1].low in ("that", "this", "said", "same")
         if mention.kind in ("place", "person") and mods and not mention.described:
             self._flush()
             mods = ()

@@ -64,7 +64,9 @@ class Describer:
         clothes = self._clothes_end(tokens, noun + 1)
         if clothes:
             said = [
-                token.low for token in tokens[noun:clothes] if token.low not in ("who", "that", "is", "are", "which")
+                "wearing" if token.low == "has" else token.low
+                for token in tokens[noun:clothes]
+                if token.low not in ("who", "that", "is", "are", "which", "there", "currently")
             ]
             return Mention(begin, clothes, "person", (" ".join(said),), True, many)
         if noun and tokens[noun - 1].low in _POSES and not many:

@@ -93,6 +93,7 @@ class Referee:
 
     def __init__(self, world: World, tokens: list[Token]):
         self.world, self.tokens, self.context = world, tokens, Context()
+        self.only: Item | None = None  # the one person of the command, whom a pronoun may mean before she is named
 
     def place(self, item: Item, placement: bool = False) -> str:
         """The room or location that an item names."""
@@ -185,6 +186,9 @@ class Referee:
         if item.kind == "me":
             return OPERATOR
         if item.kind in ("person_pronoun", "thing_pronoun"):
+            if self.context.person is None and self.only is not None:
+                self.context.person = self.person(self.only)
+                self.context.found[self.context.person] = self.where(self.only)
             if self.context.person is None:
                 raise Question("Whom do you mean?")
             return self.context.person

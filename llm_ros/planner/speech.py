@@ -114,7 +114,8 @@ def _let_in(ref: Referee, clause: Clause) -> list[Goal]:
     """ "let Amira in": opens the door for her; nothing if it is no such thing."""
     people = people_in(clause)
     after = people[0].end if people else clause.end
-    if after >= clause.end or clause.tokens[after].low not in ("in", "inside", "out", "through"):
+    low = [token.low for token in clause.tokens[after : clause.end]]
+    if low[:1] not in (["in"], ["inside"], ["out"], ["through"]) or "know" in low:
         return []
     doors = [item for item in clause.items if item.kind == "door"] or [
         item.place for item in people if item.place is not None and item.place.kind == "door"

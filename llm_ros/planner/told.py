@@ -57,7 +57,8 @@ def _wish_to(ref: Referee, clause: Clause, deed: str) -> list[Goal]:
         value, source = things_of(ref, things[:1], None, "move")[0]
         return [*fetch(ref, value, source), *put(ref, value, ref.place(places[-1], placement=True))]
     to = [item for item in places if item.prep in w.DESTINATION] or places
-    start = next((ref.place(item) for item in places if item.prep in w.SOURCE and len(places) > 1), None)
+    sources = [*places[:-1], *(item.place for item in clause.items if item.place is not None)]
+    start = next((ref.place(item) for item in sources if item.prep in w.SOURCE), None)
     if deed in _HEARING and not any(item.kind == "me" for item in clause.subject):
         return _told_to(ref, clause)
     for item in clause.subject:
@@ -120,11 +121,19 @@ def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last:
     due = _due(ref, clause, low)
     if due:
         return due
+    things = [item for item in clause.items if item.kind in ("object", "category")]
+    if len(things) > 1 and not last and not parts and not set(low) & _BEING:
+        # "the plum and the mango, I want them here"
+        ref.context.deferred = things_of(ref, things, None, "bring")
+        return True
     is_said, told = bool(set(low) & _BEING), False
     where_is = any(word in ("where", "way") for word in low)
     absent = any(pair in (("out", "of"), ("there", "no")) for pair in zip(low, low[1:], strict=False))
     people = [item for item in clause.items if item.kind in ("person", "person_pronoun")]
     for item in clause.items:
+        if item.kind == "text" and item.place is not None and not last and not is_said:
+            # "among the things on the table, which …"
+            ref.context.here, told = ref.where(item), True
         known = item.kind in ("object", "category", "person") or (
             item.kind == "thing_pronoun" and ref.context.thing or item.kind == "person_pronoun" and ref.context.person
         )
