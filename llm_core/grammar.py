@@ -150,8 +150,13 @@ class GrammarCompiler:
             matcher.compute_bitmask()
             _check_cost(started)
         if matcher.is_error():
-            raise RequestError(f"{grammar.kind} grammar: {matcher.get_error().strip()}")
+            raise RequestError(f"{grammar.kind} grammar: {_reason(matcher)}")
         return matcher
+
+
+def _reason(matcher) -> str:
+    """llguidance's message without the dump of its state that can follow."""
+    return matcher.get_error().partition("<state>")[0].strip()
 
 
 def _check_cost(started: float) -> None:
@@ -199,7 +204,7 @@ class Constraint:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise RequestError(f"grammar: {self._matcher.get_error().strip()}")
+            raise RequestError(f"grammar: {_reason(self._matcher)}")
 
 
 class _Vocabulary:

@@ -43,7 +43,7 @@ def models_dir() -> Path:
 def search_dirs() -> list[Path]:
     """Folders in which names are looked up: those of LLM_CORE_MODEL_PATH (separated like PATH), then the cache."""
     extra = os.environ.get("LLM_CORE_MODEL_PATH", "")
-    return [Path(part).expanduser() for part in extra.split(os.pathsep) if part] + [models_dir()]
+    return [Path(os.path.expanduser(part)) for part in extra.split(os.pathsep) if part] + [models_dir()]
 
 
 def local_files() -> dict[str, Path]:
@@ -77,7 +77,7 @@ def resolve(name_or_path: str | os.PathLike, progress: Progress | None = None, d
     text = os.fspath(name_or_path)
     if not text or "\0" in text:
         raise ModelError(f"model {text!r}: not a path or a name")
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # Path.expanduser raises for a user that there is not
     if os.path.exists(path):
         return path
     if text.startswith(HF_PREFIX):

@@ -10,5 +10,5 @@ def cache_dir() -> Path:
     """`LLM_CORE_CACHE` if set, else `llm_core` in the user's cache folder (XDG_CACHE_HOME, by default ~/.cache)."""
     explicit = os.environ.get("LLM_CORE_CACHE")
     if explicit:
-        return Path(explicit).expanduser()
+        return Path(os.path.expanduser(explicit))
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llm_core"

@@ -308,7 +308,7 @@ class Sampler:
         best = logits.max() if logits.size else -math.inf
         if np.isfinite(best):
             return
-        if best == -math.inf:
+        if best == -math.inf and (masked or self._bias_ids.size):
             why = (
                 "the grammar, logit_bias and stop settings leave no token" if masked else "logit_bias bans every token"
             )

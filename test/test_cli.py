@@ -89,7 +89,31 @@ def test_bad_input_is_one_line_and_exit_2(fake, capsys, argv, message):
 
 
 def test_a_model_that_is_not_there_is_bad_input(capsys):
-    assert "/no/model.gguf" in fails(capsys, "generate", "--model", "/no/model.gguf", "--prompt", "a")
+    for model in ("/no/model.gguf", "~nobody/model.gguf"):
+        assert model in fails(capsys, "generate", "--model", model, "--prompt", "a")
+
+
+def test_options_of_the_other_verbs_are_checked_too(capsys):
+    assert "--tokens" in fails(capsys, "logits", "--tokens", "[" * 100_000, "--out", "x.npy")
+    assert "--rounds 1000000" in fails(capsys, "bench", "--rounds", "1000000")
+
+
+def test_a_closed_stream_is_no_bug():
+    shell = f"{sys.executable} -m llm_core.cli.main"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "LLM_CORE_MODEL_PATH": ""}
+
+    def redirected(command: str):
+        return subprocess.run(
+            ["sh", "-c", f"{shell} {command}"], capture_output=True, text=True, timeout=60, env=environment, check=False
+        )
+
+    done = redirected("models >&-")
+    assert (done.returncode, done.stderr) == (2, "error: Bad file descriptor\n")
+    done = redirected("models 2>&- <&-")
+    assert done.returncode == 0 and "smollm2" in done.stdout
+    assert redirected("nonsense 2>&-").returncode == 2
+    done = redirected("models >/dev/full")
+    assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
 
 
 def test_an_error_of_many_lines_is_told_in_one(fake, capsys, tmp_path):
@@ -229,6 +253,14 @@ def test_a_bug_is_1_and_one_line(fake, capsys, monkeypatch):
     assert main(["generate", "--prompt", "weather"]) == 1
     err = capsys.readouterr().err
     assert "internal error: ZeroDivisionError: oops more" in err and err.count("\n") == 1
+
+
+def test_too_little_memory_is_told_like_bad_input(fake, capsys, monkeypatch):
+    def starve(*args, **kwargs):
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    monkeypatch.setattr(engine_module.Engine, "submit", starve)
+    assert "not enough memory: Unable to allocate 9 GiB" in fails(capsys, "generate", "--prompt", "weather")
 
 
 def run(*argv: str, **options) -> subprocess.CompletedProcess:

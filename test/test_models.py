@@ -7,7 +7,8 @@ import pytest
 from naive import naive_logits
 from tiny_models import CASES, GOLDEN_ROWS, case_tokens, tiny_config, write_config, write_tiny
 
-from llm_core.errors import ModelError
+from llm_core import memory
+from llm_core.errors import ModelError, RequestError
 from llm_core.gguf import GGMLType, open_gguf
 from llm_core.models import load_model
 from llm_core.program import Batch, Runner
@@ -249,6 +250,8 @@ BAD_TENSORS = [
     ("llama", "blk.0.attn_norm.weight", zeros(95)),
     ("llama", "blk.0.ffn_down.weight", zeros(160, 96)),
     ("llama", "rope_freqs.weight", zeros(15)),
+    ("llama", "output.weight", zeros(96, 291)),
+    ("llama", "blk.1.ffn_gate.weight", None),
     ("qwen2", "blk.1.attn_q.bias", zeros(191)),
     ("qwen3", "blk.0.attn_q_norm.weight", zeros(64)),
     ("qwen3", "blk.0.attn_k_norm.weight", None),
@@ -263,5 +266,21 @@ BAD_TENSORS = [
 @pytest.mark.parametrize(("arch", "name", "values"), BAD_TENSORS)
 def test_missing_and_misshapen_tensors_are_refused_by_name(arch, name, values, tmp_path):
     path = write_tiny(tmp_path / "bad.gguf", arch, tensors={name: values})
-    with pytest.raises(ModelError, match=f"{name}|{name.removesuffix('.weight')}"):
+    with pytest.raises(ModelError, match=f"bad.gguf: .*{name}"):
         load_model(path)
+
+
+def test_what_memory_cannot_hold_is_refused_before_it_is_begun(tmp_path, monkeypatch):
+    path = write_tiny(tmp_path / "tiny.gguf")
+    monkeypatch.setattr(memory, "available_bytes", lambda: 100_000)
+    with pytest.raises(ModelError, match="tiny.gguf: the weights take 0.0 GB"):
+        load_model(path)
+    monkeypatch.undo()
+    model = load_model(path)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 10**9)
+    monkeypatch.setattr(memory, "total_bytes", lambda: 2 * 10**9)
+    assert model.rope_tables(512)["global"].shape == (512, 32)
+    with pytest.raises(RequestError, match="n_ctx = 16777216: its rope tables would take 2.1 GB.*1.0 GB"):
+        model.rope_tables(1 << 24)
+    with pytest.raises(RequestError, match="n_ctx = 4194304: its KV cache would take 2.7 GB.*2.0 GB"):
+        model.rope_tables(1 << 22)

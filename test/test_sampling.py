@@ -167,6 +167,8 @@ def test_banned_tokens_and_bad_logits():
                 Sampler(params, 2).sample(np.array([0.0, bad], dtype=np.float32), [])
             with pytest.raises(ModelError, match="not finite"):
                 Sampler(params, 2).sample(np.array([0.0, bad], dtype=np.float32), [], np.array([3], dtype=np.int32))
+    with pytest.raises(ModelError, match="not finite.*-inf"):
+        Sampler(SamplingParams(), 2).sample(np.array([-math.inf, -math.inf], dtype=np.float32), [])
 
 
 def test_a_seed_repeats_and_its_absence_does_not():

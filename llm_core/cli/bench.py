@@ -14,6 +14,7 @@ from llm_core.cli import _options
 from llm_core.errors import RequestError
 
 SUMMARY = "measure speed on this machine, beside llama.cpp if asked"
+MAX_TOKENS, MAX_ROUNDS = 1 << 26, 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,9 +104,9 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     from llm_core.hub import resolve
 
-    for option, low in (("prompt_tokens", 1), ("gen_tokens", 1), ("rounds", 1)):
-        if getattr(args, option) < low:
-            raise RequestError(f"--{option.replace('_', '-')} {getattr(args, option)}: must be at least {low}")
+    for option, high in (("prompt_tokens", MAX_TOKENS), ("gen_tokens", MAX_TOKENS), ("rounds", MAX_ROUNDS)):
+        if not 1 <= getattr(args, option) <= high:
+            raise RequestError(f"--{option.replace('_', '-')} {getattr(args, option)}: must be from 1 to {high}")
     if args.prompt_tokens + args.gen_tokens > args.ctx:
         raise RequestError(
             f"--prompt-tokens {args.prompt_tokens} and --gen-tokens {args.gen_tokens} do not fit --ctx {args.ctx}"

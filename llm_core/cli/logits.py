@@ -22,7 +22,7 @@ def parse_ids(text: str) -> list[int]:
     """Token ids from "1,2,3" or "[1, 2, 3]". Raises RequestError that names --tokens."""
     try:
         ids = json.loads(text if text.lstrip().startswith("[") else f"[{text}]")
-    except ValueError:
+    except (ValueError, RecursionError):
         ids = None
     if not isinstance(ids, list) or not ids or not all(type(i) is int for i in ids):
         raise RequestError(f"--tokens {text[:60]!r}: expected token ids such as 1,2,3")

@@ -50,6 +50,7 @@ def verbs(package: ModuleType = llm_core.cli) -> dict[str, str]:
 def main(argv: Sequence[str] | None = None, program: str = PROGRAM, package: ModuleType = llm_core.cli) -> int:
     """Run one command of `program`, whose verbs are in `package`; returns its exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show a letter must not end the program
             stream.reconfigure(errors="backslashreplace")
@@ -62,21 +63,41 @@ def main(argv: Sequence[str] | None = None, program: str = PROGRAM, package: Mod
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Nobody reads: say nothing, and keep the interpreter's own flush at exit from complaining.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()  # nobody reads: say nothing
         return PIPE_CLOSED
     except OSError as error:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _give_up_output()
         where = f"{error.filename}: " if error.filename is not None else ""
         report(f"{where}{error.strerror or error}")
         return BAD_INPUT
     except LLMCoreError as error:
         report(error)
         return BAD_INPUT
+    except MemoryError as error:
+        report(f"not enough memory{': ' if str(error) else ''}{error}")
+        return BAD_INPUT
     except Exception as error:
         if os.environ.get("LLM_CORE_DEBUG"):
             raise
         report(f"internal error: {type(error).__name__}: {error} (LLM_CORE_DEBUG=1 shows where)")
         return BUG
+
+
+def _give_up_output() -> None:
+    """Keep the interpreter's own flush at exit from complaining about what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_missing_streams() -> None:
+    """A stream that the caller closed (`>&-`) gets its number back, so that no other file takes it: input is empty,
+    messages go nowhere, and output is an error as soon as there is some.
+    """
+    for name, access, mode in (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, access), mode, encoding="utf-8"))
 
 
 def _run(argv: list[str], program: str, known: dict[str, str]) -> int:

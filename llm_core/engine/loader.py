@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from llm_core.errors import ModelError
+
 Progress = Callable[[str, float], None]  # (what is being done, fraction of the whole)
 
 
@@ -57,14 +59,17 @@ def load_parts(
     loaded = load_model(file)
     if n_blocks is None:
         n_blocks = 2 * -(-n_ctx // Runner.block_size)
-    runner = Runner(
-        loaded,
-        n_ctx=n_ctx,
-        n_blocks=n_blocks,
-        max_rows=max_rows,
-        n_threads=n_threads,
-        progress=lambda what, fraction: say(what, 0.2 + 0.79 * fraction),
-    )
+    try:
+        runner = Runner(
+            loaded,
+            n_ctx=n_ctx,
+            n_blocks=n_blocks,
+            max_rows=max_rows,
+            n_threads=n_threads,
+            progress=lambda what, fraction: say(what, 0.2 + 0.79 * fraction),
+        )
+    except MemoryError as error:
+        raise ModelError(f"{path}: not enough memory to load the model ({error or 'none left'})") from error
     say("ready", 1.0)
     return Parts(runner, tokenizer, template, _info(file, path, runner))
 

@@ -3,6 +3,7 @@ head norms."""
 
 import math
 
+from llm_core.errors import ModelError
 from llm_core.models.model import Model
 from llm_core.program.graph import AttentionSpec, Graph, Value
 
@@ -39,6 +40,9 @@ def feed_forward(g: Graph, model: Model, layer: int, x: Value, act: str, residua
     if b.get("ffn_gate"):
         gate, up = g.linear(x, b.ffn_gate, c.n_ff), g.linear(x, b.ffn_up, c.n_ff)
     else:
+        if b.ffn_up.rows == c.n_ff:
+            blk, rows = f"blk.{layer}.", c.n_ff
+            raise ModelError(f"tensor '{blk}ffn_gate.weight' is missing, and '{blk}ffn_up.weight' has {rows:,} rows")
         gate, up = g.split(g.linear(x, b.ffn_up, 2 * c.n_ff), c.n_ff, c.n_ff)
     return g.linear(g.gate(act, gate, up), b.ffn_down, c.n_embd, residual=residual)
 
@@ -68,7 +72,7 @@ def sandwich_decoder(g: Graph, model: Model, specs: list[AttentionSpec], act: st
 def finish(g: Graph, model: Model, x: Value) -> None:
     """The output norm, the output matrix and the soft cap of logits, for the rows that want them."""
     h = g.rms_norm(g.outputs(x), model.param("output_norm.weight"))
-    logits = g.precise_linear(h, model.output, model.output.rows, bias=model.find("output.bias"))
+    logits = g.precise_linear(h, model.output, model.config.n_vocab, bias=model.find("output.bias"))
     cap = model.config.final_soft_cap
     g.logits = g.soft_cap(logits, cap) if cap else logits
 

@@ -13,7 +13,8 @@ from types import ModuleType
 
 import numpy as np
 
-from llm_core.errors import ModelError
+from llm_core import memory
+from llm_core.errors import ModelError, RequestError
 from llm_core.gguf import GGUFFile, open_gguf
 from llm_core.models import rope
 from llm_core.models.config import Config, read_config
@@ -99,11 +100,10 @@ class Model:
         """The program, recorded when first asked for."""
         c = self.config
         graph = Graph(c.n_head, c.n_kv, c.head_dim, c.eps, c.rope.n_rot, self.architecture.INTERLEAVED_ROPE)
-        self.architecture.record(graph, self)
-        if graph.logits.width != c.n_vocab:
-            raise ModelError(
-                f"{self.source}: the output layer has {graph.logits.width:,} rows, the vocabulary {c.n_vocab:,}"
-            )
+        try:
+            self.architecture.record(graph, self)
+        except ModelError as error:  # a parameter knows its name, but not its file
+            raise error if str(error).startswith(self.source) else ModelError(f"{self.source}: {error}") from None
         return graph
 
     @property
@@ -112,11 +112,35 @@ class Model:
         return getattr(self.architecture, "rope_configs", lambda model: {"global": model.config.rope})(self)
 
     def rope_tables(self, n_ctx: int) -> dict[str, np.ndarray]:
-        """float32 [n_ctx, n_rot] per table name."""
+        """float32 [n_ctx, n_rot] per table name. Raises RequestError for a context that memory cannot hold."""
+        self._check_context(n_ctx)
         return {
             name: rope.table(config, self._rope_factors(config, n_ctx > config.n_ctx_original), n_ctx)
             for name, config in self._rope_configs.items()
         }
+
+    def _check_context(self, n_ctx: int) -> None:
+        """Tables are written at once, the KV cache only as it fills: one must fit now, the other in the machine."""
+        c = self.config
+        tables = 4 * n_ctx * c.rope.n_rot * len(self._rope_configs)
+        kv = 2 * 2 * n_ctx * c.n_layer * c.n_kv * c.head_dim
+        for what, size, limit in (
+            ("rope tables", tables, memory.available_bytes()),
+            ("KV cache", tables + kv, memory.total_bytes()),
+        ):
+            if limit is not None and size > limit:
+                raise RequestError(
+                    f"n_ctx = {n_ctx}: its {what} would take {size / 1e9:.1f} GB of {limit / 1e9:.1f} GB"
+                )
+
+    def check_memory(self) -> None:
+        """Raise ModelError when the weights cannot be held in the memory that is there."""
+        size = sum(param.tensor.nbytes for param in self._params.values())
+        limit = memory.available_bytes()
+        if limit is not None and size > limit:
+            raise ModelError(
+                f"{self.source}: the weights take {size / 1e9:.1f} GB of memory, there are {limit / 1e9:.1f} GB"
+            )
 
     def check_rope(self) -> None:
         """Raise ModelError when the factors for short or for long contexts are missing, misshapen or no divisors."""
@@ -155,4 +179,5 @@ def load_model(source: str | Path | GGUFFile) -> Model:
     model = Model(file, importlib.import_module(f"llm_core.models.{ALIASES.get(name, name)}"))
     model.graph  # noqa: B018 - recording is the check
     model.check_rope()
+    model.check_memory()
     return model
