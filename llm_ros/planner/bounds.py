@@ -116,7 +116,7 @@ class Bounds:
             after = self.at[i].end if i in self.at else i + 1
             return i in self.at and "has" in self.low[i:after] or (
                 after < len(self.tokens)
-                and self.tokens[after].low in ("is", "are", "should", "will", "was")
+                and self.low[after] in ("is", "are", "should", "will", "was", "ought", "must", "needs", "goes", "belongs")
                 and after not in self.at
             )
         if self.tokens[i - 1].low == "," and start < i and not self._has_verb(start, i):
@@ -169,7 +169,7 @@ class Bounds:
         while moved and i < len(self.tokens):
             moved = False
             end = opening_at(self.low, i)
-            if self.low[i] == "you" and self.low[end : end + 1] == ["find"]:
+            if self.whereabouts(i):
                 break
             if end > i and not any(k in self.at for k in range(i, end)):
                 i, moved = end, True
@@ -187,6 +187,14 @@ class Bounds:
                     break
                 i, moved = i + 1, True
         return i
+
+    def whereabouts(self, i: int) -> bool:
+        """ "you will find him on the terrace", "you can see it there": where somebody is, no order."""
+        return (
+            self.low[i : i + 1] == ["you"]
+            and self.low[i + 1 : i + 2] in (["can"], ["will"], ["should"], ["may"], ["might"], ["find"])
+            and (self.low[i + 2 : i + 3] in (["find"], ["see"], ["meet"], ["spot"]) or self.low[i + 1] == "find")
+        )
 
     def _speech(self, start: int, end: int) -> bool:
         """Whether the clause so far is about saying or asking: what follows may be its content."""

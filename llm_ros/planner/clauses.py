@@ -99,7 +99,7 @@ class Splitter(Bounds):
                 begin += 1
         if begin >= end:
             return None
-        if self._whereabouts(begin, end):
+        if self.whereabouts(begin):
             return Clause(None, self.items(begin + 1, end), tokens, begin, end, negated)
         question, at_question = self._question(begin, end)
         if question:
@@ -132,16 +132,6 @@ class Splitter(Bounds):
         ):
             return "is there", begin + (2 if low[1] in ("there", "we", "you", "i") else 1)
         return "", begin
-
-    def _whereabouts(self, begin: int, end: int) -> bool:
-        """ "you will find him on the terrace", "you can see it there": where somebody is, no order."""
-        return (
-            self.low[begin] == "you"
-            and begin + 2 < end
-            and self.low[begin + 1] in ("can", "will", "should", "may", "might")
-            and self.low[begin + 2] in ("find", "see", "meet", "spot", "catch", "get")
-            or self.low[begin : begin + 3] == ["you", "find", "him"]
-        )
 
     def _find_verb(self, begin: int, end: int) -> tuple[Verb | None, int]:
         """The clause's verb and where its subject or leading words begin."""

@@ -132,7 +132,7 @@ def open_or_close(role: str):
 
     def frame(ref: Referee, clause: Clause) -> list[Goal]:
         goals = []
-        for item in clause.items:
+        for item in clause.items or clause.subject:
             if item.kind == "text" and item.names[0] in ("door", "doors", *_STATES) and goals:
                 continue
             if (

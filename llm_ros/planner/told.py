@@ -206,7 +206,7 @@ def guesses(ref: Referee, clause: Clause) -> list[list[Goal]]:
     places = [ref.place(item) for item in named if item.kind == "place"]
     people = [item for item in clause.items if item.kind in PEOPLE]
     found: list[list[Goal]] = []
-    if things and places and not people:
+    if things and (places or things[0].place) and not people:
         value, home = ref.thing(things[0]), ref.world.home_of(ref.thing(things[0]))
         to = [item for item in named if item.kind == "place" and item.prep in w.DESTINATION]
         attached = things[0].place
