@@ -32,6 +32,7 @@ WORLDS = {
     "cottage": DATA / "planner_cottage.yaml",
     "office": DATA / "planner_office.yaml",
     "blind": DATA / "planner_blind_world.yaml",
+    "fresh": DATA / "planner_fresh_world.yaml",
 }
 SKILLS = {
     "full": ROOT / "config" / "skills.yaml",
