@@ -92,7 +92,7 @@ class FakeRunner:
     """`Runner`'s interface. Without `replies` the logits are a hash of all the tokens so far.
 
     `rows` counts computed rows, `batches` keeps (rows, sequences) of every step. `fail`: called with each batch, may
-    raise. `gate`: an Event that each step waits for, to hold the engine in a step.
+    raise. `gate`: an Event that each step waits for, to hold the engine in a step; `held`: it waits.
     """
 
     def __init__(
@@ -107,6 +107,7 @@ class FakeRunner:
         self.closed = self.dead = False
         self.fail = None
         self.gate: threading.Event | None = None
+        self.held = threading.Event()
         self.stepped = threading.Semaphore(0)
         self._tokens = np.full((self.n_blocks, block_size), -1, dtype=np.int64)
         self._positions = np.full((self.n_blocks, block_size), -1, dtype=np.int64)
@@ -118,6 +119,7 @@ class FakeRunner:
         assert not self.closed, "step after close"
         self.stepped.release()
         if self.gate is not None:
+            self.held.set()
             assert self.gate.wait(30), "the test forgot the gate"
         if self.fail is not None:
             self.fail(batch)

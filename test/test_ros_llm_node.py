@@ -162,7 +162,8 @@ def test_cancelling_ends_the_goal_within_one_step(ros):
     robot = Robot(ros)
     call = robot.client.generate("go on", max_tokens=3000, ignore_eos=True)
     next(iter(call))
-    robot.runner.gate = threading.Event()  # hold the engine in its next step
+    robot.runner.gate = threading.Event()
+    assert robot.runner.held.wait(DEADLINE_S), "the engine never came to its next step"
     call.cancel()
     wait_until(lambda: any(r.cancelled for r in robot.engine._loop._scheduler.running), "the cancel arrives")
     steps = robot.engine.stats().steps
