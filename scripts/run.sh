@@ -90,18 +90,23 @@ gather_wheels() { # REQUIREMENTS: every wheel that building, running and testing
   printf '%s\n' "$requirements" >"$wheels/requirements.txt"
   if command -v flock >/dev/null; then # another checkout may be gathering the same wheels
     exec 9>"$wheels/lock"
-    flock 9
+    flock --nonblock 9 || { echo "Waiting for another run that is downloading the same packages" && flock 9; }
     [ -f "$wheels/complete" ] && return
   fi
   step "Downloading ROS 2 and the Python packages (about 180 MB, once) to $wheels" \
     "$venv/bin/python" -m pip wheel --use-pep517 --progress-bar off --wheel-dir "$wheels" -r "$wheels/requirements.txt"
   touch "$wheels/complete"
+  exec 9<&-
 }
 
 setup() {
   local requirements key wheels sources
   find_python
   check_tools
+  if command -v flock >/dev/null; then # one set-up of this checkout at a time
+    exec 8<"scripts/run.sh"
+    flock --nonblock 8 || { echo "Waiting for another run that is setting up this checkout" && flock 8; }
+  fi
   make_venv
   requirements=$("$venv/bin/python" scripts/requirements.py)
   key=$(printf '%s' "$requirements" | sha256sum | cut -c1-12)
@@ -125,6 +130,7 @@ setup() {
   fi
   "$venv/bin/llm-core" fetch "$("$venv/bin/python" -c 'from llm_core.catalog import DEFAULT_MODEL as m; print(m)')" \
     >"$log" || fail "the default model could not be fetched (see above)" "Run the same command again to go on from here."
+  exec 8<&- # the program that follows runs beside others
 }
 
 usage() { sed -n '2,/^$/{s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
