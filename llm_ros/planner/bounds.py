@@ -105,6 +105,9 @@ class Bounds:
             return True
         if low == "do" and self.tokens[i + 1 : i + 2] and self.tokens[i + 1].low == "not":
             return True
+        which = low == "which" and self.low[i + 1 : i + 2] in (["is"], ["are"], ["was"], ["lies"], ["stands"], ["has"])
+        if (low in ("who", "whose") or which) and self.tokens[said - 1].low == "," and (said - 2 in self.at):
+            return False
         if self._speech(start, i) and self._quoted_speech(start):
             return False
         verb = self.lexicon.match(self.tokens, i, self.at)

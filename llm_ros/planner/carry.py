@@ -33,7 +33,7 @@ def things_of(ref: Referee, items: list[Item], where: str | None, verb: str) -> 
         shared = shared or place
         value = ref.thing(item, verb)
         if place is None and item.kind == "thing_pronoun":
-            place = ref.context.found.get(value)
+            place = ref.context.found.get(value) or ref.world.home_of(value)
         elif place is None:
             place = (
                 ref.context.found.get(value)
@@ -60,6 +60,7 @@ def hand_to(ref: Referee, value: str, person: str, place: str | None, implied: b
     """Give the held thing to somebody."""
     ref.context.held, ref.context.here, ref.context.delivered = None, place, place
     ref.context.found.pop(value, None)
+    ref.context.served = person
     return [Goal("hand_over", {"object": value, "person": person}, {person: place} if place else {}, implied)]
 
 
@@ -287,6 +288,10 @@ def _taken(ref: Referee, clause: Clause, values, mode: str) -> list[Goal]:
         ref.context.thing = values[-1][0]
         return []
     if mode == "bring" and clause.verb.word.startswith(_GIVING):
+        known = ref.context.person
+        if known not in (None, OPERATOR):
+            place = ref.context.found.get(known)
+            return [g for value, at in values for g in (*fetch(ref, value, at), *hand_to(ref, value, known, place))]
         raise Question(f"To whom should I give the {values[0][0].replace('_', ' ')}?")
     goals = []
     for value, source in values:
@@ -306,6 +311,10 @@ def _move_person_or_ask(ref: Referee, clause: Clause, people, places, mode: str)
         raise PlanError("impossible", f"I cannot bring the {ref.said(furniture[0])}")
     direct = [item for item in people if not item.prep]
     whole = [*places, *(one.place for one in direct if one.place)]
+    met = clause.verb.word.startswith(("pick", "collect")) and not any(item.prep in w.DESTINATION for item in whole)
+    if direct and whole and met:
+        direct[0].place = whole[0]
+        return _collect(ref, direct[0])
     if direct and any(item.prep not in w.SOURCE for item in whole) and mode != "place":
         return guide(ref, clause)
     if (
@@ -328,7 +337,7 @@ def _move_person_or_ask(ref: Referee, clause: Clause, people, places, mode: str)
 def _collect(ref: Referee, item: Item) -> list[Goal]:
     """ "get Olaf from the gym": gone to first; where he is to be led is said by what follows."""
     name = ref.person(item)
-    if name == ref.context.guided:
+    if name in (ref.context.guided, ref.context.served):
         return []
     ref.context.fetched = name
     return [Goal("find_person", {"person": name}, know(ref, name, ref.where(item)))]

@@ -99,8 +99,8 @@ class Splitter(Bounds):
                 begin += 1
         if begin >= end:
             return None
-        if self.whereabouts(begin):
-            return Clause(None, self.items(begin + 1, end), tokens, begin, end, negated)
+        if self._hearsay(begin, end):
+            return Clause(None, self.items(begin, end), tokens, begin, end, negated)
         question, at_question = self._question(begin, end)
         if question:
             return Clause(None, self.items(at_question, end), tokens, at_question, end, negated, question)
@@ -132,6 +132,13 @@ class Splitter(Bounds):
         ):
             return "is there", begin + (2 if low[1] in ("there", "we", "you", "i") else 1)
         return "", begin
+
+    def _hearsay(self, begin: int, end: int) -> bool:
+        """Whether the clause says where somebody will be found, perhaps with the place first: "in the study you …"."""
+        k = begin
+        while k < end and (k in self.at or self.low[k] in w.PREPOSITIONS | w.DETERMINERS | {","}):
+            k += 1
+        return k < end and self.whereabouts(k)
 
     def _find_verb(self, begin: int, end: int) -> tuple[Verb | None, int]:
         """The clause's verb and where its subject or leading words begin."""

@@ -72,6 +72,9 @@ class Interpreter:
         ref = Referee(self.world, splitter.tokens)
         people = [item for clause in clauses for item in (*clause.subject, *clause.items) if item.kind == "person"]
         ref.only = people[0] if len(people) == 1 else None
+        things = [item for clause in clauses for item in (*clause.subject, *clause.items) if item.kind == "object"]
+        ref.only_thing = things[0] if len(things) == 1 else None
+        _refuse_unfinished(splitter.tokens)
         parts: list[list[list[Goal]]] = []
         forbidden: list[Goal] = []
         understood = True
@@ -123,6 +126,8 @@ class Interpreter:
             > 1
         ):
             raise PlanError("contradictory", "I cannot be in two places at the same time")
+        self._refuse_leaving(forbidden, readings)
+        forbidden = [goal for goal in forbidden if goal.role != "stay"]
         return Readings(readings, forbidden, understood and len(readings) == 1)
 
     def _refuse_harm(self, text: str, splitter: Splitter) -> None:
@@ -132,6 +137,15 @@ class Interpreter:
         for word in text.split():
             if word in HARM_THINGS:
                 raise PlanError("unsafe", f"I do not handle such things ({word})")
+
+    def _refuse_leaving(self, forbidden: list[Goal], readings: list[list[Goal]]) -> None:
+        """Raises PlanError if the robot is to stay in a room and to act outside it."""
+        rooms = {self.world.room_of(goal.args["location"]) for goal in forbidden if goal.role == "stay"}
+        for goal in readings[0] if rooms and readings else ():
+            places = {*goal.facts.values(), goal.args.get("location")} - {None}
+            away = goal.role == "follow" and "location" not in goal.args
+            if away or any(self.world.room_of(place) not in rooms for place in places):
+                raise PlanError("contradictory", "I cannot do that without leaving the place where I am to stay")
 
     def _clause(self, ref: Referee, clause: Clause) -> list[Goal]:
         if clause.question:
@@ -160,6 +174,8 @@ class Interpreter:
         word = clause.verb.word
         if word in ("touch", "touching", "hold", "holding"):
             return [Goal("pick", {})]
+        if word.startswith(("leav", "quit", "exit")) and places_in(clause):
+            return [Goal("stay", {"location": ref.place(places_in(clause)[0])})]
         if (
             word.startswith(("mov", "leav", "driv"))
             and not places_in(clause)
@@ -190,6 +206,16 @@ def _retold(before: list[Goal], goals: list[Goal]) -> bool:
         and goals[-1].role == "say"
         and goals[-1].args == before[-1].args
     )
+
+
+def _refuse_unfinished(tokens) -> None:
+    """Raises Question if the command breaks off after an article or a preposition."""
+    words = [token for token in tokens if token.quoted or token.low[0].isalnum()]
+    if words and not words[-1].quoted and words[-1].low in _OPEN_ENDED and tokens[-1].low != "?":
+        raise Question(f"The sentence is not finished: what comes after {words[-1].text!r}?")
+
+
+_OPEN_ENDED = frozenset("the a an to into onto from my your and or".split())
 
 
 def _informs(clause: Clause) -> bool:

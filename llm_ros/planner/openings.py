@@ -23,7 +23,7 @@ _ROWS = (
     "you are there|while there|see if you can|see whether you can|check if you can|try and|it would be * if you "
     "could|it would be * if you would|it would be * of you to|i would be * if you could|i would be * if you would|be "
     "a * and|be an * and|be so * as to|would you be so * as to|could you be so * as to|would you please|i would "
-    "appreciate if you could|i would be glad if you could|you might want to|you could|look after|what i need you to do "
+    "appreciate if you could|i would be glad if you could|you might want to|you could|look after|make sure|make certain|ensure|go on|come on|go ahead|carry on and|what i need you to do "
     "is|what i want you to do is|all you have to do is|i was hoping you could|i was hoping that you could|any chance "
     "you could|is there any chance you could|could i ask you to|may i ask you to|i must ask you to|mind|when you have"
     " a moment|when you have a minute|if you have a moment|if you have time|when you have a second|as you are|while "

@@ -79,6 +79,7 @@ class Context:
     delivered: str | None = None
     opened: str | None = None
     guided: str | None = None
+    served: str | None = None
     fetched: str | None = None
     sought: str | None = None
 
@@ -93,6 +94,7 @@ class Referee:
 
     def __init__(self, world: World, tokens: list[Token]):
         self.world, self.tokens, self.context = world, tokens, Context()
+        self.only_thing: Item | None = None
         self.only: Item | None = None  # the one person of the command, whom a pronoun may mean before she is named
 
     def place(self, item: Item, placement: bool = False) -> str:
@@ -135,6 +137,8 @@ class Referee:
     def thing(self, item: Item, verb: str = "bring") -> str:
         """The object, category or free text that an item names."""
         if item.kind in ("thing_pronoun", "person_pronoun"):
+            if self.context.thing is None and self.only_thing is not None and self.only_thing.kind == "object":
+                return self.thing(self.only_thing, verb)
             if self.context.thing is None:
                 raise Question(f"What should I {verb}?")
             return self.context.thing

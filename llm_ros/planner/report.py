@@ -232,7 +232,7 @@ def counting(ref: Referee, items: list[Item]):
             ref.place(item)
         words += " " + " ".join(ref.tokens[k].low for k in range(item.start, item.end))
     words = re.sub(
-        r"( (do|can|have|has|are))?( (we|i|you|they|it)( (have|see|got|own|has|can see|find))?)$|( see)$|"
+        r"( (do|can|have|has|are))?( (we|i|you|they|it)( (still|have|see|got|own|has|can|find|left))*)$|( see)$|"
         r"( (?<!the )(left|available|present|currently|now))+$",
         "",
         words,

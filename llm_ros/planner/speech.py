@@ -286,6 +286,9 @@ def question(ref: Referee, clause: Clause) -> list[Goal]:
     if clause.question == "is there":
         wanted = [item for item in items if item.kind in PEOPLE or item.kind in THINGS]
         places = [item for item in items if item.kind == "place"]
+        if not wanted and ref.context.thing and "any" in [t.low for t in clause.tokens[clause.start : clause.end]]:
+            # "pears in the bowl, are there any?"
+            wanted = [Item("thing_pronoun", ("it",), "", clause.start, clause.start)]
         if not wanted:
             return [Goal("answer_question", {"person": OPERATOR})]
         goals = find_one(ref, wanted[0], ref.place(places[0]) if places else None)

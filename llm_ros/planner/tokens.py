@@ -124,20 +124,49 @@ class Mention:
 
 def tokenize(text: str) -> list[Token]:
     """Words, quoted texts and punctuation; underscores count as spaces, possessive 's is dropped."""
-    tokens = []
+    tokens: list[Token] = []
     for match in _TOKEN.finditer(_DASH.sub(", ", text).translate(_SIGNS)):
         piece = match[0]
         if len(piece) > 2 and piece[0] in "\"“'":
             tokens.append(Token(piece[1:-1].strip(), piece[1:-1].strip().lower(), True))
             continue
         low = _MISSPELT.get(piece.lower(), piece.lower())
+        if low in _HESITATION:
+            continue
+        if tokens and tokens[-1].low.endswith("'s"):
+            # "Amira's waiting" is no possessive, "Amira's cup" is.
+            tokens[-1:] = _opened(tokens[-1], low.endswith("ing") or low in _AFTER_IS)
         if low in _CONTRACTIONS:
             tokens += [Token(word, word) for word in _CONTRACTIONS[low]]
-        elif low.endswith("'s") and len(low) > 2:
-            tokens.append(Token(piece[:-2], low[:-2]))
         else:
             tokens.append(Token(piece, low))
-    return tokens
+    if tokens and tokens[-1].low.endswith("'s"):
+        tokens[-1:] = _opened(tokens[-1], False)
+    return _addressed(tokens)
+
+
+_HESITATION = frozenset("uh um er erm hmm hm umm uhh".split())
+# What may follow "is" but no possessive.
+_AFTER_IS = frozenset("in at on by near over not been got waiting here there out down up behind inside".split())
+_INTERJECTIONS = frozenset(
+    "cheers mate buddy pal ta man bro dude dear yo oi ahoy thx thanks yeah yep darling sir folks friend".split()
+)
+
+
+def _opened(token: Token, verb: bool) -> list[Token]:
+    """ "Amira's" as one name, followed by "is" if a verb is meant."""
+    name = Token(token.text[:-2], token.low[:-2])
+    return [name, Token("is", "is")] if verb else [name]
+
+
+def _addressed(tokens: list[Token]) -> list[Token]:
+    """The tokens without what only calls or thanks the robot, at the beginning or the end."""
+    begin, end = 0, len(tokens)
+    while begin < end - 1 and tokens[begin].low in _INTERJECTIONS | {","}:
+        begin += 1
+    while end > begin + 1 and (tokens[end - 1].low in _INTERJECTIONS and tokens[end - 2].low not in w.DETERMINERS):
+        end -= 2 if tokens[end - 2].low == "," else 1
+    return tokens[begin:end]
 
 
 # "to the sofa, I mean to Dana": what comes after the marker takes the place of what began with the same word.

@@ -27,6 +27,8 @@ _HEARING = frozenset("know hear".split())
 def wish(ref: Referee, clause: Clause) -> list[Goal]:
     """ "Amira needs a pen": bring it to her; "the pen needs to go on the desk", "the desk needs a pen": put it
     there; "wants to go to X": lead there; "needs to know that …": tell."""
+    if clause.tokens[clause.start - 1].low == "to":
+        clause.start -= 1
     follows = [token.low for token in clause.tokens[clause.start : clause.start + 2]]
     if follows[:1] == ["to"] or clause.verb.word == "belongs":
         return _wish_to(ref, clause, follows[-1] if follows else "")
@@ -52,7 +54,11 @@ def wish(ref: Referee, clause: Clause) -> list[Goal]:
 def _wish_to(ref: Referee, clause: Clause, deed: str) -> list[Goal]:
     """ "… needs to be on the desk", "… wants to go to the study"; any other deed of a person's own is only told."""
     places = places_in(clause)
-    things = [item for item in clause.subject if item.kind in ("object", "category")]
+    things = [
+        item
+        for item in clause.subject
+        if item.kind in ("object", "category") or item.kind == "thing_pronoun" and ref.context.thing
+    ]
     if things and places:
         value, source = things_of(ref, things[:1], None, "move")[0]
         return [*fetch(ref, value, source), *put(ref, value, ref.place(places[-1], placement=True))]
@@ -91,11 +97,12 @@ def only_told(ref: Referee, clause: Clause, tasks: list[Clause]) -> bool:
     """ "Amira asked for the can. Bring it to her.": the wish only says who and what when the next clause says
     what to do."""
     number = next(k for k, one in enumerate(tasks) if one is clause)
-    following = tasks[number + 1] if number + 1 < len(tasks) else None
-    if clause.verb is None or clause.verb.frame != "wish" or following is None or following.verb is None:
+    if clause.verb is None or clause.verb.frame != "wish":
         return False
-    if following.verb.frame not in CARRY_GOALS or not any(
+    if not any(
         item.kind == "thing_pronoun" or item.kind == "person_pronoun" and item.names[0] == "them" and not item.prep
+        for following in tasks[number + 1 :]
+        if following.verb is not None and following.verb.frame in CARRY_GOALS
         for item in following.items
     ):
         return False
@@ -128,7 +135,8 @@ def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last:
         return True
     is_said, told = bool(set(low) & _BEING), False
     where_is = any(word in ("where", "way") for word in low)
-    absent = any(pair in (("out", "of"), ("there", "no")) for pair in zip(low, low[1:], strict=False))
+    wanted = low[:1] == ["there"] and bool(set(low) & _DUTY)
+    absent = wanted or any(pair in (("out", "of"), ("there", "no")) for pair in zip(low, low[1:], strict=False))
     people = [item for item in clause.items if item.kind in ("person", "person_pronoun")]
     for item in clause.items:
         if item.kind == "text" and item.place is not None and not last and not is_said:
@@ -139,15 +147,18 @@ def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last:
         )
         if not known:
             continue
-        place = ref.where(item)
+        place = ref.where(item) if item.place is not None and item.place.kind != "here" else None
         if place is None and (item in people or not people):
-            place = next((ref.place(one) for one in places_in(clause)), None)
+            place = next((ref.place(one) for one in places_in(clause) if one.kind == "place"), None)
         value = ref.person(item) if item.kind in ("person", "person_pronoun") else ref.thing(item)
         if where_is:
             ref.context.sought = place
             told = True
             continue
-        if absent or not is_said and (last or place is None or parts):
+        if absent:
+            told = told or wanted
+            continue
+        if not is_said and (last or place is None or parts):
             continue
         told = True
         if place:
@@ -202,17 +213,21 @@ def guesses(ref: Referee, clause: Clause) -> list[list[Goal]]:
         return []
     if not unknown and "please" not in words and all(not item.prep for item in named):
         raise Question(f"What should I do about {ref.said(named[0])}?")
-    things = [item for item in named if item.kind in ("object", "category")]
+    things = [item for item in named if item.kind in ("object", "category")] or [
+        item for item in clause.items if item.kind == "thing_pronoun" and ref.context.thing
+    ]
     places = [ref.place(item) for item in named if item.kind == "place"]
     people = [item for item in clause.items if item.kind in PEOPLE]
     found: list[list[Goal]] = []
     if things and (places or things[0].place) and not people:
-        value, home = ref.thing(things[0]), ref.world.home_of(ref.thing(things[0]))
+        value = ref.thing(things[0])
+        home = ref.context.found.get(value) or ref.world.home_of(value)
         to = [item for item in named if item.kind == "place" and item.prep in w.DESTINATION]
         attached = things[0].place
         if to or attached is not None and home not in (None, ref.place(attached)) and attached.prep not in w.SOURCE:
             target = ref.place((to or [attached])[-1], placement=True)
             source = next((ref.place(item) for item in named if item.kind == "place" and item.prep in w.SOURCE), home)
+            source = ref.place(attached) if to and attached is not None else source
             return [[*fetch(ref, value, source), *put(ref, value, target)]]
     if things:
         value = ref.thing(things[0])

@@ -35,7 +35,7 @@ FRAMES = {
     "take": "take|get|grasp|grab|pick up|pick|collect|retrieve|lift|lift up|obtain|seize|acquire|take hold of|get "
     "hold of|get a hold of|grab hold of|"
     "snatch|clutch|remove|scoop up|gather|gather up|catch|procure|pull|pull out|take up",
-    "bring": "bring|fetch|deliver|hand|hand over|give|carry|pass|pass over|serve|supply|provide|hand out|"
+    "bring": "bring|sort|set up|hook up|fetch|deliver|hand|hand over|give|carry|pass|pass over|serve|supply|provide|hand out|"
     "transport|haul|bring over|"
     "bring back|offer|give back|turn over|send|distribute|present|furnish|lend|bring along|"
     "i want|i would like|i need|i am looking for|i could use|can i have|could i have|may i have|can i get|could i "
@@ -50,6 +50,8 @@ FRAMES = {
     "requested|wishes for|wants to have|"
     "would appreciate|has asked for|has requested|would like to have|ordered|has ordered|is in need of|is after|"
     "is looking for|receives|should have|should get|must have|is to have|ought to have|"
+    "ought|has to|is supposed to|is dying for|is craving|craves|is desperate for|is keen on|is hoping for|fancies|"
+    "is longing for|could do with|would fancy|would enjoy|is thirsty for|is in the mood for|would kill for|"
     "wishes to have|wants to get|gets to have|is to get|need|want|likes|belongs|belong",
     "place": "clear|shift|load|insert|slide|tuck|slip|hang|replace|put|place|set|leave|lay|drop|drop off|store|"
     "deposit|position|put down|set down|put away|stow|stow "
@@ -67,7 +69,7 @@ FRAMES = {
     "say good morning to|say goodbye to|say good evening to|say good afternoon to|bid farewell to|bid welcome to|"
     "say a greeting to|give a greeting to|give a warm welcome to|say bye to|extend a greeting to|extend greetings "
     "to|give greetings to",
-    "tell": "tell|remind|warn|advise|instruct|urge|invite|wish|alert|crack|get back to|i do not know|"
+    "tell": "tell|i was wondering|i have been wondering|i would love to know|i am dying to know|remind|warn|advise|instruct|urge|invite|wish|alert|crack|get back to|i do not know|"
     "i have no idea|i have no clue|i have not got a clue|i have not a clue|i am not sure|i forgot|any idea|any clue|"
     "have you any idea|do you have any idea|do you happen to know|got any idea|inform|notify|report|announce|say|speak|recite|mention|explain|relay|share|convey|communicate|"
     "talk|talk to|speak to|state|"

@@ -40,6 +40,12 @@ LONG_PREPOSITIONS = {
     ("along", "to"): "to",
     ("all", "the", "way", "to"): "to",
     ("as", "far", "as"): "to",
+    ("until", "you", "reach"): "to",
+    ("until", "you", "get", "to"): "to",
+    ("until", "you", "are", "in"): "to",
+    ("until", "you", "are", "at"): "to",
+    ("until", "you", "arrive", "at"): "to",
+    ("until", "you", "come", "to"): "to",
     ("on", "to"): "to",
     ("in", "to"): "to",
 }
