@@ -14,7 +14,7 @@ from llm_ros.planner.verbs import Lexicon, Verb
 
 QUESTION = frozenset("what where who which when why how whose".split())
 _BREAKS = frozenset(". ; ! ?".split())
-_SEQUENCE = frozenset("then afterwards afterward thereafter subsequently next finally lastly".split())
+_SEQUENCE = frozenset("third thirdly fourth fifth then afterwards afterward thereafter subsequently next finally lastly".split())
 _SUBORDINATE = frozenset("when once after as".split())
 
 

@@ -168,6 +168,8 @@ def _groups(items: list[Item], mode: str) -> list[list[Item]]:
 def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     """One of them: told apart by what is moved and by where it goes, rather than by the verb."""
     verb = clause.verb.word
+    if verb == "i" and any(item.kind == "thing_pronoun" and item.place is not None for item in clause.items):
+        mode = "place"  # "I want it on the desk"
     things = [item for item in clause.items if item.kind in THINGS and not _idle_text(item)]
     for item in things[:-1]:
         if item.kind == "text" and not item.prep and ref.tokens[item.start].text[:1].isupper():

@@ -162,6 +162,11 @@ class ItemReader:
                 return True
         if low == "of" and self.run or low == "to" and self._for_use():
             return False
+        if self.items and self.items[-1].kind in ("object", "category", "text") and low == "that":
+            if [t.low for t in self.s.tokens[self.i + 1 : self.i + 3]] in (["you", "find"], ["you", "see"]):
+                self._flush()
+                self.i += 3
+                return True
         for words in _ADVERBIAL:
             if tuple(t.low for t in self.s.tokens[self.i : self.i + len(words)]) == words:
                 self._flush()

@@ -80,6 +80,7 @@ class Context:
     opened: str | None = None
     guided: str | None = None
     served: str | None = None
+    looked: tuple[str, str | None] | None = None
     fetched: str | None = None
     sought: str | None = None
 

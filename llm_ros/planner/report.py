@@ -179,7 +179,7 @@ def looking_at(ref: Referee, subject: str, place: str | None, items: list[Item])
     if place is None:
         things = [item for item in items if item.kind in ("object", "category")]
         place = ref.context.here or (ref.world.home_of(ref.thing(things[0])) if things else None)
-    ref.context.informed = True
+    ref.context.informed, ref.context.looked = True, (subject, place)
     subject = re.sub(r"^(on|in|at|inside)\s", "objects \\g<0>", subject)
     return [Goal("detect", {"what": subject}, {subject: place} if place else {})], f"The {subject}: {RESULT}"
 
@@ -237,6 +237,8 @@ def counting(ref: Referee, items: list[Item]):
         "",
         words,
     )
+    if words.startswith(("you have", "you found", "you see", "you can", "there are", "of them")) and ref.context.looked:
+        words, place = ref.context.looked
     if place is None:
         place = ref.context.here or ref.world.home_of(kind.names[0])
     ref.context.informed = True

@@ -14,11 +14,13 @@ from llm_ros.planner.frames import open_or_close
 from llm_ros.planner.items import Item
 from llm_ros.planner.refer import PEOPLE, THINGS, Goal, Question, Referee, places_in
 from llm_ros.planner.speech import tell
+from llm_ros.planner.verbs import Verb
 from llm_ros.planner.world import OPERATOR
 
 _BEING = frozenset(
     "is are was were should left have put forgot lost has sits lies stands lives waits works find meet will".split()
 )
+_ON = frozenset("on in at under onto into inside upon".split())
 _DUTY = frozenset("should ought must needs supposed".split())
 _STATES = {"open": "open", "opened": "open", "closed": "close", "shut": "close"}
 _HEARING = frozenset("know hear".split())
@@ -73,10 +75,9 @@ def _wish_to(ref: Referee, clause: Clause, deed: str) -> list[Goal]:
             ref.context.found[person] = where or ref.context.found.get(person)
             if places and deed in ("go", "get", "be", "visit", "see", "come", "reach"):
                 ref.context.guided = person
+                ref.context.sought = ref.place(to[-1])
                 where = ref.context.found[person]
-                return [
-                    Goal("guide", {"person": person, "location": ref.place(to[-1])}, {person: where} if where else {})
-                ]
+                return [Goal("guide", {"person": person, "location": ref.context.sought}, {person: where} if where else {})]
     if places:
         ref.place(places[-1])
     return []
@@ -99,7 +100,13 @@ def only_told(ref: Referee, clause: Clause, tasks: list[Clause]) -> bool:
     number = next(k for k, one in enumerate(tasks) if one is clause)
     if clause.verb is None or clause.verb.frame != "wish":
         return False
-    if not any(
+    leads = clause.tokens[clause.start].low == "to" and any(
+        item.kind == "person_pronoun" and not item.prep and places_in(following)
+        for following in tasks[number + 1 : number + 2]
+        if following.verb is not None and following.verb.frame in (*CARRY_GOALS, "guide", "go")
+        for item in following.items
+    )
+    if not leads and not any(
         item.kind == "thing_pronoun" or item.kind == "person_pronoun" and item.names[0] == "them" and not item.prep
         for following in tasks[number + 1 :]
         if following.verb is not None and following.verb.frame in CARRY_GOALS
@@ -133,9 +140,12 @@ def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last:
         # "the plum and the mango, I want them here"
         ref.context.deferred = things_of(ref, things, None, "bring")
         return True
+    given = _given(ref, clause, low)
+    if given:
+        return given
     is_said, told = bool(set(low) & _BEING), False
     where_is = any(word in ("where", "way") for word in low)
-    wanted = low[:1] == ["there"] and bool(set(low) & _DUTY)
+    wanted = low[:1] == ["there"] and bool(set(low) & {"ought", "must", "needs"})
     absent = wanted or any(pair in (("out", "of"), ("there", "no")) for pair in zip(low, low[1:], strict=False))
     people = [item for item in clause.items if item.kind in ("person", "person_pronoun")]
     for item in clause.items:
@@ -167,6 +177,21 @@ def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last:
                 if value in goal.args.values() and goal.role != "place":
                     goal.facts[value] = place
     return told
+
+
+def _given(ref: Referee, clause: Clause, low: list[str]) -> list[Goal]:
+    """Goals of "the grapes are for Pavel", "Pavel can have the grapes"."""
+    people = [item for item in clause.items if item.kind == "person"]
+    things = [item for item in clause.items if item.kind in ("object", "category")]
+    if len(people) != 1 or not things or not ({"is", "are"} & set(low) or "have" in low):
+        return []
+    if "have" in low and people[0].start < things[0].start and {"can", "may", "should", "could"} & set(low):
+        people[0].prep = "to"
+    elif people[0].prep != "for":
+        return []
+    people[0].prep = "to"
+    verb = Verb(clause.start, clause.start, "bring", "bring")
+    return bring(ref, Clause(verb, [*things, *people], clause.tokens, clause.start, clause.end))
 
 
 def _due(ref: Referee, clause: Clause, low: list[str]) -> list[Goal]:
@@ -224,7 +249,7 @@ def guesses(ref: Referee, clause: Clause) -> list[list[Goal]]:
         home = ref.context.found.get(value) or ref.world.home_of(value)
         to = [item for item in named if item.kind == "place" and item.prep in w.DESTINATION]
         attached = things[0].place
-        if to or attached is not None and home not in (None, ref.place(attached)) and attached.prep not in w.SOURCE:
+        if to or attached is not None and home not in (None, ref.place(attached)) and attached.prep in _ON:
             target = ref.place((to or [attached])[-1], placement=True)
             source = next((ref.place(item) for item in named if item.kind == "place" and item.prep in w.SOURCE), home)
             source = ref.place(attached) if to and attached is not None else source
