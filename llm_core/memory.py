@@ -6,6 +6,7 @@ process that believes it. A figure that the system does not give is None, and no
 
 from __future__ import annotations
 
+import ctypes
 import resource
 from pathlib import Path
 
@@ -25,6 +26,13 @@ def total_bytes() -> int | None:
     ram, swap = _meminfo("MemTotal"), _meminfo("SwapTotal")
     known = [None if ram is None else ram + (swap or 0), *(limit for limit, _ in _cgroups()), _address_space()]
     return min((n for n in known if n is not None), default=None)
+
+
+def give_back() -> None:
+    """Return what was freed to the kernel: after a model is closed, glibc would keep some tens of megabytes of it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _meminfo(field: str) -> int | None:

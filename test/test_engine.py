@@ -5,6 +5,7 @@ import math
 import threading
 import time
 
+import numpy as np
 import pytest
 from fake_runner import END, EOS, FakeRunner, FakeTokenizer, fake_parts
 
@@ -349,3 +350,15 @@ def test_an_idle_engine_uses_no_processor(engine):
     before = time.process_time()
     threading.Event().wait(0.3)
     assert time.process_time() - before < 0.05
+
+
+def test_overflowing_logits_fail_their_request_without_a_warning(runner, engine, recwarn):
+    step = runner.step
+
+    def overflow(batch):
+        return step(batch) * np.float32(1e38) * np.float32(1e38)
+
+    runner.step = overflow
+    with pytest.raises(ModelError, match="not finite"):
+        engine.generate("ab", SamplingParams(max_tokens=3, temperature=0))
+    assert not recwarn.list

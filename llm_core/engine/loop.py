@@ -13,6 +13,9 @@ import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from llm_core import memory
 from llm_core.engine.batch import build_batch
 from llm_core.engine.handle import now
 from llm_core.engine.request import QueueFull, Request
@@ -141,11 +144,13 @@ class Loop:
 
     def _run(self) -> None:
         try:
-            while self._wait():
-                self._sweep()
-                plan = self._scheduler.schedule()
-                if plan:
-                    self._step(plan)
+            # Weights that overflow show in the logits, and the sampler says so: no warnings besides.
+            with np.errstate(all="ignore"):
+                while self._wait():
+                    self._sweep()
+                    plan = self._scheduler.schedule()
+                    if plan:
+                        self._step(plan)
         except BaseException as error:  # a bug in here: nobody may be left waiting
             self._state = "failed"
             with self._wakeup:
@@ -159,6 +164,7 @@ class Loop:
         finally:
             self._runner.close()
             self._runner = None  # the model's memory goes, even while somebody holds the engine
+            memory.give_back()
 
     def _wait(self) -> bool:
         """Sleep until there is work; False when the engine is to end."""
