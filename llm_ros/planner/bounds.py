@@ -14,8 +14,13 @@ from llm_ros.planner.verbs import Lexicon, Verb
 
 QUESTION = frozenset("what where who which when why how whose".split())
 _BREAKS = frozenset(". ; ! ?".split())
-_SEQUENCE = frozenset("third thirdly fourth fifth then afterwards afterward thereafter subsequently next finally lastly".split())
+_SEQUENCE = frozenset(
+    "third thirdly fourth fifth then afterwards afterward thereafter subsequently next finally lastly".split()
+)
 _SUBORDINATE = frozenset("when once after as".split())
+
+
+_SAID_OF = frozenset("is are should will was ought must needs goes belongs".split())
 
 
 class Bounds:
@@ -119,7 +124,7 @@ class Bounds:
             after = self.at[i].end if i in self.at else i + 1
             return i in self.at and "has" in self.low[i:after] or (
                 after < len(self.tokens)
-                and self.low[after] in ("is", "are", "should", "will", "was", "ought", "must", "needs", "goes", "belongs")
+                and self.low[after] in _SAID_OF
                 and after not in self.at
             )
         if self.tokens[i - 1].low == "," and start < i and not self._has_verb(start, i):

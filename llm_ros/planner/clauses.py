@@ -134,7 +134,7 @@ class Splitter(Bounds):
         return "", begin
 
     def _hearsay(self, begin: int, end: int) -> bool:
-        """Whether the clause says where somebody will be found, perhaps with the place first: "in the study you …"."""
+        """Whether the clause says where somebody will be found, perhaps with the place first."""
         k = begin
         while k < end and (k in self.at or self.low[k] in w.PREPOSITIONS | w.DETERMINERS | {","}):
             k += 1

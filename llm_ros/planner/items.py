@@ -25,8 +25,8 @@ _REMAINING = frozenset("left remaining available".split())
 # Said of when and how; their prepositions belong to no place.
 _ADVERBIAL = tuple(
     tuple(row.split())
-    for row in "by now|right now|for now|at the moment|at present|of course|by the way|for sure|as well|at once|at last|"
-    "on the way|in a hurry|for a change|in the meantime|on your way".split("|")
+    for row in "by now|right now|for now|at the moment|at present|of course|by the way|for sure|as well|"
+    "at once|at last|on the way|in a hurry|for a change|in the meantime|on your way".split("|")
 )
 
 

@@ -23,6 +23,7 @@ from llm_ros.planner.planner import Planner
 from llm_ros.planner.skills import load_skills
 from llm_ros.planner.strictyaml import ConfigError
 from llm_ros.planner.world import load_world
+from llm_ros.share import config_file
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 CONTEXT = 4096
@@ -30,12 +31,6 @@ CONTEXT = 4096
 
 class InputError(ValueError):
     """Something in the arguments or the batch file that cannot be used."""
-
-
-def config_file(name: str) -> Path:
-    """A file of config/: beside the sources, else where the package installed it."""
-    places = (Path(__file__).resolve().parents[2] / "config", Path(sys.prefix) / "share" / "llm_ros" / "config")
-    return next((place / name for place in places if (place / name).is_file()), places[0] / name)
 
 
 def add_offline_arguments(parser: ArgumentParser) -> None:

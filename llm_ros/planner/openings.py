@@ -1,7 +1,7 @@
 """Openings of commands that say no more than "do this": "I want you to", "it would be great if you could".
 
-In: lower-case words. Out: where an opening ends. Data and one matcher; `*` in a row stands for any one word, and adverbs
-of degree may stand anywhere inside ("I would really appreciate it if you could").
+In: lower-case words. Out: where an opening ends. Data and one matcher; `*` in a row stands for any one word, and
+adverbs of degree may stand anywhere inside ("I would really appreciate it if you could").
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ _ROWS = (
     "you are there|while there|see if you can|see whether you can|check if you can|try and|it would be * if you "
     "could|it would be * if you would|it would be * of you to|i would be * if you could|i would be * if you would|be "
     "a * and|be an * and|be so * as to|would you be so * as to|could you be so * as to|would you please|i would "
-    "appreciate if you could|i would be glad if you could|you might want to|you could|look after|do you reckon you could|do you think you can|reckon you could|any chance you can|"
-    "is there a chance you could|never mind that|make sure|make certain|ensure|go on|come on|go ahead|carry on and|what i need you to do "
+    "appreciate if you could|i would be glad if you could|you might want to|you could|look after|"
+    "do you reckon you could|do you think you can|reckon you could|any chance you can|is there a chance you could|"
+    "never mind that|make sure|make certain|ensure|"
+    "go on|come on|go ahead|carry on and|what i need you to do "
     "is|what i want you to do is|all you have to do is|i was hoping you could|i was hoping that you could|any chance "
     "you could|is there any chance you could|could i ask you to|may i ask you to|i must ask you to|mind|when you have"
     " a moment|when you have a minute|if you have a moment|if you have time|when you have a second|as you are|while "
@@ -36,7 +38,9 @@ _ROWS = (
 )
 _OPENINGS = tuple(tuple(row.split()) for row in _ROWS.split("|"))
 _BY_FIRST = {first: [row for row in _OPENINGS if row[0] == first] for first in {row[0] for row in _OPENINGS}}
-_DEGREE = frozenset("really very truly much so greatly just kindly please quite definitely certainly highly also".split())
+_DEGREE = frozenset(
+    "really very truly much so greatly just kindly please quite definitely certainly highly also".split()
+)
 
 
 def opening_at(low: Sequence[str], i: int) -> int:

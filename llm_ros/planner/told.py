@@ -77,7 +77,8 @@ def _wish_to(ref: Referee, clause: Clause, deed: str) -> list[Goal]:
                 ref.context.guided = person
                 ref.context.sought = ref.place(to[-1])
                 where = ref.context.found[person]
-                return [Goal("guide", {"person": person, "location": ref.context.sought}, {person: where} if where else {})]
+                facts = {person: where} if where else {}
+                return [Goal("guide", {"person": person, "location": ref.context.sought}, facts)]
     if places:
         ref.place(places[-1])
     return []

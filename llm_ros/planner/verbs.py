@@ -35,7 +35,7 @@ FRAMES = {
     "take": "take|get|grasp|grab|pick up|pick|collect|retrieve|lift|lift up|obtain|seize|acquire|take hold of|get "
     "hold of|get a hold of|grab hold of|"
     "snatch|clutch|remove|scoop up|gather|gather up|catch|procure|pull|pull out|take up",
-    "bring": "bring|sort|set up|hook up|fetch|deliver|hand|hand over|give|carry|pass|pass over|serve|supply|provide|hand out|"
+    "bring": "bring|sort|fetch|deliver|hand|hand over|give|carry|pass|pass over|serve|supply|provide|hand out|"
     "transport|haul|bring over|"
     "bring back|offer|give back|turn over|send|distribute|present|furnish|lend|bring along|"
     "i want|i would like|i need|i am looking for|i could use|can i have|could i have|may i have|can i get|could i "
@@ -69,16 +69,19 @@ FRAMES = {
     "say good morning to|say goodbye to|say good evening to|say good afternoon to|bid farewell to|bid welcome to|"
     "say a greeting to|give a greeting to|give a warm welcome to|say bye to|extend a greeting to|extend greetings "
     "to|give greetings to",
-    "tell": "tell|i was wondering|i have been wondering|i would love to know|i am dying to know|remind|warn|advise|instruct|urge|invite|wish|alert|crack|get back to|i do not know|"
+    "tell": "tell|i was wondering|i have been wondering|i would love to know|i am dying to know|"
+    "remind|warn|advise|instruct|urge|invite|wish|alert|crack|get back to|"
+    "i do not know|"
     "i have no idea|i have no clue|i have not got a clue|i have not a clue|i am not sure|i forgot|any idea|any clue|"
-    "have you any idea|do you have any idea|do you happen to know|got any idea|inform|notify|report|announce|say|speak|recite|mention|explain|relay|share|convey|communicate|"
+    "have you any idea|do you have any idea|do you happen to know|got any idea|"
+    "inform|notify|report|announce|say|speak|recite|mention|explain|relay|share|convey|communicate|"
     "talk|talk to|speak to|state|"
     "utter|let|let know|update|declare|proclaim|repeat|pass on|brief|speak with|chat with|talk with|report back|"
     "give information about|say aloud|say to|"
     "i want to know|i would like to know|i need to know|i wonder|i am wondering|i am curious|do you know|i must know",
     "answer": "answer|respond|reply|respond to|reply to|give an answer to|take a question from|take questions "
     "from|field|handle a question from|help with a question",
-    "ask": "ask|question|find out from|inquire|enquire|query|pose|put a question to|quiz|request|interview|find out from|learn from",
+    "ask": "ask|question|inquire|enquire|query|pose|put a question to|quiz|request|interview|find out from|learn from",
     "count": "count|count up|tally|total|do a count of|take a count of|make a count of|get a count of|count how "
     "many|get the number of",
     "describe": "describe|identify|inspect|examine|recognize|recognise|detect|observe|look at|take a look at|have "
