@@ -30,6 +30,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
+        """One line, exit code 2."""
         report(message)
         raise SystemExit(BAD_INPUT)
 

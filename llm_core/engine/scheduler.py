@@ -34,6 +34,7 @@ class Scheduler:
 
     @property
     def idle(self) -> bool:
+        """Nobody waits and nobody runs."""
         return not self.waiting and not self.running
 
     def add(self, request) -> None:

@@ -84,6 +84,7 @@ class _Window:
         self.subject: tuple[str, str | None] = ("header", None)
 
     def error(self, problem: str, offset: int | None = None) -> GGUFError:
+        """The error to raise about what is being read, at `offset` or here."""
         where = self.position if offset is None else offset
         what, name = self.subject
         subject = what if name is None else f"{what} {quoted(name)}"
@@ -119,10 +120,12 @@ class _Window:
         return start
 
     def u32(self, what: str) -> int:
+        """The next four bytes as a number."""
         start = self.need(4, what)
         return _U32.unpack_from(self.buffer, start)[0]
 
     def u64(self, what: str) -> int:
+        """The next eight bytes as a number."""
         start = self.need(8, what)
         return _U64.unpack_from(self.buffer, start)[0]
 

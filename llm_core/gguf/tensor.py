@@ -84,10 +84,12 @@ class Tensor:
 
     @property
     def row_bytes(self) -> int:
+        """Bytes of one row in the file."""
         return self.columns // self.type.block * self.type.nbytes
 
     @property
     def nbytes(self) -> int:
+        """Bytes of the whole tensor in the file."""
         return self.rows * self.row_bytes
 
     @property

@@ -43,6 +43,7 @@ class Format:
 
     @property
     def name(self) -> str:
+        """The type's name, e.g. "Q4_K"."""
         return self.type.name
 
     @property
@@ -57,6 +58,7 @@ class Format:
 
     @property
     def can_quantize(self) -> bool:
+        """Whether floats can be written in this format."""
         return self.encode is not None
 
     def pack(self, **fields: np.ndarray) -> np.ndarray:

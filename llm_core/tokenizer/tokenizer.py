@@ -25,9 +25,13 @@ from llm_core.tokenizer.wordpiece import WordPiece
 class Model(Protocol):
     """What a tokenizer model gives: ids of text without special tokens, bytes of a normal token's text."""
 
-    def encode(self, text: str | bytes, first: bool) -> list[int]: ...
+    def encode(self, text: str | bytes, first: bool) -> list[int]:
+        """Ids of a piece of text; `first`: it begins the prompt."""
+        ...
 
-    def token_bytes(self, text: str) -> bytes: ...
+    def token_bytes(self, text: str) -> bytes:
+        """The bytes that a normal token's spelling stands for."""
+        ...
 
 
 MODELS: dict[str, type] = {"gpt2": BPE, "llama": SPM, "bert": WordPiece, "t5": Unigram}
