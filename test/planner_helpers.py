@@ -14,6 +14,8 @@ WORLDS = {
     "home": CONFIG / "world.yaml",
     "cottage": DATA / "planner_cottage.yaml",
     "office": DATA / "planner_office.yaml",
+    "blind": DATA / "planner_blind_world.yaml",
+    "fresh": DATA / "planner_fresh_world.yaml",
 }
 SKILLS = {
     "full": CONFIG / "skills.yaml",

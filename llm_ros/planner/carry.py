@@ -77,7 +77,9 @@ def take(ref: Referee, clause: Clause) -> list[Goal]:
 
 
 def bring(ref: Referee, clause: Clause) -> list[Goal]:
-    """Bring something to somebody or somewhere."""
+    """Bring something to somebody or somewhere; "sort her out with a pen"."""
+    if clause.verb.word == "sort" and "out" not in {t.low for t in clause.tokens[clause.start : clause.end]}:
+        raise PlanError("impossible", "I have no skill to sort")
     return transfer(ref, clause, "bring")
 
 

@@ -91,7 +91,8 @@ class ItemReader:
         mods, count, definite = self._modifiers()
         definite = definite or self.s.tokens[mention.start - 1].low in ("that", "this", "said", "same")
         if mention.kind in ("place", "person") and mods and not mention.described:
-            self._flush()
+            if mention.kind == "person" or not set(mods) <= w.SORTING | w.COLORS:
+                self._flush()
             mods = ()
         self.run = []
         self._add(

@@ -159,7 +159,7 @@ class Names:
             and not self._part_of(before, names)
             and before not in self._protected
             and not any(before in words for words in (w.DETERMINERS, w.PREPOSITIONS, w.COLORS, w.FILLERS, w.NUMBERS))
-            and before not in _SORTING
+            and before not in w.SORTING
             and not before.endswith(("en", "est", "er", "ed", "y", "al", "ous", "ing", "ic", "ive", "ful"))
         )
 
@@ -201,12 +201,6 @@ class Names:
         return None
 
 
-# Adjectives that tell one place from another of its kind.
-_SORTING = frozenset(
-    "big small large little long short high low tall round square wide narrow whole main nice clean dirty full open "
-    "closed locked near far wrong right left front back rear middle top bottom upper correct own usual nearby glass "
-    "metal wood white plastic steel stone".split()
-)
 _AFTER_NOUN = frozenset(", . ; ! ? : and or then that which who is are please".split())
 # Words of the synonym table are words: never typos of something else.
 _EVERYDAY = frozenset(key_of(words_of(form)) for row in w.SYNONYMS for form in row)

@@ -26,7 +26,7 @@ _ROWS = (
     "appreciate if you could|i would be glad if you could|you might want to|you could|look after|"
     "do you reckon you could|do you think you can|reckon you could|any chance you can|is there a chance you could|"
     "never mind that|make sure|make certain|ensure|"
-    "go on|come on|go ahead|carry on and|what i need you to do "
+    "carry on and|what i need you to do "
     "is|what i want you to do is|all you have to do is|i was hoping you could|i was hoping that you could|any chance "
     "you could|is there any chance you could|could i ask you to|may i ask you to|i must ask you to|mind|when you have"
     " a moment|when you have a minute|if you have a moment|if you have time|when you have a second|as you are|while "

@@ -14,6 +14,7 @@ from llm_ros.planner.clauses import Clause
 from llm_ros.planner.frames import find_one, open_or_close
 from llm_ros.planner.items import Item
 from llm_ros.planner.lead import know
+from llm_ros.planner.plan import PlanError
 from llm_ros.planner.refer import PEOPLE, THINGS, FreeText, Goal, Question, Referee, people_in, places_in
 from llm_ros.planner.report import RESULT, counting, information, looking_at, say_thing, words_said
 from llm_ros.planner.world import OPERATOR
@@ -70,6 +71,8 @@ def _greeting(name: str, bye: bool, intro: bool) -> str:
 def tell(ref: Referee, clause: Clause) -> list[Goal]:
     """Say something to somebody; "tell me how many …" and "tell me the pose of …" look first."""
     own = clause.verb.word in _OWN
+    if clause.verb.word == "crack" and "joke" not in {t.low for t in clause.tokens[clause.start : clause.end]}:
+        raise PlanError("impossible", "I have no skill to crack things")
     if clause.verb.word == "let" and (entry := _let_in(ref, clause)):
         return entry
     recipient, begin, end = (None, clause.start, clause.end) if own else _split_recipient(clause)

@@ -162,6 +162,8 @@ def _opened(token: Token, verb: bool) -> list[Token]:
 def _addressed(tokens: list[Token]) -> list[Token]:
     """The tokens without what only calls or thanks the robot, at the beginning or the end."""
     begin, end = 0, len(tokens)
+    if [token.low for token in tokens[:3]] in (["go", "on", ","], ["come", "on", ","], ["go", "ahead", ","]):
+        begin = 3
     while begin < end - 1 and tokens[begin].low in _INTERJECTIONS | {","}:
         begin += 1
     while end > begin + 1 and (tokens[end - 1].low in _INTERJECTIONS and tokens[end - 2].low not in w.DETERMINERS):

@@ -171,6 +171,12 @@ SYNONYMS = tuple(
         "back door|rear door",
     )
 )
+# Adjectives that tell one place from another of its kind.
+SORTING = frozenset(
+    "big small large little long short high low tall round square wide narrow whole main nice clean dirty full open "
+    "closed locked near far wrong right left front back rear middle top bottom upper correct own usual nearby glass "
+    "metal wood white plastic steel stone".split()
+)
 COLORS = frozenset(
     "red green blue yellow white black gray grey orange purple pink brown silver golden beige violet".split()
 )
