@@ -122,10 +122,10 @@ class Bounds:
             return True
         if (low in w.PRONOUNS_PERSON or low == "it" or i in self.at) and self.tokens[i - 1].low == ",":
             after = self.at[i].end if i in self.at else i + 1
-            return i in self.at and "has" in self.low[i:after] or (
-                after < len(self.tokens)
-                and self.low[after] in _SAID_OF
-                and after not in self.at
+            return (
+                i in self.at
+                and "has" in self.low[i:after]
+                or (after < len(self.tokens) and self.low[after] in _SAID_OF and after not in self.at)
             )
         if self.tokens[i - 1].low == "," and start < i and not self._has_verb(start, i):
             return True

@@ -35,12 +35,7 @@ def things_of(ref: Referee, items: list[Item], where: str | None, verb: str) -> 
         if place is None and item.kind == "thing_pronoun":
             place = ref.context.found.get(value) or ref.world.home_of(value)
         elif place is None:
-            place = (
-                ref.context.found.get(value)
-                or ref.context.origin()
-                or ref.world.home_of(value)
-                or ref.context.here
-            )
+            place = ref.context.found.get(value) or ref.context.origin() or ref.world.home_of(value) or ref.context.here
         if item.count > MAX_COUNT:
             raise PlanError("impossible", f"I can bring up to {MAX_COUNT} things, not {item.count}")
         found += [(value, place)] * item.count

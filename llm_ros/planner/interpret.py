@@ -227,8 +227,15 @@ def _informs(clause: Clause) -> bool:
 
 def _broken_off(clause: Clause, tasks: list[Clause]) -> bool:
     """ "Kindly wish … say good morning": a verb of speech with nothing after it, before another clause."""
-    return clause.verb is not None and clause.verb.frame == "tell" and clause.start >= clause.end and (
-        clause is not tasks[-1] and not clause.question and clause.verb.word not in ("report", "speak", "talk", "say")
+    return (
+        clause.verb is not None
+        and clause.verb.frame == "tell"
+        and clause.start >= clause.end
+        and (
+            clause is not tasks[-1]
+            and not clause.question
+            and clause.verb.word not in ("report", "speak", "talk", "say")
+        )
     )
 
 

@@ -114,11 +114,7 @@ class Describer:
             position, colored = position + 1, True
         for length in (3, 2, 1):
             part = [token.low for token in tokens[position : position + length]]
-            if (
-                len(part) == length
-                and (key_of(part) in self._clothes or clothing(part[-1]))
-                and ("room" not in part)
-            ):
+            if len(part) == length and (key_of(part) in self._clothes or clothing(part[-1])) and ("room" not in part):
                 return position + length
         return position if colored and tokens[position - 1].low in self._colors else None
 

@@ -95,8 +95,9 @@ class Referee:
 
     def __init__(self, world: World, tokens: list[Token]):
         self.world, self.tokens, self.context = world, tokens, Context()
+        # The one person and the one thing of the command: what a pronoun may mean before they are named.
+        self.only: Item | None = None
         self.only_thing: Item | None = None
-        self.only: Item | None = None  # the one person of the command, whom a pronoun may mean before she is named
 
     def place(self, item: Item, placement: bool = False) -> str:
         """The room or location that an item names."""

@@ -95,22 +95,10 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
             return [], f"I found it: {RESULT}"
         goals = [goal for item in wanted for goal in find_one(ref, item, None)]
         return goals, f"I found {say_thing(goals[-1])}: {RESULT}"
-    if low[0] in ("whether", "if") or low[:2] in (["is", "there"], ["are", "there"]):
-        wanted = [
-            item
-            for item in inside
-            if (item.kind in PEOPLE or item.kind in THINGS) and item.names[0] not in ("whether", "if")
-        ]
-        places = [item for item in inside if item.kind == "place"]
-        where = ref.place(places[0]) if places else None
-        openable = [item for item in inside if item.kind in ("door", "place") and not item.prep]
-        if openable:
-            subject = re.sub(r"^(whether|if|is|are) (the )?", "", said.lower())
-            name = openable[0].names[0] if openable[0].kind == "door" else subject
-            return looking_at(ref, subject, ref.place(openable[0]) if name else None, inside)
-        if wanted:
-            goals = [goal for item in wanted[:1] for goal in find_one(ref, item, where)]
-            return goals, f"I looked for {say_thing(goals[-1])}: {RESULT}"
+    if (low[0] in ("whether", "if") or low[:2] in (["is", "there"], ["are", "there"])) and (
+        seen := _whether(ref, inside, said)
+    ):
+        return seen
     about_person = [item for item in inside if item.kind in ("person", "person_pronoun")]
     if (
         about_person
@@ -151,6 +139,25 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
     if _TO_BE_WRITTEN.search(said.lower()):
         return [], FreeText(said, _prefix(said.lower()))
     return [], said[:1].upper() + said[1:]
+
+
+def _whether(ref: Referee, inside: list[Item], said: str):
+    """What finds out whether something is so: a look at a door's or a place's state, else a search; or None."""
+    wanted = [
+        item
+        for item in inside
+        if (item.kind in PEOPLE or item.kind in THINGS) and item.names[0] not in ("whether", "if")
+    ]
+    places = [item for item in inside if item.kind == "place"]
+    where = ref.place(places[0]) if places else None
+    openable = [item for item in inside if item.kind in ("door", "place") and not item.prep]
+    if openable:
+        subject = re.sub(r"^(whether|if|is|are) (the )?", "", said.lower())
+        return looking_at(ref, subject, ref.place(openable[0]), inside)
+    if wanted:
+        goals = [goal for item in wanted[:1] for goal in find_one(ref, item, where)]
+        return goals, f"I looked for {say_thing(goals[-1])}: {RESULT}"
+    return None
 
 
 def _prefix(said: str) -> str:
