@@ -70,18 +70,9 @@ class Runner:
 
     # --- making -------------------------------------------------------------------------------------------------------
 
-    def _link(self, say) -> None:
-        model, graph, config = self.model, self.model.graph, self.model.config
-        self._params = link.parameters(graph)
-        total = sum(p.tensor.nbytes for p in self._params) or 1
-        done = 0
-        for param in self._params:
-            param.pack()
-            done += param.tensor.nbytes
-            say("packing weights", done / total)
-        self._tables = model.rope_tables(self.n_ctx)
-        block_bytes = BLOCK_SIZE * config.n_kv * config.head_dim * 2
-        self._cache_stride = block_bytes * self.n_blocks
+    def _reserve_cache(self) -> None:
+        config = self.model.config
+        self._cache_stride = BLOCK_SIZE * config.n_kv * config.head_dim * 2 * self.n_blocks
         self.kv_bytes = self._cache_stride * 2 * config.n_layer
         try:
             self._cache_memory = mmap.mmap(-1, self.kv_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -91,6 +82,22 @@ class Runner:
                 f"cannot be reserved ({error})"
             ) from error
         self._cache_base = np.frombuffer(self._cache_memory, np.uint8).ctypes.data
+
+    def _pack(self, say) -> None:
+        self._params = link.parameters(self.model.graph)
+        total = sum(p.tensor.nbytes for p in self._params) or 1
+        done = 0
+        for param in self._params:
+            param.pack()
+            done += param.tensor.nbytes
+            say("packing weights", done / total)
+
+    def _link(self, say) -> None:
+        # What may be refused comes first: packing takes seconds.
+        self._reserve_cache()
+        self._tables = self.model.rope_tables(self.n_ctx)
+        self._pack(say)
+        graph, config = self.model.graph, self.model.config
         addresses, self._memory, slot_of = link.place(graph, self.max_rows, self._max_outputs)
         per_thread = -(-scratch_bytes(config.head_dim, BLOCK_SIZE) // 64) * 64
         self._scratch = np.zeros(per_thread * (MAX_THREADS + 1), np.uint8)
@@ -160,8 +167,9 @@ class Runner:
         self._check(*arrays)
         n = len(tokens)
         sequences = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
-        rows = self._embedding.dequantize(tokens)
-        np.multiply(rows, self._scale, out=self._x[:n, : rows.shape[1]])
+        with np.errstate(all="ignore"):  # a broken model's overflow shows in the logits, not as a warning
+            rows = self._embedding.dequantize(tokens)
+            np.multiply(rows, self._scale, out=self._x[:n, : rows.shape[1]])
         header = self._header
         for at, value in (
             (step.ROWS, n),
