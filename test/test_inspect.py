@@ -31,7 +31,7 @@ def model(tmp_path_factory):
         writer.add("tokenizer.ggml.model", "gpt2").add("tokenizer.ggml.tokens", [f"t{i}" for i in range(50)])
         writer.add("tokenizer.chat_template", TEMPLATE)
         writer.add_tensor("token_embd.weight", rng.standard_normal((50, 64)).astype(np.float32), GGMLType.Q8_0)
-        writer.add_tensor("odd\x1b.weight", bytes(66), GGMLType.IQ2_XXS, shape=(1, 256))
+        writer.add_tensor("odd\x1b.weight", bytes(292), GGMLType.Q8_K, shape=(1, 256))
         writer.add_tensor("output_norm.weight", np.ones(64, np.float32))
     return path
 
@@ -48,18 +48,18 @@ def test_tables(capsys, model):
     for line in (
         r"architecture +llama$",
         r"name +Évil \\x1b\[2J\\u202ename$",
-        r"parameters +3,520 in 3 tensors, 3.722 kB, 8.459 bits",
+        r"parameters +3,520 in 3 tensors, 3.948 kB, 8.973 bits",
         r"context +2048$",
         r"layers +2$",
         r"key/value heads +2$",
         r"vocabulary +50 tokens, model gpt2, pre-tokenizer -$",
         rf"chat template +{len(TEMPLATE)} characters",
-        r"not supported +tensor types IQ2_XXS$",
+        r"not supported +tensor types Q8_K$",
         r"  Q8_0 +1 +3,200 +3.4 kB$",
         r"  x\\n\\x07 +UINT32 +1$",
         r"  eps +FLOAT32 +nan$",
         r"t7, … 50 in all\]$",
-        r"  odd\\x1b.weight +IQ2_XXS +1 x 256 +66 B$",
+        r"  odd\\x1b.weight +Q8_K +1 x 256 +292 B$",
     ):
         assert re.search(line, text, re.MULTILINE), line
     assert all(part.isprintable() for part in text.split("\n"))
@@ -77,7 +77,7 @@ def test_json(capsys, model):
     assert found["architecture"] == "llama" and found["version"] == 3 and found["name"] == "Évil \x1b[2J\u202ename"
     assert found["parameters"] == 50 * 64 + 256 + 64 and found["tensor_count"] == 3
     assert found["types"]["Q8_0"] == {"tensors": 1, "parameters": 3200, "bytes": 3400}
-    assert found["unsupported_types"] == ["IQ2_XXS"]
+    assert found["unsupported_types"] == ["Q8_K"]
     assert (found["context_length"], found["block_count"], found["head_count"], found["head_count_kv"]) == (
         2048,
         2,

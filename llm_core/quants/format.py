@@ -148,3 +148,10 @@ def join_halves(nibbles: np.ndarray) -> np.ndarray:
     """The inverse of `halves`."""
     low, high = np.split(nibbles, 2, axis=-1)
     return (low & 0x0F) | (high << 4)
+
+
+def round_away(values: np.ndarray) -> np.ndarray:
+    """The nearest whole numbers, ties away from zero as C's roundf has it; numpy's rint would go to even."""
+    size = np.abs(values)
+    whole = np.floor(size)
+    return np.sign(values) * (whole + np.floor(2 * (size - whole)))

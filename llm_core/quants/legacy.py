@@ -7,7 +7,7 @@ _0: x = d * (q - half); _1: x = d * q + m. The low nibbles of `qs` are values 0 
 import numpy as np
 
 from llm_core.gguf.types import GGMLType
-from llm_core.quants.format import Format, halves, join_halves
+from llm_core.quants.format import Format, halves, join_halves, round_away
 
 
 def _column(records: np.ndarray, name: str) -> np.ndarray:
@@ -118,8 +118,4 @@ class Q8_0(Format, type=GGMLType.Q8_0):
 
     def encode(self, values):
         d = np.abs(values).max(axis=-1, keepdims=True) / np.float32(127)
-        scaled = values * _inverse(d)
-        # ties away from zero, as C's roundf; numpy's rint would go to even
-        whole = np.floor(np.abs(scaled))
-        whole += np.floor(2 * (np.abs(scaled) - whole))
-        return self.pack(d=d, qs=(np.sign(scaled) * whole).astype(np.int8))
+        return self.pack(d=d, qs=round_away(values * _inverse(d)).astype(np.int8))
