@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -12,3 +13,12 @@ def cache_dir() -> Path:
     if explicit:
         return Path(os.path.expanduser(explicit))
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llm_core"
+
+
+def sources_digest(*sources: Path) -> bytes:
+    """SHA-256 of Python files and of all that are in folders: what is kept on disk depends on them."""
+    digest = hashlib.sha256()
+    for source in sources:
+        for path in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
+            digest.update(path.read_bytes())
+    return digest.digest()

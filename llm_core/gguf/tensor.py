@@ -122,9 +122,11 @@ class Tensor:
             rows = rows.astype(np.int64)
         return dequantize(self.data[rows], self.type)
 
-    def release(self) -> None:
-        """Gives this tensor's pages back (after repacking): memory shrinks now, a later access reads the file again."""
-        self.mapping.advise(self.offset, self.nbytes, mmap.MADV_DONTNEED)
+    def release(self, rows: slice = slice(None)) -> None:
+        """Gives the pages of these rows back (after repacking): memory shrinks now, a later access reads the file
+        again."""
+        first, last, _ = rows.indices(self.rows)
+        self.mapping.advise(self.offset + first * self.row_bytes, (last - first) * self.row_bytes, mmap.MADV_DONTNEED)
 
     def prefetch(self) -> None:
         """Asks the kernel to start reading this tensor's pages."""

@@ -1,5 +1,5 @@
-"""Parameters of a model as a program names them: a tensor of the file, its checked shape, its packed bytes once
-linked."""
+"""Parameters of a model as a program names them: a tensor of the file, its checked shape, and how it is packed, piece
+by piece, into the bytes that kernels read."""
 
 from dataclasses import dataclass, field
 
@@ -9,8 +9,8 @@ from llm_core.errors import ModelError
 from llm_core.gguf import GGMLType, Tensor
 from llm_core.kernels.matmul import PANEL_FORMATS, ROWS
 
-# Weights are packed in pieces of about this many bytes, so that packing needs little memory beside the result.
-PIECE_BYTES = 16 << 20
+# A matrix is packed in pieces of about this many bytes: what is under way stays in the processor's cache.
+PIECE_BYTES = 1 << 20
 
 
 @dataclass(eq=False)
@@ -20,6 +20,7 @@ class Param:
     tensor: Tensor
     is_vector: bool = False
     packed: np.ndarray | None = field(default=None, repr=False)
+    """uint8 of `packed_shape`, a part of the program's `Weights`."""
 
     @property
     def rows(self) -> int:
@@ -48,28 +49,35 @@ class Param:
                     f"tensor {self.tensor.name!r}: rows of {shape[1]} values do not fill blocks of {layout.block}"
                 )
 
-    def pack(self) -> np.ndarray:
-        """The bytes that kernels read, made once: float32 padded to whole vectors, or a matrix's panels."""
-        if self.packed is None:
-            self.packed = self._vector() if self.is_vector else self._panels()
+    @property
+    def packed_shape(self) -> tuple[int, int]:
+        """Panels and bytes of each, as kernels read them; a vector is one panel: float32, padded to whole vectors."""
+        if self.is_vector:
+            return 1, self._panels_of(self.tensor.size) * ROWS * 4
+        return self._panels_of(self.rows), PANEL_FORMATS[self.type].panel_bytes(self.tensor.shape[1])
+
+    def pieces(self) -> list[range]:
+        """The panels in pieces that may be packed in any order and at the same time."""
+        n_panels = self.packed_shape[0]
+        step = max(1, PIECE_BYTES // (ROWS * self.tensor.row_bytes))
+        return [range(first, min(first + step, n_panels)) for first in range(0, n_panels, step)]
+
+    def pack(self, panels: range) -> None:
+        """Write one of the `pieces` into `packed`, and give the file's pages back."""
+        if self.is_vector:
+            values = self.tensor.dequantize().reshape(-1)
+            out = self.packed.reshape(-1).view(np.float32)
+            out[: len(values)], out[len(values) :] = values, 0
             self.tensor.release()
-        return self.packed
+            return
+        rows = slice(panels.start * ROWS, panels.stop * ROWS)
+        piece = self.tensor.data[rows]
+        missing = -len(piece) % ROWS
+        if missing:
+            piece = np.concatenate([piece, np.zeros((missing, piece.shape[1]), np.uint8)])
+        self.packed[panels.start : panels.stop] = PANEL_FORMATS[self.type].pack(piece)
+        self.tensor.release(rows)
 
-    def _vector(self) -> np.ndarray:
-        values = self.tensor.dequantize().reshape(-1)
-        out = np.zeros(-(-len(values) // ROWS) * ROWS, np.float32)
-        out[: len(values)] = values
-        return out
-
-    def _panels(self) -> np.ndarray:
-        layout, data = PANEL_FORMATS[self.type], self.tensor.data
-        n_panels = -(-self.rows // ROWS)
-        out = np.empty((n_panels, layout.panel_bytes(self.tensor.shape[1])), np.uint8)
-        step = max(1, PIECE_BYTES // (ROWS * data.shape[1]))
-        for first in range(0, n_panels, step):
-            piece = data[first * ROWS : (first + step) * ROWS]
-            missing = -len(piece) % ROWS
-            if missing:
-                piece = np.concatenate([piece, np.zeros((missing, data.shape[1]), np.uint8)])
-            out[first : first + step] = layout.pack(piece)
-        return out
+    @staticmethod
+    def _panels_of(rows: int) -> int:
+        return -(-rows // ROWS)

@@ -19,6 +19,7 @@ from llm_core.program import link
 from llm_core.program.batch import Batch
 from llm_core.program.graph import Address, Cache
 from llm_core.program.params import Param
+from llm_core.program.weights import Weights
 
 BLOCK_SIZE = 32
 MAX_OUTPUTS = 32
@@ -64,9 +65,9 @@ class Runner:
         self._embedding = model.param("token_embd.weight").tensor
         self._scale = np.float32(model.embedding_scale)
         self._max_outputs = min(MAX_OUTPUTS, max_rows)
+        self.n_threads = n_threads
         self._link(say)
         self._pool: ThreadPool | None = ThreadPool(n_threads)
-        self.n_threads = n_threads
 
     # --- making -------------------------------------------------------------------------------------------------------
 
@@ -83,20 +84,17 @@ class Runner:
             ) from error
         self._cache_base = np.frombuffer(self._cache_memory, np.uint8).ctypes.data
 
-    def _pack(self, say) -> None:
-        self._params = link.parameters(self.model.graph)
-        total = sum(p.tensor.nbytes for p in self._params) or 1
-        done = 0
-        for param in self._params:
-            param.pack()
-            done += param.tensor.nbytes
-            say("packing weights", done / total)
-
     def _link(self, say) -> None:
         # What may be refused comes first: packing takes seconds.
         self._reserve_cache()
         self._tables = self.model.rope_tables(self.n_ctx)
-        self._pack(say)
+        self._weights = Weights(link.parameters(self.model.graph), self.model.file, self.n_threads)
+        try:
+            self._load_kernels(say)
+            self._weights.finish(say)
+        except BaseException:
+            self._weights.close()
+            raise
         graph, config = self.model.graph, self.model.config
         addresses, self._memory, slot_of = link.place(graph, self.max_rows, self._max_outputs)
         per_thread = -(-scratch_bytes(config.head_dim, BLOCK_SIZE) // 64) * 64
@@ -112,7 +110,6 @@ class Runner:
                 return self._cache_base + (2 * target.layer + "kv".index(target.kind)) * self._cache_stride
             return (named[target] if target in named else addresses[target]) + address.offset
 
-        self._load_kernels(say)
         self._body = link.encode(graph.body, slot_of, resolve)
         self._head = link.encode(graph.head, slot_of, resolve)
         self._x = self._rows_of(addresses[graph.embedding.floats_at.target], self.max_rows, graph.embedding.stride)
@@ -143,7 +140,7 @@ class Runner:
     @property
     def weight_bytes(self) -> int:
         """Bytes of weights that a step reads (of the token embedding only what the output layer reads)."""
-        return sum(param.packed.nbytes for param in self._params)
+        return sum(param.packed.nbytes for param in self._weights.params)
 
     def measure_bandwidth(self) -> float:
         """Bytes per second at which this runner's threads read as many bytes as a step reads: the floor of decoding."""
@@ -229,9 +226,7 @@ class Runner:
         if self._pool is not None:
             self._pool.close()
             self._pool = None
-            for param in self._params:
-                param.packed = None
-            self._params = []
+            self._weights.close()
             self._memory = self._scratch = self._x = self._logits = self._body = self._head = None
             self._tables = {}
             self._cache_memory = None
