@@ -25,6 +25,9 @@ from llm_core.grammar import Grammar
 
 INT_MAX = 2**31 - 1
 MAX_STOPS = 64
+# Ids whose logits a runner computes together, and the share of all such panels below which choosing them pays.
+PANEL = 16
+TIGHT = 0.5
 
 # name: (kind, low, high, low itself allowed, None allowed)
 _RANGES = {
@@ -256,7 +259,8 @@ class Sampler:
     def sample(self, logits: np.ndarray, history: Sequence[int], mask: np.ndarray | None = None) -> int:
         """The next token for raw `logits` float32 [n_vocab], which are left as they are.
 
-        `history`: all tokens so far. `mask`: int32 words, bit i of word w allows token 32 w + i.
+        `history`: all tokens so far. `mask`: int32 words, bit i of word w allows token 32 w + i; when it has
+        `tight_panels`, no logits but theirs are looked at.
         Raises RequestError when nothing is allowed, ModelError when the logits are not finite.
         """
         row = self._edit(logits, history)
@@ -273,6 +277,11 @@ class Sampler:
 
     def _allowed(self, row: np.ndarray, mask: np.ndarray) -> Candidates:
         """The tokens that the mask allows, or as many of the best of them as are needed."""
+        panels = tight_panels(mask)
+        if panels is not None:
+            bits = np.unpackbits(mask.view(np.uint8).reshape(-1, 2)[panels], axis=1, bitorder="little")
+            which, bit = np.nonzero(bits)
+            return self._finite(panels[which] * PANEL + bit, row)
         wanted = self.params.top_k
         if self.params.temperature == 0:
             wanted = 1
@@ -285,7 +294,9 @@ class Sampler:
             best = best[(mask[best >> 5] >> (best & 31) & 1).astype(np.bool_)]
             if best.size >= wanted:
                 return Candidates(best[:wanted], row[best[:wanted]], True)
-        ids = np.flatnonzero(np.unpackbits(mask.view(np.uint8), count=row.size, bitorder="little"))
+        return self._finite(np.flatnonzero(np.unpackbits(mask.view(np.uint8), count=row.size, bitorder="little")), row)
+
+    def _finite(self, ids: np.ndarray, row: np.ndarray) -> Candidates:
         candidates = Candidates(ids, row[ids], False)
         self._check(candidates.logits, masked=True)
         return candidates
@@ -314,6 +325,14 @@ class Sampler:
             )
             raise RequestError(f"no token can be drawn: {why}")
         raise ModelError(f"the model's logits are not finite (their maximum is {best})")
+
+
+def tight_panels(mask: np.ndarray) -> np.ndarray | None:
+    """The ascending numbers of the panels of PANEL ids in which a mask (see `Sampler.sample`) allows any; None when
+    they are so many that the whole row of logits costs about the same."""
+    words = mask.view(np.uint16)
+    panels = np.flatnonzero(words)
+    return panels if panels.size < TIGHT * words.size else None
 
 
 @lru_cache(maxsize=8)

@@ -91,7 +91,8 @@ class FakeChatTemplate:
 class FakeRunner:
     """`Runner`'s interface. Without `replies` the logits are a hash of all the tokens so far.
 
-    `rows` counts computed rows, `batches` keeps (rows, sequences) of every step. `fail`: called with each batch, may
+    `rows` counts computed rows, `batches` keeps (rows, sequences) of every step, `panels` what each step that made
+    logits was asked for: the others are NaN. `fail`: called with each batch, may
     raise. `gate`: an Event that each step waits for, to hold the engine in a step; `held`: it waits.
     """
 
@@ -104,6 +105,7 @@ class FakeRunner:
         self.replies = dict(replies or {})
         self.rows = 0
         self.batches: list[tuple[int, int]] = []
+        self.panels: list[np.ndarray | None] = []
         self.closed = self.dead = False
         self.fail = None
         self.gate: threading.Event | None = None
@@ -138,7 +140,15 @@ class FakeRunner:
             self._positions[blocks, positions % self.block_size] = positions
             written += zip(blocks.tolist(), (positions % self.block_size).tolist(), strict=True)
         assert len(set(written)) == n, "two rows of one step share a KV slot"
-        return np.stack([self._logits(batch, row) for row in batch.outputs]) if len(batch.outputs) else self._nothing()
+        if not len(batch.outputs):
+            return self._nothing()
+        logits = np.stack([self._logits(batch, row) for row in batch.outputs])
+        if batch.panels is not None:
+            assert (np.diff(batch.panels) > 0).all() and 0 <= batch.panels[0] <= batch.panels[-1] <= self.n_vocab // 16
+            unwanted = ~np.isin(np.arange(self.n_vocab) // 16, batch.panels)
+            logits[:, unwanted] = np.nan
+        self.panels.append(batch.panels)
+        return logits
 
     def close(self) -> None:
         self.closed = True

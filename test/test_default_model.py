@@ -4,11 +4,13 @@ The model is fetched if it is not in the cache yet (test/golden/greedy.py made t
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from llm_core import Grammar, SamplingParams
 from llm_core.catalog import DEFAULT_MODEL
 from llm_core.hub import resolve
 from llm_core.models import load_model
@@ -57,3 +59,40 @@ def test_clear_choices_and_likelihood_are_the_references(case, runner):
     clear = np.array(case["lead"]) >= NOISE
     assert clear.sum() >= 24
     np.testing.assert_array_equal(best[clear], np.array(case["best"])[clear])
+
+
+PLACES = ["kitchen", "living room", "hall", "garage", "bathroom"]
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "go": {"enum": PLACES},
+        "then": {"enum": ["wait", "return", "charge"]},
+        "speed": {"type": "integer"},
+    },
+    "required": ["go", "then", "speed"],
+    "additionalProperties": False,
+}
+
+
+def test_a_tight_grammar_gives_the_same_answer_from_few_logits(default_engine, monkeypatch):
+    runner = default_engine._loop._runner
+    step, few = runner.step, []
+
+    def answers():
+        prompt = [{"role": "user", "content": "Bring my bag from the garage, slowly."}]
+        return [
+            default_engine.chat(
+                prompt, SamplingParams(temperature=t, seed=3, max_tokens=40, grammar=Grammar.json(SCHEMA))
+            )
+            for t in (0, 1.0)
+        ]
+
+    def whole(batch):
+        few.append(batch.panels is not None)
+        return step(replace(batch, panels=None))
+
+    chosen = answers()
+    monkeypatch.setattr(runner, "step", whole)
+    assert [a.tokens for a in answers()] == [a.tokens for a in chosen]
+    assert few and all(few)
+    assert all(json.loads(a.text)["go"] in PLACES for a in chosen if a.finish_reason == "stop")

@@ -3,12 +3,14 @@
 import json
 import random
 import re
+import threading
 
 import numpy as np
 import pytest
 from fake_runner import EOS, FakeRunner, FakeTokenizer, fake_parts
 
 from llm_core import Engine, Grammar, RequestError, SamplingParams
+from llm_core.engine.batch import union
 from llm_core.gbnf import gbnf_to_lark
 from llm_core.grammar import GrammarCompiler
 
@@ -116,6 +118,47 @@ def test_an_answer_that_the_grammar_fixes_needs_no_model():
 def test_forced_tokens_are_the_models_own_tokens(engine):
     completion = engine.generate("q", SamplingParams(seed=1, grammar=Grammar.regex("hello robot")))
     assert list(completion.tokens) == FakeTokenizer().encode("hello robot", add_special=False)
+
+
+TIGHT, LOOSE = Grammar.regex("(robot|hello|the end)( [0-9])?"), Grammar.regex("(?s:.){1,9}")
+
+
+def test_a_tight_grammar_asks_for_few_logits_and_a_loose_one_for_all():
+    runner = FakeRunner()  # gives NaN for what was not asked
+    with Engine(fake_parts(runner)) as engine:
+        for seed in range(20):
+            assert engine.generate("q", SamplingParams(seed=seed, grammar=TIGHT)).text
+        assert runner.panels and all(panels is not None and len(panels) <= 4 for panels in runner.panels)
+        runner.panels.clear()
+        engine.generate("q", SamplingParams(seed=1, grammar=LOOSE))
+        assert runner.panels[0] is None  # inside a character of several bytes it is tight
+        runner.panels.clear()
+        assert engine.generate("q", SamplingParams(seed=1, grammar=TIGHT, logprobs=1)).logprobs
+        assert runner.panels and all(panels is None for panels in runner.panels)
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 0}, {"repeat_penalty": 1.3}, {"top_k": 3, "top_p": 0.9}])
+def test_the_answer_is_the_same_whether_few_logits_are_computed_or_all(options):
+    def answers(shared):
+        with Engine(fake_parts(runner := FakeRunner())) as engine:
+            runner.gate = threading.Event()
+            if shared:  # a request without a grammar in every step: all logits are computed
+                engine.submit("w", SamplingParams(seed=1, max_tokens=150, ignore_eos=True))
+            handles = [engine.submit("q", SamplingParams(seed=seed, grammar=TIGHT, **options)) for seed in range(12)]
+            runner.gate.set()
+            found = [handle.result(30).tokens for handle in handles]
+        few = [panels for panels in runner.panels if panels is not None]
+        assert bool(few) is not shared
+        return found
+
+    assert answers(shared=True) == answers(shared=False)
+
+
+def test_a_step_computes_what_any_of_its_requests_wants():
+    few, more = np.array([2, 5]), np.array([1, 5, 9])
+    assert union([few, more]).tolist() == [1, 2, 5, 9]
+    assert union([few]).tolist() == [2, 5]
+    assert union([few, None]) is None and union([]) is None
 
 
 def test_logprobs_are_given_for_forced_tokens_too(engine):

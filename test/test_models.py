@@ -161,6 +161,32 @@ def test_only_the_wanted_rows_are_returned_in_the_order_asked(folder, make_runne
     np.testing.assert_allclose(runner.step(batch), whole[rows], atol=1e-4)
 
 
+@pytest.mark.parametrize("arch, type", [("llama", GGMLType.F32), ("gemma2", GGMLType.Q8_0), ("qwen2", GGMLType.Q4_0)])
+def test_chosen_panels_have_the_logits_of_the_whole_row_bit_for_bit(arch, type, folder, make_runner):
+    config = tiny_config(arch)
+    runner = make_runner(write_config(folder / f"{arch}-chosen.gguf", config, type))
+    tokens, start, table = case_tokens(config), np.array([0, 24], np.int32), np.zeros((1, 1), np.int32)
+    rows = np.array([3, 17, 23], np.int32)
+
+    def logits(panels):
+        return runner.step(Batch(tokens, np.arange(24, dtype=np.int32), start, table, rows, panels)).copy()
+
+    whole, last = logits(None), (config.n_vocab - 1) // 16
+    for panels in ([last], [0, 3, 4, last], [7], list(range(last + 1))):
+        ids = (np.array(panels)[:, None] * 16 + np.arange(16)).ravel()
+        ids = ids[ids < config.n_vocab]
+        np.testing.assert_array_equal(logits(np.array(panels))[:, ids], whole[:, ids])
+    np.testing.assert_array_equal(logits(None), whole)
+
+
+@pytest.mark.parametrize("panels", [[], [3, 1], [2, 2], [-1, 2], [0, 19]])
+def test_panels_that_do_not_exist_are_refused(panels, folder, make_runner):
+    runner = make_runner(write_tiny(folder / "panels.gguf", "llama"))
+    one, zero = np.array([0, 1], np.int32), np.zeros(1, np.int32)
+    with pytest.raises(RequestError, match="panels .* from 0 to 18"):
+        runner.step(Batch(zero, zero, one, np.zeros((1, 1), np.int32), zero, np.array(panels, np.int32)))
+
+
 def test_the_number_of_threads_changes_nothing(folder, make_runner):
     path = write_tiny(folder / "threads.gguf", "gemma3", GGMLType.Q8_0)
     tokens = case_tokens(tiny_config("gemma3"))

@@ -7,7 +7,19 @@ import numpy as np
 from llm_core.program.batch import Batch
 
 
-def build_batch(plan: list[tuple]) -> tuple[Batch, list]:
+def draws(request, rows: int) -> bool:
+    """Whether a request with that many rows in a step draws a token after it."""
+    return rows == request.pending
+
+
+def union(wanted: list[np.ndarray | None]) -> np.ndarray | None:
+    """The panels of ids that some of the drawing requests want, ascending; None: all."""
+    if not wanted or any(panels is None for panels in wanted):
+        return None
+    return wanted[0] if len(wanted) == 1 else np.unique(np.concatenate(wanted))
+
+
+def build_batch(plan: list[tuple], panels: np.ndarray | None = None) -> tuple[Batch, list]:
     """The batch of [(request, rows)], and the requests whose last row's logits come out, in their order."""
     tokens: list[int] = []
     positions: list[int] = []
@@ -21,8 +33,8 @@ def build_batch(plan: list[tuple]) -> tuple[Batch, list]:
         positions += range(first, first + rows)
         starts.append(len(tokens))
         tables[at, : len(request.table)] = request.table
-        if first + rows == len(request.tokens):
+        if draws(request, rows):
             outputs.append(len(tokens) - 1)
             drawing.append(request)
     arrays = (np.array(values, dtype=np.int32) for values in (tokens, positions, starts))
-    return Batch(*arrays, tables, np.array(outputs, dtype=np.int32)), drawing
+    return Batch(*arrays, tables, np.array(outputs, dtype=np.int32), panels), drawing

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from llm_core import memory
-from llm_core.engine.batch import build_batch
+from llm_core.engine.batch import build_batch, draws, union
 from llm_core.engine.handle import now
 from llm_core.engine.request import QueueFull, Request
 from llm_core.engine.scheduler import Scheduler
@@ -199,7 +199,10 @@ class Loop:
 
     def _step(self, plan: list[tuple]) -> None:
         started = now()
-        batch, drawing = build_batch(plan)
+        plan, panels = self._look_ahead(plan)
+        if not plan:
+            return
+        batch, drawing = build_batch(plan, panels)
         try:
             logits = self._runner.step(batch)
         except Exception as error:
@@ -221,6 +224,19 @@ class Loop:
         drawn = sum(request.generated for request in drawing) - before
         ended = now()
         self._work.append((ended, ended - started, prompt_rows, drawn))
+
+    def _look_ahead(self, plan: list[tuple]) -> tuple[list[tuple], np.ndarray | None]:
+        """What the requests that draw after this step want of the output layer; without those that fail at it."""
+        able, wanted = [], []
+        for request, rows in plan:
+            try:
+                if draws(request, rows):
+                    wanted.append(request.look_ahead())
+            except Exception as error:
+                self._end(request, "error", str(error), error)
+            else:
+                able.append((request, rows))
+        return able, union(wanted)
 
     def _step_failed(self, plan: list[tuple], error: Exception) -> None:
         self._failed_steps += 1

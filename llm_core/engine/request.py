@@ -18,7 +18,7 @@ from llm_core.engine.handle import Completion, Event, Handle, Usage, now
 from llm_core.engine.stops import StopFilter
 from llm_core.errors import RequestError
 from llm_core.grammar import Constraint
-from llm_core.sampling import Sampler, SamplingParams, TokenLogprob, token_logprob
+from llm_core.sampling import Sampler, SamplingParams, TokenLogprob, tight_panels, token_logprob
 
 
 class QueueFull(RequestError):
@@ -71,6 +71,7 @@ class Request:
         self._banned = frozenset(token for token, bias in params.logit_bias.items() if bias == -math.inf)
         self._sampler = Sampler(params, limits.n_vocab, banned=sorted(limits.stop_ids) if params.ignore_eos else ())
         self._constraint = constraint
+        self._mask: np.ndarray | None = None  # what the next draw may take
         self._decoder = decoder
         self._filter = StopFilter(params.stop)
         self._text: list[str] = []
@@ -117,6 +118,14 @@ class Request:
         if self.finish_reason is None and self._fresh:
             self._tell()
 
+    def look_ahead(self) -> np.ndarray | None:
+        """Before the step whose logits `take` gets: the ascending panels of ids (`tight_panels`) that may be drawn;
+        None: all logits are wanted."""
+        if self._constraint is None or self._constraint.complete:
+            return None
+        self._mask = self._constraint.mask()
+        return None if self.params.logprobs is not None else tight_panels(self._mask)
+
     def take(self, logits: np.ndarray) -> None:
         """Draw the next token from raw logits float32 [n_vocab] and pass on what it brings."""
         if self._constraint is None:
@@ -124,7 +133,7 @@ class Request:
         elif self._constraint.complete:
             self.end("stop", stop="grammar")
         else:
-            self._append(self._sampler.sample(logits, self.tokens, self._constraint.mask()), logits)
+            self._append(self._sampler.sample(logits, self.tokens, self._mask), logits)
             if self.params.logprobs is None and self.finish_reason is None:
                 self._append_forced()
         if self.finish_reason is None and self._fresh:

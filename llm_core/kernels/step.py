@@ -2,10 +2,26 @@
 
 ROWS, OUTPUTS: how many rows this step has, and how many of them want logits; OUTPUT_PAIRS: twice that. N_SEQUENCES;
 STARTS: int32 first row of each sequence, and the end; POSITIONS, SEQUENCES: int32 per row. TABLES: int32 block ids,
-TABLE_STRIDE bytes per sequence. OUTPUT_ROWS: int32 row numbers of the wanted logits.
+TABLE_STRIDE bytes per sequence. OUTPUT_ROWS: int32 row numbers of the wanted logits. CHOSEN: int32 [n, panel…], the
+panels of 16 vocabulary rows that the output layer computes; 0: all of them.
 """
 
-ROWS, OUTPUTS, OUTPUT_PAIRS, N_SEQUENCES, STARTS, POSITIONS, SEQUENCES, TABLES, TABLE_STRIDE, OUTPUT_ROWS = (
-    8 * i for i in range(10)
+from llm_core.kernels.jit import inline
+from llm_core.kernels.simd import get_i32
+
+ROWS, OUTPUTS, OUTPUT_PAIRS, N_SEQUENCES, STARTS, POSITIONS, SEQUENCES, TABLES, TABLE_STRIDE, OUTPUT_ROWS, CHOSEN = (
+    8 * i for i in range(11)
 )
 N_WORDS = 16
+
+
+@inline
+def panel_count(chosen, all_panels):
+    """How many panels there are to compute: `chosen` is the header's word CHOSEN, or 0."""
+    return all_panels if chosen == 0 else get_i32(chosen, 0)
+
+
+@inline
+def panel_at(chosen, i):
+    """The number of the i-th of them."""
+    return i if chosen == 0 else get_i32(chosen, 4 + 4 * i)

@@ -11,7 +11,8 @@ class Batch:
     are consecutive.
 
     tokens, positions [rows]; starts [n + 1] (rows starts[s]:starts[s + 1] belong to sequence s); tables [n, blocks]
-    (KV block ids: entry b holds positions b * block_size …); outputs [m] (rows whose logits are wanted).
+    (KV block ids: entry b holds positions b * block_size …); outputs [m] (rows whose logits are wanted); panels [p]
+    (ascending: the logits 16 * panel … 16 * panel + 15 are wanted and no others; None: all).
     """
 
     tokens: np.ndarray
@@ -19,3 +20,4 @@ class Batch:
     starts: np.ndarray
     tables: np.ndarray
     outputs: np.ndarray
+    panels: np.ndarray | None = None

@@ -163,9 +163,10 @@ class Graph:
         *,
         bias: Param | None = None,
         residual: Value | None = None,
+        chooses: bool = False,
     ) -> Value:
-        """x · weight^T (+ bias) (+ residual); weight [n_out, x.width]. Raises ModelError when the tensor has another
-        shape."""
+        """x · weight^T (+ bias) (+ residual); weight [n_out, x.width]. `chooses`: only the panels of 16 outputs are
+        computed that the step asks for. Raises ModelError when the tensor has another shape."""
         n_out = weight.rows if n_out is None else n_out
         weight.expect(n_out, x.width)
         out = Value(n_out, x.count)
@@ -182,6 +183,7 @@ class Graph:
             panels.PANEL_BYTES: layout.panel_bytes(x.width),
             panels.N_PANELS: -(-n_out // ROWS),
             panels.K: x.width,
+            panels.CHOOSES: int(chooses),
         }
         reads = [source]
         if bias is not None:
@@ -194,14 +196,15 @@ class Graph:
         return out
 
     def precise_linear(self, x: Value, weight: Param, n_out: int, *, bias: Param | None = None) -> Value:
-        """`linear` for output rows, with activations of 16 bits where the kernel takes 8: each row goes in twice, once
-        rounded and once as what rounding left over, and the two products are added. Weights are still read once.
+        """The output layer: `linear` for output rows and the panels that the step has chosen, with activations of 16
+        bits where the kernel takes 8: each row goes in twice, once rounded and once as what rounding left over, and
+        the two products are added. Weights are still read once.
 
         The output layer is where rounding shows most (a quarter of all KL divergence in SmolLM2); see docs/accuracy.md.
         """
         weight.expect(n_out, x.width)
         if not PANEL_FORMATS[weight.type].quantized:
-            return self.linear(x, weight, n_out, bias=bias)
+            return self.linear(x, weight, n_out, bias=bias, chooses=True)
         source = self._floats(x)
         pairs = Value(x.width, header.OUTPUT_PAIRS)
         pairs.quantized_at = Buffer(quantize.row_bytes(x.width), pairs.count)
@@ -213,7 +216,7 @@ class Graph:
             quantize.K: x.width,
         }
         self._record(x, quantize.quantize_pairs, words, quantize.ROW_COUNT, (source.target,), (pairs.quantized_at,))
-        halves = self.linear(pairs, weight, n_out)
+        halves = self.linear(pairs, weight, n_out, chooses=True)
         out = Value(n_out, x.count)
         buffer = self._buffer(out)
         words = {

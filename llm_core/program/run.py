@@ -13,6 +13,7 @@ import numpy as np
 from llm_core.errors import LLMCoreError, RequestError
 from llm_core.kernels import bandwidth, cpu, jit, step
 from llm_core.kernels.attention import scratch_bytes
+from llm_core.kernels.matmul import ROWS
 from llm_core.kernels.threads import ThreadPool
 from llm_core.models.model import Model
 from llm_core.program import link
@@ -151,8 +152,8 @@ class Runner:
     def step(self, batch: Batch) -> np.ndarray:
         """Compute a batch: stores K and V of every row; returns float32 [outputs, n_vocab], valid until the next step.
 
-        Raises RequestError when the batch names tokens, positions, blocks or rows that do not exist (nothing is
-        computed then).
+        Of the output matrix only `batch.panels` are read, and only their logits mean anything. Raises RequestError
+        when the batch names tokens, positions, blocks, rows or panels that do not exist (nothing is computed then).
         """
         if self._pool is None:
             raise LLMCoreError("the runner is closed")
@@ -162,6 +163,7 @@ class Runner:
         ]
         tokens, positions, starts, tables, outputs = arrays
         self._check(*arrays)
+        chosen = self._chosen(batch.panels)
         n = len(tokens)
         sequences = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
         with np.errstate(all="ignore"):  # a broken model's overflow shows in the logits, not as a warning
@@ -176,6 +178,7 @@ class Runner:
             (step.SEQUENCES, sequences.ctypes.data),
             (step.TABLES, tables.ctypes.data),
             (step.TABLE_STRIDE, tables.shape[1] * 4),
+            (step.CHOSEN, 0 if chosen is None else chosen.ctypes.data),
         ):
             header[at // 8] = value
         self._pool.run(self._body, header)
@@ -220,6 +223,16 @@ class Runner:
             raise RequestError(f"batch: KV block {used.max()} does not exist (there are {self.n_blocks})")
         if len(outputs) and (outputs.min() < 0 or outputs.max() >= n):
             raise RequestError(f"batch: output row {outputs.max()} does not exist (there are {n})")
+
+    def _chosen(self, panels) -> np.ndarray | None:
+        """The header's list: int32 [n, panel…]."""
+        if panels is None:
+            return None
+        listed, count = np.asarray(panels), -(-self.n_vocab // ROWS)
+        ascending = listed.ndim == 1 and len(listed) and (np.diff(listed) > 0).all()
+        if not ascending or listed[0] < 0 or listed[-1] >= count:
+            raise RequestError(f"batch: panels {listed.tolist()} are not ascending numbers from 0 to {count - 1}")
+        return np.concatenate([[len(listed)], listed]).astype(np.int32)
 
     def close(self) -> None:
         """Stop the threads and let go of the memory."""

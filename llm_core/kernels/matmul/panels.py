@@ -19,15 +19,17 @@ import numpy as np
 from llm_core.kernels import cpu
 from llm_core.kernels.jit import Op, apply, inline, share
 from llm_core.kernels.simd import get_i64, load_columns, load_f32, prefetch, store_columns, wide
+from llm_core.kernels.step import CHOSEN, panel_at, panel_count
 from llm_core.kernels.vectors import Columns
 
 ROWS = 16
 # Prefetch distance in bytes while one row of activations streams the weights (decode); found by measurement.
 AHEAD = 4096
 
-# Words of a matmul's row in the program, after the operation's address and flags.
-X, X_STRIDE, OUT, OUT_STRIDE, WEIGHT, PANEL_BYTES, N_PANELS, K, BIAS, RESIDUAL, ROW_COUNT = (
-    8 * i for i in range(2, 13)
+# Words of a matmul's row in the program, after the operation's address and flags. CHOOSES: 1 if the step says which
+# panels are wanted (the output layer), 0 if all are.
+X, X_STRIDE, OUT, OUT_STRIDE, WEIGHT, PANEL_BYTES, N_PANELS, K, BIAS, RESIDUAL, ROW_COUNT, CHOOSES = (
+    8 * i for i in range(2, 14)
 )
 
 _TILES = {2: (2, 1, 1), 4: (4, 2, 1), 8: (8, 4, 1)}[cpu.isa().max_columns]
@@ -100,9 +102,11 @@ def run_panels(panel, op, ctx, tid, n_threads):
     rows = get_i64(ctx, get_i64(op, ROW_COUNT))
     x, stride = get_i64(op, X), get_i64(op, X_STRIDE)
     weight, size, k = get_i64(op, WEIGHT), get_i64(op, PANEL_BYTES), get_i64(op, K)
-    first, last = share(get_i64(op, N_PANELS), tid, n_threads)
+    chosen = get_i64(ctx, CHOSEN) if get_i64(op, CHOOSES) != 0 else 0
+    first, last = share(panel_count(chosen, get_i64(op, N_PANELS)), tid, n_threads)
     large, medium = len(LARGE), len(MEDIUM)
-    for p in range(first, last):
+    for i in range(first, last):
+        p = panel_at(chosen, i)
         w = weight + p * size
         m = 0
         while m + large <= rows:
