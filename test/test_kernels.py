@@ -340,6 +340,16 @@ def test_unknown_and_missing_isa_levels_are_refused(monkeypatch):
             cpu.isa.__wrapped__()
 
 
+def test_levels_are_those_that_numba_compiles_for():
+    """Code with instructions that the compiler was told to leave alone would end the process, not raise."""
+    told = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "LLM_CORE_ISA": ""}
+    script = "from llm_core.kernels import cpu; print(cpu.isa().name)"
+    run = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **told}, cwd=Path(__file__).parents[1], capture_output=True
+    )
+    assert run.stdout.split() == [b"generic"], run.stderr
+
+
 def test_generic_level():
     """The level that needs no feature gives the same products (a subset of formats: one per family of instructions)."""
     chosen = "Q4_1 or Q5_K or Q8_0 or IQ4_XS"

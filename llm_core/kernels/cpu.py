@@ -7,15 +7,21 @@ columns a kernel takes at once. Everything else is left to LLVM, which splits 16
 exist.
 """
 
+import ctypes
 import functools
 import hashlib
 import os
 import platform
+import sys
 from dataclasses import dataclass
 
 import llvmlite.binding as llvm
+from numba.core import config
+from numba.core.registry import cpu_target
 
 from llm_core.errors import ModelError
+
+X86, ARM = ("x86_64", "AMD64"), ("aarch64", "arm64")
 
 
 @dataclass(frozen=True)
@@ -33,18 +39,38 @@ LEVELS = {
     level.name: level
     for level in (
         Level("generic", (), (), 2),
-        Level("avx2", ("x86_64", "AMD64"), ("avx2", "fma", "f16c"), 4),
-        Level("avxvnni", ("x86_64", "AMD64"), ("avx2", "fma", "f16c", "avxvnni"), 4),
-        Level("avx512vnni", ("x86_64", "AMD64"), ("avx512f", "avx512bw", "avx512vl", "avx512vnni", "f16c"), 8),
-        Level("neon", ("aarch64", "arm64"), ("dotprod",), 4),
+        Level("avx2", X86, ("avx2", "fma", "f16c"), 4),
+        Level("avxvnni", X86, ("avx2", "fma", "f16c", "avxvnni"), 4),
+        Level("avx512vnni", X86, ("avx512f", "avx512bw", "avx512vl", "avx512vnni", "f16c"), 8),
+        Level("neon", ARM, ("dotprod",), 4),
     )
 }
 
 
+# Linux tells an ARM program its CPU's features in words of bits (AT_HWCAP 16, AT_HWCAP2 26; asm/hwcap.h of the kernel).
+# LLVM looks for fewer: it finds neither of these by itself, unless it knows the CPU by name.
+_LINUX_ARM = {"dotprod": (16, 20), "i8mm": (26, 13)}
+
+
+def _linux_arm_features() -> dict[str, bool]:
+    getauxval = ctypes.CDLL(None).getauxval
+    getauxval.restype, getauxval.argtypes = ctypes.c_ulong, [ctypes.c_ulong]
+    return {name: bool(getauxval(word) >> bit & 1) for name, (word, bit) in _LINUX_ARM.items()}
+
+
 @functools.cache
 def host_features() -> frozenset[str]:
-    """The CPU features that LLVM reports for this machine."""
-    return frozenset(name for name, present in llvm.get_host_cpu_features().items() if present)
+    """The CPU features, by LLVM's names, that numba compiles for: this machine's, or those of NUMBA_CPU_FEATURES.
+
+    On ARM Linux numba is told of the features that LLVM overlooks; a process whose numba was in use before has to do
+    without them, because it sets its compiler up once.
+    """
+    if config.CPU_FEATURES is None and sys.platform == "linux" and platform.machine() in ARM:
+        features = llvm.get_host_cpu_features()
+        features.update(_linux_arm_features())
+        config.CPU_FEATURES = features.flatten()
+    _, _, enabled = cpu_target.target_context.codegen().magic_tuple()
+    return frozenset(feature[1:] for feature in enabled.split(",") if feature.startswith("+"))
 
 
 def available(level: Level) -> bool:
