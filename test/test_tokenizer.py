@@ -20,6 +20,7 @@ from tokenizer_helpers import (
     tiny_wordpiece,
     write_vocab,
 )
+from tokenizers import BertWordPieceTokenizer
 
 from llm_core.errors import RequestError
 from llm_core.gguf import open_gguf
@@ -63,6 +64,28 @@ def test_each_pre_tokenizer_cuts_as_llama_cpp_does(pre):
     tokenizer = Tokenizer.from_metadata(tiny_bpe(pre))
     for text, ids in zip(PRE_TEXTS, TINY[f"pre {pre}"], strict=True):
         assert tokenizer.encode(text) == ids, ascii(text)
+
+
+def test_deepseek_llm_takes_the_ideographic_space_for_a_sign_as_its_own_rule_does():
+    """llama.cpp's regular expressions see a vertical tab in its place, and leave two spaces and it one word."""
+    tokenizer = Tokenizer.from_metadata(tiny_bpe("deepseek-llm"))
+    words = [word for word, _ in tokenizer.model.inner.pre_tokenizer.pre_tokenize_str("1  \u3000\n \u3000.\u3000")]
+    assert words == ["1", "Ġ", "Ġ", "ãĢĢ", "Ċ", "Ġ", "ãĢĢ", ".", "ãĢĢ"]
+
+
+def test_wordpiece_is_berts():
+    metadata = tiny_wordpiece()
+    tokens = metadata["tokenizer.ggml.tokens"]
+    for lowercase in (True, False):
+        metadata["tokenizer.ggml.normalizer.lowercase"] = lowercase
+        ours = Tokenizer.from_metadata(metadata)
+        names = [t if t[:1] == "[" and len(t) > 1 else t[1:] if t[0] == "▁" else "##" + t for t in tokens]
+        bert = BertWordPieceTokenizer({name: i for i, name in enumerate(names)}, lowercase=lowercase)._tokenizer
+        bert.encode_special_tokens = True  # typed ones are text
+        rng = random.Random(14)
+        texts = [*TINY_TEXTS, *PRE_TEXTS, *(random_text(rng) for _ in range(300)), "a" * 100, "a" * 101 + " a"]
+        for text in texts:
+            assert ours.encode(text, add_special=False) == bert.encode(text, add_special_tokens=False).ids, ascii(text)
 
 
 def test_a_vocabulary_read_from_a_file_is_the_same(tmp_path):
@@ -174,6 +197,13 @@ def test_broken_text_in_a_str_means_the_bytes_it_came_from(tiny):
 def test_broken_utf8_is_one_replacement_character_a_byte(smol):
     assert smol.encode(b"a\xff\xfeb") == smol.encode("a\ufffd\ufffdb")
     assert smol.encode(b"\xe2\x82") == smol.encode("\ufffd\ufffd")
+
+
+def test_over_long_forms_are_what_llama_cpp_takes_them_for():
+    for name, metadata in tiny_vocabs().items():
+        tokenizer = Tokenizer.from_metadata(metadata)
+        meant = {"t5": "the \ufffd", "llama": b"the \xc1\xa1"}.get(metadata["tokenizer.ggml.model"], "the a")
+        assert tokenizer.encode(b"the \xc1\xa1") == tokenizer.encode(meant), name
 
 
 @pytest.mark.parametrize("wrong", [None, 3, ["a"]])

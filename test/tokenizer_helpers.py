@@ -76,6 +76,7 @@ TINY_TEXTS = [
     "tool<tool>tool",
     "x" * 50,
     "e\u0301e\u0301 \u00a0\u3000 ok",
+    "thethethethe okokokok 000000000  . . . . rorobot",
 ]
 
 
@@ -121,10 +122,11 @@ def tiny_bpe(pre: str | None, count: int = 700) -> dict[str, Any]:
     return metadata | ({"tokenizer.ggml.pre": pre} if pre else {})
 
 
-def tiny_spm(add_space_prefix: bool = True, risky: bool = False) -> dict[str, Any]:
+def tiny_spm(add_space_prefix: bool = True, risky: bool = False, flat: bool = False) -> dict[str, Any]:
     """SentencePiece BPE with byte tokens, a user-defined token, equal scores, and tokens across a space.
 
-    `risky` adds the pieces from which merges could spell control and byte tokens.
+    `risky` adds the pieces from which merges could spell control and byte tokens. `flat`: one score for all, as in
+    files that were made from a vocabulary without scores.
     """
     text = CORPUS.replace(" ", "▁").replace("\n", "")
     pieces = _frequent(text, 500, 7)
@@ -134,6 +136,8 @@ def tiny_spm(add_space_prefix: bool = True, risky: bool = False) -> dict[str, An
     n = len(pieces)
     types = [2, 3, 3] + [6] * 256 + [1] * (n + len(chars)) + [4]
     scores = [0.0] * 259 + [-float(i // 2) for i in range(n)] + [-1000.0] * (len(chars) + 1)
+    if flat:
+        scores = [-1000.0] * len(tokens)
     return {
         "tokenizer.ggml.model": "llama",
         "tokenizer.ggml.tokens": tokens,
@@ -201,6 +205,7 @@ def tiny_vocabs() -> dict[str, dict[str, Any]]:
         "bpe": tiny_bpe("qwen2"),
         "spm": tiny_spm(),
         "spm no prefix": tiny_spm(False),
+        "spm flat": tiny_spm(flat=True),
         "wordpiece": tiny_wordpiece(),
         "unigram": tiny_unigram(True),
         "unigram spaces": tiny_unigram(False),

@@ -2,8 +2,8 @@
 
 `clean(text)` makes valid UTF-8 text for the models that work on characters; `raw(text)` gives the bytes for those
 that have byte tokens. Broken input is read as llama.cpp reads it: one U+FFFD for each byte that starts no well-formed
-sequence. In a `str`, the surrogates that `os.fsdecode` makes of raw bytes stand for those bytes; any other lone
-surrogate is U+FFFD.
+sequence; an over-long form counts as what it means, unless the caller wants it strict. In a `str`, the surrogates that
+`os.fsdecode` makes of raw bytes stand for those bytes; any other lone surrogate is U+FFFD.
 """
 
 from __future__ import annotations
@@ -36,29 +36,21 @@ def raw(text: str | bytes) -> bytes:
     return _NOT_ESCAPED_BYTES.sub(REPLACEMENT, text).encode("utf-8", "surrogateescape")
 
 
-def clean(text: str | bytes) -> str:
-    """`text` as valid Unicode; raises RequestError when it is neither str nor bytes."""
+def clean(text: str | bytes, strict: bool = False) -> str:
+    """`text` as valid Unicode; `strict`: over-long forms are U+FFFD too. RequestError: neither str nor bytes."""
     if isinstance(text, str):
         if _SURROGATES.search(text) is None:
             return text
     elif isinstance(text, (bytes, bytearray)):
         text = bytes(text)
-        try:
-            return text.decode("utf-8")
-        except UnicodeDecodeError:
-            return _repair(text)
     else:
         raise RequestError(f"text: expected str or bytes, got {type(text).__name__}")
-    return _repair(raw(text))
+    return raw(text).decode("utf-8", "llm_core.strict" if strict else "llm_core.repair")
 
 
 def sequence_length(lead: int) -> int:
     """How many bytes a UTF-8 sequence with this first byte claims (a continuation byte claims itself)."""
     return 1 if lead < 0xC0 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-
-
-def _repair(data: bytes) -> str:
-    return data.decode("utf-8", "llm_core.repair")
 
 
 def _repair_one(error: UnicodeError) -> tuple[str, int]:
@@ -83,4 +75,9 @@ def _code_point(data: bytes, pos: int) -> tuple[int | None, int]:
     return (code if code < 0x110000 else None), size
 
 
+def _replace_one(error: UnicodeError) -> tuple[str, int]:
+    return REPLACEMENT, _repair_one(error)[1]
+
+
 codecs.register_error("llm_core.repair", _repair_one)
+codecs.register_error("llm_core.strict", _replace_one)

@@ -96,7 +96,7 @@ class Unigram:
 
     def normalize(self, text: str | bytes) -> str:
         """The file's character table, then spaces as U+2581, one before the text if the file says so."""
-        text = self._map(raw(text)) if self.charsmap else clean(text)
+        text = self._map(raw(text)) if self.charsmap else clean(text, strict=True)
         if self.merge_spaces:
             words = [word for word in text.split(" ") if word]
             return "".join(SPACE + word for word in words)
@@ -117,9 +117,9 @@ class Unigram:
                 while pos < len(data) and data[pos] & 0xC0 == 0x80:
                     pos += 1
                 continue
-            out += [clean(data[kept:pos]), match[1]]
+            out += [clean(data[kept:pos], strict=True), match[1]]
             pos = kept = pos + match[0]
-        return "".join(out) + clean(data[kept:])
+        return "".join(out) + clean(data[kept:], strict=True)
 
     @staticmethod
     def token_bytes(text: str) -> bytes:
