@@ -87,6 +87,9 @@ class FakeChatTemplate:
             ids += tokenizer.encode(f"{message['role']}: {message['content']}", add_special=False) + [TURN]
         return ids + (tokenizer.encode("assistant: ", add_special=False) if add_generation_prompt else [])
 
+    def close(self) -> None:
+        """It has no process."""
+
 
 class FakeRunner:
     """`Runner`'s interface. Without `replies` the logits are a hash of all the tokens so far.

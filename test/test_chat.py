@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from chat_helpers import ANSWER, CALL, CONVERSATIONS, RESULT, SYSTEM, TEMPLATES, TOOLS, USER
+from fake_runner import fake_parts
 from tokenizer_helpers import tiny_bpe, tiny_spm
 
+from llm_core import Engine, EngineClosed
 from llm_core.chat import ChatTemplate, TemplateRefused
 from llm_core.errors import ModelError, RequestError
 from llm_core.gguf import open_gguf
@@ -166,6 +168,24 @@ def test_a_template_without_tool_turns_gets_them_as_text():
 def test_what_no_folding_helps_is_refused_in_the_templates_words():
     with pytest.raises(TemplateRefused, match="roles must alternate"):
         chat_of(TEMPLATES["mistral"]).render([USER, USER])
+
+
+def test_an_engine_refuses_what_its_template_refuses_and_ends_its_process():
+    chat = chat_of(TEMPLATES["mistral"])
+    with Engine(fake_parts()._replace(chat_template=chat)) as engine:
+        with pytest.raises(RequestError, match="roles must alternate"):
+            engine.submit([USER, USER])
+        assert engine.encode([USER]) == chat.encode([USER])
+        process = chat._sandboxes["default"]._process
+        assert process.poll() is None
+    assert process.poll() is not None
+    with pytest.raises(EngineClosed):
+        engine.submit([USER])
+    with pytest.raises(RequestError, match="chat template: closed"):
+        engine.encode([USER])
+    with Engine(fake_parts()._replace(chat_template=chat_of("{% if %}"))) as engine:
+        with pytest.raises(ModelError, match="TemplateSyntaxError"):
+            engine.submit([USER])
 
 
 def test_named_templates():

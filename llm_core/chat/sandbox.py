@@ -29,8 +29,8 @@ WALL_S = 15.0  # the last resort, when the machine is too busy for the process t
 _WORKER = Path(__file__).with_name("sandbox_worker.py")
 
 
-class TemplateRefused(ModelError):
-    """The template itself said no to the conversation (`raise_exception`)."""
+class TemplateRefused(RequestError):
+    """The template itself said no to the conversation (`raise_exception`): the caller's roles, not a broken model."""
 
 
 class Sandbox:
@@ -40,11 +40,16 @@ class Sandbox:
         self.source = source
         self.cpu_s, self.memory_mb, self.max_chars = cpu_s, memory_mb, max_chars
         self._lock = threading.Lock()
+        self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
         self._finalizer: weakref.finalize | None = None
 
     def render(self, variables: Mapping[str, Any]) -> str:
-        """The text. RequestError: variables that are not JSON. TemplateRefused, ModelError: the template's fault."""
+        """The text.
+
+        RequestError: variables that are not JSON, or the sandbox is closed. TemplateRefused: see there. ModelError: a
+        template that is broken or takes too much.
+        """
         try:
             sent = json.dumps(dict(variables))
         except (TypeError, ValueError, RecursionError) as error:
@@ -61,11 +66,14 @@ class Sandbox:
         raise kind(f"chat template: {reply['error']}")
 
     def close(self) -> None:
-        """End the process; the next rendering starts another."""
+        """End the process, after the rendering that it may be at; no other starts."""
         with self._lock:
+            self._closed = True
             self._stop()
 
     def _exchange(self, request: bytes) -> dict[str, Any]:
+        if self._closed:
+            raise RequestError("chat template: closed, it renders no more")
         if self._process is not None and self._process.poll() is not None:
             self._stop()  # something else ended it between two renderings
         if self._process is None:

@@ -89,7 +89,7 @@ def main():
             template = template or compiled(setup["source"])
             answer = {"text": render(template, request["variables"], request["max_chars"])}
         except Refused as error:
-            answer = {"error": str(error), "raised": True}
+            answer = {"error": str(error)[:500], "raised": True}
         except MemoryError:
             answer = {"error": f"needs more than {setup['memory_mb']} MiB of memory", "raised": False}
         except Exception as error:

@@ -52,8 +52,8 @@ class ChatTemplate:
     ) -> str:
         """The prompt as text, to read; to run it use `encode`, which keeps message text apart from control tokens.
 
-        `variables` are handed to the template (`enable_thinking=False`). RequestError: messages of a wrong shape.
-        ModelError: a broken or hostile template, or one that refuses the conversation (TemplateRefused).
+        `variables` are handed to the template (`enable_thinking=False`). RequestError: messages of a wrong shape, or
+        TemplateRefused, when the template says no to the conversation. ModelError: a broken or hostile template.
         """
         return self._render(check(messages), check_tools(tools), add_generation_prompt, variables)
 
@@ -79,7 +79,7 @@ class ChatTemplate:
         return [bos, *ids] if self._tokenizer.add_bos and ids[:1] != [bos] else ids
 
     def close(self) -> None:
-        """End the sandbox processes; they start again when needed."""
+        """End the sandbox processes; what is rendered later is a RequestError."""
         for sandbox in self._sandboxes.values():
             sandbox.close()
 

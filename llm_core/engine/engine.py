@@ -90,6 +90,7 @@ class Engine:
         with every event; it must be quick, and if it raises, the request fails. Raises RequestError (QueueFull,
         EngineClosed among them).
         """
+        self._loop.check_open()
         params = SamplingParams() if params is None else params
         if not isinstance(params, SamplingParams):
             raise RequestError(f"params is a {type(params).__name__}: SamplingParams wanted")
@@ -150,8 +151,13 @@ class Engine:
         return self._loop.drain(timeout)
 
     def close(self) -> None:
-        """End open requests as cancelled, free the model, refuse further ones. May be called twice."""
+        """End open requests as cancelled, free the model and the template's process, refuse further requests.
+
+        May be called twice.
+        """
         self._finalizer()
+        if self.chat_template is not None:
+            self.chat_template.close()  # unlike the loop it also ends by itself with the last reference
 
     def __enter__(self) -> Engine:
         return self

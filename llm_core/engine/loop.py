@@ -84,9 +84,7 @@ class Loop:
     def submit(self, request: Request) -> None:
         """Hand over a request; QueueFull or EngineClosed when it is not taken."""
         with self._wakeup:
-            if self._closing is not None:
-                self._totals.refused += 1
-                raise EngineClosed(self._closing)
+            self.check_open()
             if self._open >= self._max_open:
                 self._totals.refused += 1
                 raise QueueFull(
@@ -96,6 +94,13 @@ class Loop:
             self._totals.submitted += 1
             self._inbox.append(request)
             self._wakeup.notify_all()
+
+    def check_open(self) -> None:
+        """EngineClosed when no request is taken any more."""
+        with self._wakeup:
+            if self._closing is not None:
+                self._totals.refused += 1
+                raise EngineClosed(self._closing)
 
     def wake(self) -> None:
         """Have a look at the flags."""
