@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from naive import gelu, rms_norm, silu
+from tiny_models import put_half
 
 from llm_core.errors import ModelError
 from llm_core.gguf import GGMLType
@@ -34,6 +35,15 @@ HALVES = {
     "Q2_K": (80, 82),
     "Q3_K": (108,),
     "IQ4_XS": (0,),
+    "IQ2_XXS": (0,),
+    "IQ2_XS": (0,),
+    "IQ2_S": (0,),
+    "IQ3_XXS": (0,),
+    "IQ3_S": (0,),
+    "IQ1_S": (0,),
+    "IQ1_M": ((49, 51, 53, 55),),
+    "TQ1_0": (52,),
+    "TQ2_0": (64,),
 }
 
 
@@ -51,9 +61,7 @@ def random_weights(kind, rows, k, rng):
         layout = format_of(kind)
         blocks = rng.integers(0, 256, (rows, k // layout.block, layout.nbytes), dtype=np.uint8)
         for at in HALVES.get(kind.name, ()):
-            blocks[..., at : at + 2] = (
-                rng.uniform(0.01, 0.1, blocks.shape[:2]).astype(np.float16)[..., None].view(np.uint8)
-            )
+            put_half(blocks, at, rng.uniform(0.01, 0.1, blocks.shape[:2]))
         if kind.name == "MXFP4":
             blocks[..., 0] = rng.integers(118, 130, blocks.shape[:2])
             blocks[0, 0, 0], blocks[1, 0, 0] = 0, 1  # the two subnormal powers of two
@@ -139,9 +147,10 @@ def test_product_is_numpys(kind):
     assert np.abs(ours - expected).max() < 3e-6 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("kind", [GGMLType.Q4_K, GGMLType.Q8_0, GGMLType.F16], ids=lambda kind: kind.name)
-def test_product_does_not_depend_on_the_number_of_rows(kind):
+@pytest.mark.parametrize("name", "Q4_K Q8_0 F16 IQ2_XS IQ3_S IQ1_M".split())
+def test_product_does_not_depend_on_the_number_of_rows(name):
     """A row's result is the same, bit for bit, alone and in a batch: same seed, same text, whoever else is served."""
+    kind = GGMLType[name]
     together = product(kind, 32, 256, 7, 1, np.random.default_rng(5))[0]
     alone = product(kind, 32, 256, 7, 2, np.random.default_rng(5))[0]
     assert np.array_equal(together, alone)
@@ -352,7 +361,7 @@ def test_levels_are_those_that_numba_compiles_for():
 
 def test_generic_level():
     """The level that needs no feature gives the same products (a subset of formats: one per family of instructions)."""
-    chosen = "Q4_1 or Q5_K or Q8_0 or IQ4_XS"
+    chosen = "Q4_1 or Q5_K or Q8_0 or IQ4_XS or IQ2_S or IQ1_M"
     run = subprocess.run(
         [
             sys.executable,
@@ -372,4 +381,4 @@ def test_generic_level():
         timeout=600,
     )
     assert run.returncode == 0, run.stdout[-3000:]
-    assert "4 passed" in run.stdout
+    assert "6 passed" in run.stdout

@@ -199,7 +199,8 @@ def test_the_number_of_threads_changes_nothing(folder, make_runner):
 # that are rounded to 8 bits; llama.cpp, which does the same, is 1e-4 to 4e-3 off on these files.
 FLOAT_KL, QUANTIZED_KL = 1e-5, 3e-3
 FORMATS = [GGMLType[name] for name in (
-    "F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4"
+    "F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 "
+    "IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S TQ1_0 TQ2_0"
 ).split()]  # fmt: skip
 
 
@@ -302,6 +303,12 @@ def test_what_memory_cannot_hold_is_refused_before_it_is_begun(tmp_path, monkeyp
     with pytest.raises(ModelError, match="tiny.gguf: the weights take 0.0 GB"):
         load_model(path)
     monkeypatch.undo()
+    small = open_gguf(write_tiny(tmp_path / "small.gguf", "llama", GGMLType.IQ2_XXS, n_embd=256, n_ff=768))
+    in_file = sum(tensor.nbytes for tensor in small.tensors.values())
+    with monkeypatch.context() as patch:  # packed, this format is larger
+        patch.setattr(memory, "available_bytes", lambda: in_file)
+        with pytest.raises(ModelError, match="small.gguf: the weights take"):
+            load_model(small)
     model = load_model(path)
     monkeypatch.setattr(memory, "available_bytes", lambda: 10**9)
     monkeypatch.setattr(memory, "total_bytes", lambda: 2 * 10**9)

@@ -223,7 +223,7 @@ def tiny_tokenizer(n_vocab: int) -> dict[str, object]:
     }
 
 
-# Where a K-quant keeps its scale and its offset scale (float16), and how many offsets centre the mean quantized value.
+# Where a format keeps its scale and its offset scale (float16), and how many offsets centre the mean quantized value.
 # These formats have no quantizer here, so their blocks are random bits around chosen scales.
 RANDOM_BLOCKS = {
     "Q2_K": (80, 82, 1.5),
@@ -233,7 +233,26 @@ RANDOM_BLOCKS = {
     "Q6_K": (208, None, 0.0),
     "IQ4_NL": (0, None, 0.0),
     "IQ4_XS": (0, None, 0.0),
+    "IQ1_S": (0, None, 0.0),
+    "IQ1_M": ((49, 51, 53, 55), None, 0.0),
+    "IQ2_XXS": (0, None, 0.0),
+    "IQ2_XS": (0, None, 0.0),
+    "IQ2_S": (0, None, 0.0),
+    "IQ3_XXS": (0, None, 0.0),
+    "IQ3_S": (0, None, 0.0),
 }
+
+
+def put_half(blocks: np.ndarray, at: int | tuple[int, ...], values: np.ndarray | float) -> None:
+    """Set the float16 at byte `at` of each block [..., nbytes]; with four places, its four bits in the upper half of
+    each, lowest first."""
+    halves = np.broadcast_to(np.asarray(values, "<f2"), blocks.shape[:-1]).copy()
+    if isinstance(at, int):
+        blocks[..., at : at + 2] = halves[..., None].view(np.uint8)
+        return
+    for i, place in enumerate(at):
+        nibble = (halves.view("<u2") >> (4 * i)).astype(np.uint8) << 4
+        blocks[..., place] = (blocks[..., place] & 15) | nibble
 
 
 def random_blocks(config: TinyConfig, name: str, shape: tuple[int, int], type: GGMLType) -> np.ndarray:
@@ -245,13 +264,10 @@ def random_blocks(config: TinyConfig, name: str, shape: tuple[int, int], type: G
     bits = np.random.PCG64([config.seed, zlib.crc32(name.encode())]).random_raw(n * form.nbytes)
     blocks = (bits >> np.uint64(56)).astype(np.uint8).reshape(n, form.nbytes)
 
-    def put(at: int, value: float) -> None:
-        blocks[:, at : at + 2] = np.full(n, value, np.float16).view(np.uint8).reshape(n, 2)
-
     def put_scales(scale: float) -> None:
-        put(scale_at, scale)
+        put_half(blocks, scale_at, scale)
         if offset_at is not None:
-            put(offset_at, scale * ratio)
+            put_half(blocks, offset_at, scale * ratio)
 
     put_scales(1.0)
     spread = float(np.std(form.dequantize(blocks)))

@@ -80,6 +80,19 @@ low_nibbles = _loader(_U8X16, lambda b, v: _unsigned_to_float(b, b.and_(v, const
 high_nibbles = _loader(_U8X16, lambda b, v: _unsigned_to_float(b, b.lshr(v, const(v.type, 4))), f32())
 
 
+@intrinsic
+def spread_bit(_ctx, address, at, bit):
+    """64 bytes from 16 words of 32 bits: a word's 4 bytes are 255 where its bit `bit` is set, else 0."""
+
+    def generate(_context, builder, sig, args):
+        words = load_at(builder, builder.add(args[0], args[1]), ir.VectorType(I32, LANES))
+        place = builder.trunc(args[2], I32) if args[2].type.width > 32 else args[2]
+        top = builder.shl(words, splat(builder, builder.sub(I32(31), place), LANES))
+        return builder.bitcast(builder.ashr(top, const(words.type, 31)), sig.return_type.llvm)
+
+    return U8X64(types.int64, types.int64, types.int64), generate
+
+
 def _scalar_loader(numba_type, llvm_type):
     @intrinsic
     def load(_ctx, address, at):

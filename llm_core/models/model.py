@@ -6,6 +6,7 @@ compiles nothing; that is the runner's work. Raises ModelError with the key or t
 """
 
 import importlib
+import math
 import pkgutil
 from functools import cached_property
 from pathlib import Path
@@ -135,7 +136,7 @@ class Model:
 
     def check_memory(self) -> None:
         """Raise ModelError when the weights cannot be held in the memory that is there."""
-        size = sum(param.tensor.nbytes for param in self._params.values())
+        size = sum(math.prod(param.packed_shape) for param in self._params.values())
         limit = memory.available_bytes()
         if limit is not None and size > limit:
             raise ModelError(
