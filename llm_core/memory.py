@@ -11,21 +11,28 @@ import resource
 from pathlib import Path
 
 _MEMINFO = Path("/proc/meminfo")
+_STATUS = Path("/proc/self/status")
 _CGROUP = Path("/proc/self/cgroup")
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
 def available_bytes() -> int | None:
     """Bytes that can be taken now without swapping: what is free or can be freed, within the limits of the cgroup."""
-    known = [_meminfo("MemAvailable"), *(limit - used for limit, used in _cgroups()), _address_space()]
+    known = [_field(_MEMINFO, "MemAvailable"), *(limit - used for limit, used in _cgroups()), _address_space()]
     return min((max(0, n) for n in known if n is not None), default=None)
 
 
 def total_bytes() -> int | None:
     """Bytes that this process could ever have: RAM and swap, within the limits of the cgroup."""
-    ram, swap = _meminfo("MemTotal"), _meminfo("SwapTotal")
+    ram, swap = _field(_MEMINFO, "MemTotal"), _field(_MEMINFO, "SwapTotal")
     known = [None if ram is None else ram + (swap or 0), *(limit for limit, _ in _cgroups()), _address_space()]
     return min((n for n in known if n is not None), default=None)
+
+
+def peak_bytes() -> int:
+    """Most memory that this process has had resident. Not getrusage's figure, which a child takes over from its
+    parent."""
+    return _field(_STATUS, "VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def give_back() -> None:
@@ -35,8 +42,9 @@ def give_back() -> None:
         trim(0)
 
 
-def _meminfo(field: str) -> int | None:
-    for line in _read(_MEMINFO).splitlines():
+def _field(path: Path, field: str) -> int | None:
+    """Bytes of a line `field: n kB`."""
+    for line in _read(path).splitlines():
         name, _, value = line.partition(":")
         if name == field:
             return int(value.split()[0]) * 1024

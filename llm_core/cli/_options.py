@@ -27,14 +27,15 @@ _SAMPLING = (
 _GRAMMAR_KINDS = {".lark": "lark", ".gbnf": "gbnf"}
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """--model, --ctx, --threads."""
+def add_model_options(parser: argparse.ArgumentParser, ctx: bool = True) -> None:
+    """--model, --threads, and --ctx where the user sets it."""
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="M", help="path or name of a model (default: %(default)s)"
     )
-    parser.add_argument(
-        "--ctx", type=int, default=4096, metavar="N", help="context: tokens of prompt and answer (4096)"
-    )
+    if ctx:
+        parser.add_argument(
+            "--ctx", type=int, default=4096, metavar="N", help="context: tokens of prompt and answer (4096)"
+        )
     parser.add_argument("--threads", type=int, metavar="N", help="threads that compute (default: one a physical core)")
 
 

@@ -97,6 +97,7 @@ class Graph:
     body: list[Step] = field(default_factory=list)
     head: list[Step] = field(default_factory=list)
     caches: dict[tuple[int, str], Cache] = field(default_factory=dict)
+    windows: dict[int, int] = field(default_factory=dict)  # layer → positions it attends to, 0: all
     embedding: Value | None = None
     logits: Value | None = None
 
@@ -307,6 +308,7 @@ class Graph:
         for weight in (q_norm, k_norm):
             if weight is not None:
                 weight.expect(self.head_dim)
+        self.windows[layer] = spec.window
         k_cache, v_cache = (self.caches.setdefault((layer, kind), Cache(layer, kind)) for kind in "kv")
         at_q, at_k, at_v = self._floats(q), self._floats(k), self._floats(v)
         words = {

@@ -143,9 +143,16 @@ class Runner:
         """Bytes of weights that a step reads (of the token embedding only what the output layer reads)."""
         return sum(param.packed.nbytes for param in self._weights.params)
 
-    def measure_bandwidth(self) -> float:
-        """Bytes per second at which this runner's threads read as many bytes as a step reads: the floor of decoding."""
-        return bandwidth.read_bandwidth(self.weight_bytes, self._pool)
+    def kv_read_bytes(self, position: int) -> int:
+        """Bytes of keys and values that a row at `position` attends to, all layers together."""
+        per_layer = self.kv_bytes // (self.model.config.n_layer * self.n_blocks * BLOCK_SIZE)
+        windows = self.model.graph.windows.values()
+        return per_layer * sum(min(position, window) if window else position for window in windows)
+
+    def measure_bandwidth(self, n_bytes: int | None = None) -> float:
+        """Bytes per second at which this runner's threads read n_bytes (default: the weights): the floor of
+        decoding."""
+        return bandwidth.read_bandwidth(self.weight_bytes if n_bytes is None else n_bytes, self._pool)
 
     # --- running ------------------------------------------------------------------------------------------------------
 
