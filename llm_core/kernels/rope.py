@@ -2,22 +2,19 @@
 
 Takes rows of q, k and v as the projections left them; optionally normalises every q and k head (qwen3, gemma3), turns
 them by the position's angle (cos and sin tables, computed once in double precision) and stores q back, k and v into
-the cache.
-
-KV cache of one layer, per block of `block_size` positions and kv head (halves):
-  K: panels of 16 positions, [head_dim][16]: one load gives 16 positions' value of one dimension
-  V: [block_size][head_dim]
+the cache (`kv.py` says how they lie there).
 """
 
 import numpy as np
 
-from llm_core.kernels.jit import inline, op, share
+from llm_core.kernels.jit import apply, inline, op, share
+from llm_core.kernels.kv import BLOCK, write_f16
 from llm_core.kernels.norm import inverse_rms
-from llm_core.kernels.simd import get_f32, get_i32, get_i64, put_f16, put_f32
+from llm_core.kernels.simd import get_f32, get_i32, get_i64, put_f32
 from llm_core.kernels.step import POSITIONS, ROWS, SEQUENCES, TABLE_STRIDE, TABLES
 
-# Words of the operation's row. Q, K, V: float rows (strides in bytes). Norm weights 0: no head norm. Strides of the
-# cache in bytes.
+# Words of the operation's row. Q, K, V: float rows (strides in bytes). Norm weights 0: no head norm. K_CACHE, V_CACHE:
+# this layer's pieces of block 0; HEAD_BYTES: a kv head's piece; BLOCK_BYTES: from block to block.
 (
     Q,
     K,
@@ -36,8 +33,9 @@ from llm_core.kernels.step import POSITIONS, ROWS, SEQUENCES, TABLE_STRIDE, TABL
     EPS,
     K_CACHE,
     V_CACHE,
-    BLOCK_SIZE,
-) = (8 * i for i in range(2, 20))
+    HEAD_BYTES,
+    BLOCK_BYTES,
+) = (8 * i for i in range(2, 21))
 
 
 @inline
@@ -61,12 +59,11 @@ def rotate(x, table, n_rot, interleaved):
         put_f32(x, second, a * s + b * c)
 
 
-@op
-def rope_and_store(op, ctx, tid, n_threads):
+@inline
+def turn_and_write(write, op, ctx, tid, n_threads):
     """The heads of all rows (q heads, then kv heads) are split over the threads."""
     n_head, n_kv, head_dim = get_i64(op, N_HEAD), get_i64(op, N_KV), get_i64(op, HEAD_DIM)
     n_rot, interleaved, eps = get_i64(op, N_ROT), get_i64(op, INTERLEAVED), get_f32(op, EPS)
-    block_size = get_i64(op, BLOCK_SIZE)
     heads = n_head + n_kv
     first, last = share(get_i64(ctx, ROWS) * heads, tid, n_threads)
     for i in range(first, last):
@@ -85,14 +82,14 @@ def rope_and_store(op, ctx, tid, n_threads):
                 normalise(x, head_dim, get_i64(op, K_NORM), eps)
             rotate(x, table, n_rot, interleaved)
             sequence = np.int64(get_i32(get_i64(ctx, SEQUENCES), row * 4))
-            entry = sequence * get_i64(ctx, TABLE_STRIDE) + position // block_size * 4
+            entry = sequence * get_i64(ctx, TABLE_STRIDE) + position // BLOCK * 4
             block = np.int64(get_i32(get_i64(ctx, TABLES), entry))
-            slot = position % block_size
-            base = (block * n_kv + head) * block_size * head_dim * 2
             v = get_i64(op, V) + row * get_i64(op, V_STRIDE) + head * head_dim * 4
-            panel = get_i64(op, K_CACHE) + base + (slot >> 4) * head_dim * 32 + (slot & 15) * 2
-            for d in range(head_dim):
-                put_f16(panel, d * 32, get_f32(x, d * 4))
-            store = get_i64(op, V_CACHE) + base + slot * head_dim * 2
-            for d in range(head_dim):
-                put_f16(store, d * 2, get_f32(v, d * 4))
+            at = block * get_i64(op, BLOCK_BYTES) + head * get_i64(op, HEAD_BYTES)
+            apply(write, x, v, position % BLOCK, get_i64(op, K_CACHE) + at, get_i64(op, V_CACHE) + at, head_dim)
+
+
+@op
+def rope_and_store_f16(op, ctx, tid, n_threads):
+    """Turn q and k; k and v go to a cache of halves."""
+    turn_and_write(write_f16, op, ctx, tid, n_threads)

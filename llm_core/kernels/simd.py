@@ -392,3 +392,15 @@ def store_columns(_ctx, address, at, stride, value):
         return cgutils.get_null_value(ir.IntType(8).as_pointer())
 
     return types.void(types.int64, types.int64, types.int64, value), generate
+
+
+@intrinsic
+def store_f16(_ctx, address, at, value):
+    """Store a float vector as halves (round to nearest even)."""
+
+    def generate(_context, builder, _sig, args):
+        halves = builder.fptrunc(args[2], ir.VectorType(F16, args[2].type.count))
+        store_at(builder, builder.add(args[0], args[1]), halves)
+        return cgutils.get_null_value(ir.IntType(8).as_pointer())
+
+    return types.void(types.int64, types.int64, value), generate

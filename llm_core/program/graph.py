@@ -327,38 +327,38 @@ class Graph:
             rope.EPS: float_bits(self.eps),
             rope.K_CACHE: Address(k_cache),
             rope.V_CACHE: Address(v_cache),
-            rope.BLOCK_SIZE: Address("block_size"),
+            rope.HEAD_BYTES: Address("head_bytes"),
+            rope.BLOCK_BYTES: Address("block_bytes"),
         }
         if q_norm is not None:
             words |= {rope.Q_NORM: Address(q_norm), rope.K_NORM: Address(k_norm)}
         turned = tuple({at_q.target, at_k.target, at_v.target})
-        self._record(q, rope.rope_and_store, words, None, turned, (*turned, k_cache, v_cache))
+        self._record(q, rope.rope_and_store_f16, words, None, turned, (*turned, k_cache, v_cache))
         out = Value(self.n_head * self.head_dim)
         buffer = self._buffer(out)
-        self._record(
-            out,
-            attention.attention,
-            {
-                attention.Q: at_q,
-                attention.Q_STRIDE: q.stride,
-                attention.OUT: out.floats_at,
-                attention.OUT_STRIDE: out.stride,
-                attention.N_HEAD: self.n_head,
-                attention.N_KV: self.n_kv,
-                attention.HEAD_DIM: self.head_dim,
-                attention.K_CACHE: Address(k_cache),
-                attention.V_CACHE: Address(v_cache),
-                attention.BLOCK_SIZE: Address("block_size"),
-                attention.SCALE: float_bits(spec.scale),
-                attention.WINDOW: spec.window,
-                attention.SOFT_CAP: float_bits(spec.soft_cap),
-                attention.SCRATCH: Address("scratch"),
-                attention.SCRATCH_BYTES: Address("scratch_bytes"),
-            },
-            None,
-            (at_q.target, k_cache, v_cache),
-            (buffer,),
-        )
+        words = {
+            attention.Q: at_q,
+            attention.Q_STRIDE: q.stride,
+            attention.OUT: out.floats_at,
+            attention.OUT_STRIDE: out.stride,
+            attention.N_HEAD: self.n_head,
+            attention.N_KV: self.n_kv,
+            attention.HEAD_DIM: self.head_dim,
+            attention.K_CACHE: Address(k_cache),
+            attention.V_CACHE: Address(v_cache),
+            attention.HEAD_BYTES: Address("head_bytes"),
+            attention.BLOCK_BYTES: Address("block_bytes"),
+            attention.SCALE: float_bits(spec.scale),
+            attention.WINDOW: spec.window,
+            attention.SOFT_CAP: float_bits(spec.soft_cap),
+            attention.SCRATCH: Address("scratch"),
+            attention.SCRATCH_BYTES: Address("scratch_bytes"),
+            attention.RECORDS: Address("records"),
+            attention.RECORDS_BYTES: Address("records_bytes"),
+        }
+        reads = (at_q.target, k_cache, v_cache)
+        self._record(out, attention.attention_f16, words, None, reads, (buffer, "records"))
+        self._record(out, attention.combine, dict(words), None, ("records",), (buffer,))
         return out
 
     def outputs(self, x: Value) -> Value:

@@ -12,7 +12,8 @@ import numpy as np
 
 from llm_core.errors import LLMCoreError, RequestError
 from llm_core.kernels import bandwidth, cpu, jit, step
-from llm_core.kernels.attention import scratch_bytes
+from llm_core.kernels.attention import records_bytes, scratch_bytes
+from llm_core.kernels.kv import BLOCK, head_bytes
 from llm_core.kernels.matmul import ROWS
 from llm_core.kernels.threads import ThreadPool
 from llm_core.models.model import Model
@@ -22,7 +23,6 @@ from llm_core.program.graph import Address, Cache
 from llm_core.program.params import Param
 from llm_core.program.weights import Weights
 
-BLOCK_SIZE = 32
 MAX_OUTPUTS = 32
 MAX_THREADS = 62
 
@@ -30,13 +30,13 @@ MAX_THREADS = 62
 class Runner:
     """Computes logits for batches.
 
-    model: from `load_model`; n_ctx: positions a sequence may have; n_blocks: KV blocks of BLOCK_SIZE positions in all
+    model: from `load_model`; n_ctx: positions a sequence may have; n_blocks: KV blocks of BLOCK positions in all
     (default: enough for one full context); max_rows: rows per step; n_threads: default all CPUs of this process;
     progress(what, fraction) is told how packing goes. Raises RequestError for sizes that make no sense, ModelError
     when a weight cannot be packed.
     """
 
-    block_size = BLOCK_SIZE
+    block_size = BLOCK
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Runner:
                 raise RequestError(f"{name} = {value!r}: must be an integer from {low} to {high}")
         self.model, self.n_ctx, self.max_rows = model, n_ctx, max_rows
         self.n_vocab = model.config.n_vocab
-        self.max_blocks = -(-n_ctx // BLOCK_SIZE)
+        self.max_blocks = -(-n_ctx // BLOCK)
         self.n_blocks = self.max_blocks if n_blocks is None else n_blocks
         if not isinstance(self.n_blocks, int) or self.n_blocks < 1:
             raise RequestError(f"n_blocks = {self.n_blocks!r}: must be a positive integer")
@@ -74,8 +74,9 @@ class Runner:
 
     def _reserve_cache(self) -> None:
         config = self.model.config
-        self._cache_stride = BLOCK_SIZE * config.n_kv * config.head_dim * 2 * self.n_blocks
-        self.kv_bytes = self._cache_stride * 2 * config.n_layer
+        self._piece_bytes = config.n_kv * head_bytes(config.head_dim)
+        self.block_bytes = 2 * config.n_layer * self._piece_bytes
+        self.kv_bytes = self.n_blocks * self.block_bytes
         try:
             self._cache_memory = mmap.mmap(-1, self.kv_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         except (OSError, OverflowError, ValueError) as error:
@@ -98,9 +99,17 @@ class Runner:
             raise
         graph, config = self.model.graph, self.model.config
         addresses, self._memory, slot_of = link.place(graph, self.max_rows, self._max_outputs)
-        per_thread = -(-scratch_bytes(config.head_dim, BLOCK_SIZE) // 64) * 64
-        self._scratch = np.zeros(per_thread * (MAX_THREADS + 1), np.uint8)
-        named = {"block_size": BLOCK_SIZE, "scratch": self._scratch.ctypes.data, "scratch_bytes": per_thread}
+        per_thread, per_strip = scratch_bytes(config.head_dim), records_bytes(config.head_dim, self.n_ctx)
+        self._scratch = np.zeros(per_thread * self.n_threads, np.uint8)
+        self._records = np.zeros(per_strip * (self.n_threads - 1), np.uint8)
+        named = {
+            "head_bytes": head_bytes(config.head_dim),
+            "block_bytes": self.block_bytes,
+            "scratch": self._scratch.ctypes.data,
+            "scratch_bytes": per_thread,
+            "records": self._records.ctypes.data,
+            "records_bytes": per_strip,
+        }
         named |= {("rope", name): table.ctypes.data for name, table in self._tables.items()}
 
         def resolve(address: Address) -> int:
@@ -108,7 +117,7 @@ class Runner:
             if isinstance(target, Param):
                 return target.packed.ctypes.data + address.offset
             if isinstance(target, Cache):
-                return self._cache_base + (2 * target.layer + "kv".index(target.kind)) * self._cache_stride
+                return self._cache_base + (2 * target.layer + "kv".index(target.kind)) * self._piece_bytes
             return (named[target] if target in named else addresses[target]) + address.offset
 
         self._body = link.encode(graph.body, slot_of, resolve)
@@ -219,7 +228,7 @@ class Runner:
         same[starts[:-1]] = False
         if (np.diff(positions, prepend=positions[0])[same] != 1).any():
             raise RequestError("batch: positions inside a sequence must be consecutive")
-        last_blocks = positions[starts[1:] - 1] // BLOCK_SIZE
+        last_blocks = positions[starts[1:] - 1] // BLOCK
         if tables.ndim != 2 or len(tables) != len(sizes) or tables.shape[1] <= last_blocks.max():
             most = last_blocks.max() + 1
             raise RequestError(
@@ -247,6 +256,6 @@ class Runner:
             self._pool.close()
             self._pool = None
             self._weights.close()
-            self._memory = self._scratch = self._x = self._logits = self._body = self._head = None
+            self._memory = self._scratch = self._records = self._x = self._logits = self._body = self._head = None
             self._tables = {}
             self._cache_memory = None
