@@ -154,7 +154,7 @@ class Runner:
 
     def kv_read_bytes(self, position: int) -> int:
         """Bytes of keys and values that a row at `position` attends to, all layers together."""
-        per_layer = self.kv_bytes // (self.model.config.n_layer * self.n_blocks * BLOCK_SIZE)
+        per_layer = self.kv_bytes // (self.model.config.n_layer * self.n_blocks * BLOCK)
         windows = self.model.graph.windows.values()
         return per_layer * sum(min(position, window) if window else position for window in windows)
 
