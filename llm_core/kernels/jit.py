@@ -10,20 +10,17 @@ would not see an edit in another file.
 import functools
 import hashlib
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import llvmlite
 import numba
 from numba import types
-from numba.core import config
 from numba.core.ccallback import CFunc
 from numba.core.imputils import lower_constant
 from numba.extending import models, overload, register_model, typeof_impl
 
-from llm_core.kernels import cpu
-from llm_core.paths import cache_dir
+from llm_core.kernels import cpu, objects
+from llm_core.paths import cache_dir, sources_digest
 
 # error_model="numpy": no division checks. `contract` lets LLVM fuse a*b+c; NaN and infinity keep their meaning.
 OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}}
@@ -81,68 +78,66 @@ def share(count, tid, n_threads):
     return count * tid // n_threads, count * (tid + 1) // n_threads
 
 
-_compiled: list[tuple[str, float]] = []
-# Called with an operation's name before it is compiled (not when it is loaded from disk).
-on_compile: list[Callable[[str], None]] = []
 _lock = threading.Lock()
+_ops: dict[str, "Op"] = {}
 
 
 @functools.cache
 def cache_folder() -> Path:
     """The folder of compiled kernels for these sources on this machine."""
     digest = hashlib.sha256(f"{numba.__version__}|{llvmlite.__version__}|{cpu.fingerprint()}".encode())
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(source.read_bytes())
+    digest.update(sources_digest(Path(__file__).parent))
     return cache_dir() / "kernels" / digest.hexdigest()[:20]
 
 
-class _Kernel(CFunc):
-    """A C function that says so before it is compiled, and remembers how long that took."""
-
-    def _compile_uncached(self):
-        for listener in list(on_compile):
-            listener(self.__name__)
-        started = time.perf_counter()
-        result = super()._compile_uncached()
-        _compiled.append((self.__name__, time.perf_counter() - started))
-        return result
-
-
 class Op:
-    """An operation of a program: compiled (or loaded from disk) when its `address` is first asked for."""
+    """An operation of a program, with a name of its own: compiled when its `address` is first asked for, or linked
+    from disk."""
 
     def __init__(self, function):
         self.function = function
         self.name = function.__name__
         self.__doc__ = function.__doc__
-        self._compiled = None
+        self._address: int | None = None
+        _ops[self.name] = self
 
     @property
     def address(self) -> int:
         """The C function's address."""
         with _lock:
-            if self._compiled is None:
-                self._compiled = self._compile()
-        return self._compiled.address
+            if self._address is None and not self._load():
+                self._compile()
+            return self._address
 
-    def _compile(self) -> _Kernel:
-        callback = _Kernel(self.function, (OP_SIGNATURE.args, OP_SIGNATURE.return_type), {}, dict(OPTIONS))
-        previous, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
+    def on_disk(self) -> bool:
+        """Is it there without being compiled?"""
+        with _lock:
+            return self._address is not None or self._load()
+
+    @property
+    def _path(self) -> Path:
+        return cache_folder() / f"{self.name}.op"
+
+    def _load(self) -> bool:
+        self._address = objects.load(self._path)
+        return self._address is not None
+
+    def _compile(self) -> None:
+        compiled = CFunc(self.function, (OP_SIGNATURE.args, OP_SIGNATURE.return_type), {}, dict(OPTIONS))
+        compiled.compile()
+        _, _, (code, _) = compiled._library.serialize_using_object_code()
         try:
-            callback.enable_caching()
-        except RuntimeError:
-            pass  # no writable cache folder: compile in memory
-        finally:
-            config.CACHE_DIR = previous
-        callback.compile()
-        return callback
+            objects.save(self._path, compiled.native_name, code)
+        except OSError:
+            pass  # no writable cache folder: the next process compiles again
+        self._address = compiled.address
 
 
 def op(function) -> Op:
-    """Decorator: make `function(op, ctx, tid, n_threads)` an operation of a program."""
+    """Decorator: make `function(op, ctx, tid, n_threads)` an operation of a program. Its name must be its own."""
     return Op(function)
 
 
-def compile_times() -> list[tuple[str, float]]:
-    """(operation, seconds) of what this process had to compile because the disk did not have it."""
-    return list(_compiled)
+def find(name: str) -> Op:
+    """The operation of that name, of the modules that were imported."""
+    return _ops[name]

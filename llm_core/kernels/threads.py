@@ -165,6 +165,8 @@ def spin(count, _a, _b, _c):
         pause()
 
 
+OPS = (publish_step, run_step, serve_steps, spin)  # what a pool calls besides the program's operations
+
 _ENTRY = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 import numpy as np
 
 from llm_core.errors import LLMCoreError, RequestError
-from llm_core.kernels import bandwidth, cpu, jit, step
+from llm_core.kernels import bandwidth, cpu, step, threads
 from llm_core.kernels.attention import records_bytes, scratch_bytes
+from llm_core.kernels.compiler import compile_missing
 from llm_core.kernels.kv import BLOCK, head_bytes
 from llm_core.kernels.matmul import ROWS
 from llm_core.kernels.threads import ThreadPool
@@ -129,18 +130,8 @@ class Runner:
     def _load_kernels(self, say) -> None:
         """Compile the operations of this program, or load them from disk, telling which one is on the way."""
         graph = self.model.graph
-        ops = list(dict.fromkeys(step.op for step in graph.body + graph.head))
-        at = 0
-
-        def compiling(name: str) -> None:
-            say(f"compiling {name} (once on this machine)", at / len(ops))
-
-        jit.on_compile.append(compiling)
-        try:
-            for at, op in enumerate(ops):  # noqa: B007 - `compiling` reads it
-                op.address  # noqa: B018 - asking is compiling
-        finally:
-            jit.on_compile.remove(compiling)
+        ops = dict.fromkeys(step.op for step in graph.body + graph.head)
+        compile_missing([*ops, *threads.OPS], say)
         say("loading kernels", 1.0)
 
     def _rows_of(self, address: int, rows: int, stride: int) -> np.ndarray:

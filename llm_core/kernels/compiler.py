@@ -1,0 +1,120 @@
+"""Compiling the operations of a program that are not on disk yet: this process and helpers take one after the other.
+
+numba holds the interpreter's lock while it compiles, so helpers are processes: `python -m llm_core.kernels.compiler`
+reads "module name" lines, compiles that operation into the cache folder and answers with a line. A helper that fails
+is given up; what it had taken is compiled here.
+"""
+
+import importlib
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from llm_core.kernels import cpu, jit
+
+# A helper takes about as long to start as an operation takes to compile, and needs 200 MB while it works.
+OPS_PER_PROCESS, MAX_HELPERS = 3, 3
+_ROOT = Path(__file__).parents[2]
+
+
+def compile_missing(ops: list[jit.Op], say: Callable[[str, float], None]) -> None:
+    """Compile what is not on disk, telling say(what, fraction) which operation is on the way."""
+    # The longest first, so that all end together: the largest kernels are in the largest files.
+    missing = deque(sorted((op for op in ops if not op.on_disk()), key=_source_size, reverse=True))
+    total = len(missing)
+    n_helpers = min(total // OPS_PER_PROCESS, cpu.default_threads() - 1, MAX_HELPERS) if _can_keep() else 0
+    helpers = [_Helper(missing) for _ in range(n_helpers)]
+    try:
+        while (op := _take(missing)) is not None:
+            say(f"compiling {op.name} (once on this machine)", (total - len(missing) - 1) / total)
+            op.address  # noqa: B018 - asking is compiling
+        for helper in helpers:
+            while helper.thread.is_alive():
+                say(f"compiling {helper.at} (once on this machine)", (total - 1) / total)
+                helper.thread.join(0.5)
+    finally:
+        for helper in helpers:
+            helper.end()
+
+
+class _Helper:
+    """A process that compiles, and the thread that tells it what; `at` is the operation on the way."""
+
+    def __init__(self, missing: deque):
+        self.at = ""
+        self._missing = missing
+        paths = filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        )
+        self.thread = threading.Thread(target=self._run, name="llm_core-compiler", daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._ask("")  # until it is ready, others may take the work
+            while (op := _take(self._missing)) is not None:
+                self.at = op.name
+                self._ask(f"{op.function.__module__} {op.name}")
+        except (OSError, EOFError):
+            pass  # what it had taken is not on disk: it is compiled when its address is asked for
+
+    def _ask(self, line: str) -> None:
+        self._process.stdin.write(line.encode() + b"\n")
+        self._process.stdin.flush()
+        if not self._process.stdout.readline():
+            raise EOFError
+
+    def end(self) -> None:
+        """End the process and the thread."""
+        self._process.kill()
+        self.thread.join()
+        self._process.stdout.close()
+        try:
+            self._process.stdin.close()
+        except OSError:
+            pass  # an unsent line of a process that is gone
+        self._process.wait()
+
+
+def _can_keep() -> bool:
+    """Can helpers hand over what they compile?"""
+    folder = jit.cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+def _source_size(op: jit.Op) -> int:
+    return Path(op.function.__code__.co_filename).stat().st_size
+
+
+def _take(missing: deque) -> jit.Op | None:
+    try:
+        return missing.popleft()
+    except IndexError:
+        return None
+
+
+def serve() -> None:
+    """A helper's life: answer every line when it is done."""
+    for line in sys.stdin:
+        if line.strip():
+            module, name = line.split()
+            importlib.import_module(module)
+            jit.find(name).address  # noqa: B018 - asking is compiling
+        print("done", flush=True)
+
+
+if __name__ == "__main__":
+    serve()
