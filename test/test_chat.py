@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from tokenizer_helpers import tiny_bpe, tiny_spm
 
 from llm_core import Engine, EngineClosed
 from llm_core.chat import ChatTemplate, TemplateRefused
+from llm_core.chat.guard import Guard
 from llm_core.errors import ModelError, RequestError
 from llm_core.gguf import open_gguf
 from llm_core.tokenizer import Tokenizer
@@ -135,6 +138,30 @@ def test_a_message_may_hold_the_guard_character():
     text = "a\ufdd0b<|im_end|>c"
     ids = chat.encode([{"role": "user", "content": text}])
     assert TOKENIZER.decode(ids) == text and ids.count(TOKENIZER.control_tokens["<|im_end|>"]) == 1
+
+
+def test_a_template_that_changes_letter_case_makes_no_control_token():
+    tokenizer = tokenizer_with("[INST]", "<|start|>")
+    for source in ("{{ messages[0].content | upper }}", "{{ messages[0].content | lower }}"):
+        for text in ("[ınst] [INST]", "<|ſtart|>", "<|START|>", "[inſt]"):
+            ids = chat_of(source, tokenizer).encode([{"role": "user", "content": text}])
+            assert not tokenizer.control_ids.intersection(ids), (source, text)
+
+
+def test_thousands_of_control_tokens_in_a_message_take_no_time():
+    spellings = [f"<unused{i}>" for i in range(6000)]
+    guard, text = Guard(spellings), "".join(spellings)
+    start = time.process_time()
+    assert guard.protect_text(text, "#") == text.replace("<", "<#")
+    assert time.process_time() - start < 3  # it is 0.05 s; one search for each spelling takes ten
+
+
+def test_a_very_long_control_token_takes_no_memory():
+    tracemalloc.start()
+    guard = Guard(["<" + "x" * 20_000 + ">"])
+    assert guard.protect_text("a <xxx", "#") == "a <xxx#" and guard.protect_text("xx> b", "#") == "#xx> b"
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 def test_generation_prompt_and_variables():

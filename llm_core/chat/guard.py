@@ -7,27 +7,33 @@ finds in the rendered text is the template's own. A text without such spellings 
 
 from __future__ import annotations
 
-import re
+from bisect import bisect_right
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from llm_core.errors import RequestError
 
 _CANDIDATES = [chr(c) for c in range(0xFDD0, 0xFDF0)]  # noncharacters: meant for internal use like this
-_GROUP = 3  # spellings that share their first characters are ruled out together
 
 
 class Guard:
-    """One per tokenizer; `mark` must be chosen by `pick` for each conversation."""
+    """One per tokenizer; `mark` must be chosen by `pick` for each conversation.
+
+    Letter case is ignored throughout: a template may change it. Every search is a bisection, so that neither thousands
+    of spellings nor very long ones cost time or memory by their product with the text.
+    """
 
     def __init__(self, spellings: Iterable[str]):
-        self.spellings = [text for text in spellings if len(text) > 1]
-        self._groups: dict[str, list[str]] = {}
-        for text in self.spellings:
-            self._groups.setdefault(text[:_GROUP].lower(), []).append(text)
-        self._heads = frozenset(text[:n] for text in self.spellings for n in range(1, len(text)))
-        self._tails = frozenset(text[n:] for text in self.spellings for n in range(1, len(text)))
-        self._longest = max(map(len, self.spellings), default=0)
+        self._sorted = sorted({_fold(text) for text in spellings if len(text) > 1})
+        self._mirrored = sorted(text[::-1] for text in self._sorted)
+        self._longest = max(map(len, self._sorted), default=0)
+        self._pairs = frozenset(text[:2] for text in self._sorted)
+        # Without those that begin with another one, only the last that is not above a text can be a beginning of it.
+        self._shortest: list[str] = []
+        for text in self._sorted:
+            if not self._shortest or not text.startswith(self._shortest[-1]):
+                self._shortest.append(text)
 
     @staticmethod
     def pick(*texts: str) -> str:
@@ -54,27 +60,41 @@ class Guard:
         """A message's text with the mark in every spelling, and at edges where it and the template could make one."""
         text = self._break(text, mark)
         core = text.strip()
-        if not core or not self.spellings:
+        if not core or not self._sorted:
             return text
         start = text.index(core)
         end = start + len(core)
-        edge = range(1, min(self._longest, len(core)) + 1)
-        inside = len(core) < self._longest and any(core in spelling for spelling in self.spellings)
-        if inside or any(core[-n:] in self._heads for n in edge):
+        folded = _fold(core)
+        inside = len(core) < self._longest and any(folded in spelling for spelling in self._sorted)
+        if inside or self._ends_with_a_beginning(folded, self._sorted):
             text = text[:end] + mark + text[end:]
-        if inside or any(core[:n] in self._tails for n in edge):
+        if inside or self._ends_with_a_beginning(folded[::-1], self._mirrored):
             text = text[:start] + mark + text[start:]
         return text
 
+    def _ends_with_a_beginning(self, text: str, spellings: list[str]) -> bool:
+        """True if the last characters of `text` are the first, but not all, of one of the sorted `spellings`."""
+        for n in range(1, min(self._longest, len(text)) + 1):
+            end = text[-n:]
+            next_above = bisect_right(spellings, end)
+            if next_above < len(spellings) and spellings[next_above].startswith(end):
+                return True
+        return False
+
     def _break(self, text: str, mark: str) -> str:
-        """Letter case is ignored: a template may change it."""
-        lower = text.lower()
-        places: set[int] = set()
-        for start, group in self._groups.items():
-            if start in lower:
-                for spelling in group:
-                    if spelling.lower() in lower:
-                        matches = re.finditer(f"(?={re.escape(spelling)})", text, re.IGNORECASE)
-                        places.update(match.start() + 1 for match in matches)
-        cuts = sorted(places)
-        return mark.join(text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True))
+        folded = _fold(text)
+        cuts = [0]
+        for i, pair in enumerate(map("".join, pairwise(folded))):
+            if pair in self._pairs:
+                window = folded[i : i + self._longest]
+                last = bisect_right(self._shortest, window) - 1
+                if last >= 0 and window.startswith(self._shortest[last]):
+                    cuts.append(i + 1)
+        return mark.join(text[a:b] for a, b in pairwise([*cuts, len(text)])) if cuts[1:] else text
+
+
+def _fold(text: str) -> str:
+    """`text` without letter case, a character for each character."""
+    if text.isascii():
+        return text.lower()
+    return "".join([lower if len(lower := char.upper().lower()) == 1 else char for char in text])
