@@ -197,15 +197,23 @@ def in_lanes(digits: np.ndarray, width: int) -> np.ndarray:
     return (digits.astype(np.uint32) << (i % 4 * 8 + i // 4 * width)).sum(axis=1, dtype=np.uint32)
 
 
+def merged(fields: np.ndarray, width: int) -> np.ndarray:
+    """Unsigned [..., n] → [...]: the last axis' numbers in one, field i at bit `width` * i."""
+    result = fields[..., 0].copy()
+    for i in range(1, fields.shape[-1]):
+        result |= fields[..., i] << fields.dtype.type(i * width)
+    return result
+
+
 def crumbs(grid: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points of 8 digits of 2 bits, [rows, blocks, 32] → words of unit pairs [rows, blocks, 8, 2]."""
     eights = in_lanes(grid, 2)[points]
-    return (eights[..., 0::2] | (eights[..., 1::2] << np.uint32(4))).reshape(*points.shape[:2], 8, 2)
+    return merged(eights.reshape(*points.shape[:2], 8, 2, 2), 4)
 
 
 def in_pairs(scales: np.ndarray) -> np.ndarray:
     """Numbers of 4 bits, two in a byte: lanes of [rows, blocks, n / 2]."""
-    return lanes(scales[..., 0::2] | (scales[..., 1::2] << np.uint8(4)))
+    return lanes(merged(scales.reshape(*scales.shape[:2], -1, 2), 4))
 
 
 def as_units(block_words: np.ndarray) -> np.ndarray:
@@ -222,9 +230,8 @@ _MINUS_WORDS = in_lanes(np.where(_BITS[:16, :4], 7, 8), 8)
 def _pack_iq2(kind):
     def pack(rows):
         parts = parts_of(kind, rows)
-        signs = _SIGN_WORDS[parts.signs].reshape(*parts.d.shape, 8, 4) << np.array([0, 2, 4, 6], np.uint32)
-        signs = np.bitwise_or.reduce(signs, axis=3, keepdims=True)
-        units = np.concatenate([crumbs(STORAGE[kind].grid, parts.points), signs], axis=3)
+        signs = merged(_SIGN_WORDS[parts.signs.reshape(*parts.d.shape, 8, 4)], 2)
+        units = np.concatenate([crumbs(STORAGE[kind].grid, parts.points), signs[..., None]], axis=3)
         return assemble(as_units(units), in_pairs(parts.scales), lanes(parts.d[..., None]))
 
     return pack
@@ -235,8 +242,7 @@ def _pack_iq3(kind):
         parts = parts_of(kind, rows)
         minus = np.stack([parts.signs & 15, parts.signs >> 4], axis=3).reshape(parts.points.shape)
         levels = in_lanes(STORAGE[kind].grid, 8)[parts.points] ^ _MINUS_WORDS[minus]
-        levels = levels.reshape(*parts.d.shape, 8, 2, 4)
-        units = levels[..., 0, :] | (levels[..., 1, :] << np.uint32(4))
+        units = merged(levels.reshape(*parts.d.shape, 8, 2, 4).swapaxes(3, 4), 4)
         return assemble(as_units(units), in_pairs(parts.scales), lanes(parts.d[..., None]))
 
     return pack

@@ -10,7 +10,7 @@ import numpy as np
 from llm_core.gguf.types import GGMLType
 from llm_core.kernels.dot import dot_end, dot_start, dot_u
 from llm_core.kernels.jit import inline, op, static
-from llm_core.kernels.matmul.iquants import as_units, crumbs, in_pairs, parts_of
+from llm_core.kernels.matmul.iquants import as_units, crumbs, in_pairs, merged, parts_of
 from llm_core.kernels.matmul.panels import PanelFormat, assemble, fetch, lanes, run_panels
 from llm_core.kernels.quantize import at_scale, at_sum16, at_sum32
 from llm_core.kernels.simd import (
@@ -144,10 +144,9 @@ def _pack_tq(kind):
         records = np.ascontiguousarray(rows).reshape(-1, form.nbytes).view(form.layout)[:, 0]
         packed = records["qs"] if form is two_bits else two_bits.bytes_of(form.digits(records))
         # byte m of a half holds values m, m + 32, …: its word u serves unit u of 4 blocks
-        units = np.ascontiguousarray(packed).view(np.uint32).reshape(len(rows), -1, 2, 1, 2, 4)
-        digits = (units >> np.array([0, 2, 4, 6], np.uint32)[:, None, None]) & np.uint32(0x03030303)
-        words = np.bitwise_or.reduce(digits << np.array([0, 2, 4, 6], np.uint32), axis=5)
-        return assemble(as_units(words), lanes(records["d"].reshape(len(rows), -1, 1)))
+        words = np.ascontiguousarray(packed).view(np.uint32).reshape(len(rows), -1, 2, 2, 4)
+        blocks = [merged((words >> np.uint32(2 * i)) & np.uint32(0x03030303), 2) for i in range(4)]
+        return assemble(as_units(np.stack(blocks, axis=3)), lanes(records["d"].reshape(len(rows), -1, 1)))
 
     return pack
 
