@@ -10,7 +10,7 @@ from tiny_models import CASES, GOLDEN_ROWS, case_tokens, tiny_config, write_conf
 from llm_core import memory
 from llm_core.errors import ModelError, RequestError
 from llm_core.gguf import GGMLType, open_gguf
-from llm_core.models import load_model
+from llm_core.models import load_model, rope
 from llm_core.program import Batch, Runner
 
 GOLDEN = __file__.replace("test_models.py", "data/tiny_logits.npz")
@@ -310,10 +310,20 @@ def test_what_memory_cannot_hold_is_refused_before_it_is_begun(tmp_path, monkeyp
         with pytest.raises(ModelError, match="small.gguf: the weights take"):
             load_model(small)
     model = load_model(path)
-    monkeypatch.setattr(memory, "available_bytes", lambda: 10**9)
     monkeypatch.setattr(memory, "total_bytes", lambda: 2 * 10**9)
-    assert model.rope_tables(512)["global"].shape == (512, 32)
-    with pytest.raises(RequestError, match="n_ctx = 16777216: its rope tables would take 2.1 GB.*1.0 GB"):
-        model.rope_tables(1 << 24)
-    with pytest.raises(RequestError, match="n_ctx = 4194304: its KV cache would take 2.7 GB.*2.0 GB"):
+    assert model.rope_tables(512)["global"].rows.shape == (512, 32)
+    with pytest.raises(RequestError, match="n_ctx = 4194304: its KV cache and rope tables would take 2.7 GB of 2.0 GB"):
         model.rope_tables(1 << 22)
+
+
+def test_rope_tables_are_computed_as_the_context_grows(folder):
+    config = load_model(write_config(folder / "yarn-table.gguf", CASES["llama-yarn"])).config.rope
+    table = rope.Table(config, None, 3000)
+    table.fill(1)
+    table.fill(1500)
+    assert not table.rows[2 * rope.PIECE :].any()
+    table.fill(3000)
+    angle, magnitude = rope.frequencies(config, None)
+    theta = np.arange(3000, dtype=np.float64)[:, None] * angle
+    expected = np.concatenate([np.cos(theta), np.sin(theta)], axis=1) * magnitude
+    np.testing.assert_array_equal(table.rows, expected.astype(np.float32))

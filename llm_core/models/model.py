@@ -112,27 +112,26 @@ class Model:
         """Rope configuration per table name that the program uses ("global", and "local" where layers differ)."""
         return getattr(self.architecture, "rope_configs", lambda model: {"global": model.config.rope})(self)
 
-    def rope_tables(self, n_ctx: int) -> dict[str, np.ndarray]:
-        """float32 [n_ctx, n_rot] per table name. Raises RequestError for a context that memory cannot hold."""
+    def rope_tables(self, n_ctx: int) -> dict[str, rope.Table]:
+        """The angle table for each name. Raises RequestError for a context that memory could never hold."""
         self._check_context(n_ctx)
-        return {
-            name: rope.table(config, self._rope_factors(config, n_ctx > config.n_ctx_original), n_ctx)
-            for name, config in self._rope_configs.items()
-        }
+        try:
+            return {
+                name: rope.Table(config, self._rope_factors(config, n_ctx > config.n_ctx_original), n_ctx)
+                for name, config in self._rope_configs.items()
+            }
+        except OSError as error:
+            raise RequestError(f"n_ctx = {n_ctx}: memory for its rope tables cannot be reserved ({error})") from error
 
     def _check_context(self, n_ctx: int) -> None:
-        """Tables are written at once, the KV cache only as it fills: one must fit now, the other in the machine."""
+        """KV cache and tables are written only as the context fills: they must fit the machine, not what is free."""
         c = self.config
-        tables = 4 * n_ctx * c.rope.n_rot * len(self._rope_configs)
-        kv = 2 * 2 * n_ctx * c.n_layer * c.n_kv * c.head_dim
-        for what, size, limit in (
-            ("rope tables", tables, memory.available_bytes()),
-            ("KV cache", tables + kv, memory.total_bytes()),
-        ):
-            if limit is not None and size > limit:
-                raise RequestError(
-                    f"n_ctx = {n_ctx}: its {what} would take {size / 1e9:.1f} GB of {limit / 1e9:.1f} GB"
-                )
+        size = 4 * n_ctx * c.rope.n_rot * len(self._rope_configs) + 2 * 2 * n_ctx * c.n_layer * c.n_kv * c.head_dim
+        limit = memory.total_bytes()
+        if limit is not None and size > limit:
+            raise RequestError(
+                f"n_ctx = {n_ctx}: its KV cache and rope tables would take {size / 1e9:.1f} GB of {limit / 1e9:.1f} GB"
+            )
 
     def check_memory(self) -> None:
         """Raise ModelError when the weights cannot be held in the memory that is there."""

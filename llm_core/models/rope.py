@@ -5,14 +5,15 @@ LongRoPE's short and long lists, Ding et al., 2024). Conventions are those of th
 """
 
 import math
+import mmap
 from dataclasses import replace
 
 import numpy as np
 
 from llm_core.models.config import RopeConfig
 
-# Tables are filled in pieces, so that double precision is only ever held for a few positions.
-PIECE = 4096
+# Tables are filled in pieces of so many positions, when one of them is first needed (about 1 ms each).
+PIECE = 1024
 
 
 def frequencies(rope: RopeConfig, factors: np.ndarray | None) -> tuple[np.ndarray, float]:
@@ -41,15 +42,26 @@ def _pair_of_turns(rope: RopeConfig, turns: float) -> float:
     return rope.n_rot * math.log(rope.n_ctx_original / (turns * 2 * math.pi)) / (2 * math.log(rope.base))
 
 
-def table(rope: RopeConfig, factors: np.ndarray | None, n_ctx: int) -> np.ndarray:
-    """float32 [n_ctx, n_rot]: the cosines of each pair, then the sines."""
-    angle, magnitude = frequencies(rope, factors)
-    out = np.empty((n_ctx, rope.n_rot), np.float32)
-    for start in range(0, n_ctx, PIECE):
-        theta = np.arange(start, min(start + PIECE, n_ctx), dtype=np.float64)[:, None] * angle
-        out[start : start + PIECE, : len(angle)] = np.cos(theta) * magnitude
-        out[start : start + PIECE, len(angle) :] = np.sin(theta) * magnitude
-    return out
+class Table:
+    """The cosines of each pair, then the sines, for positions up to n_ctx: `rows`, float32 [n_ctx, n_rot].
+
+    Its place is reserved when it is made and never moves; memory is taken and computed as `fill` asks for positions.
+    """
+
+    def __init__(self, rope: RopeConfig, factors: np.ndarray | None, n_ctx: int):
+        self._angle, self._magnitude = frequencies(rope, factors)
+        self.rows = np.frombuffer(mmap.mmap(-1, 4 * n_ctx * rope.n_rot), np.float32).reshape(n_ctx, rope.n_rot)
+        self._filled = 0
+
+    def fill(self, n: int) -> None:
+        """Have the first `n` positions, n <= n_ctx."""
+        half = len(self._angle)
+        while self._filled < n:
+            rows = self.rows[self._filled : self._filled + PIECE]
+            theta = np.arange(self._filled, self._filled + len(rows), dtype=np.float64)[:, None] * self._angle
+            rows[:, :half] = np.cos(theta) * self._magnitude
+            rows[:, half:] = np.sin(theta) * self._magnitude
+            self._filled += len(rows)
 
 
 def local(rope: RopeConfig, base: float) -> RopeConfig:

@@ -111,7 +111,7 @@ class Runner:
             "records": self._records.ctypes.data,
             "records_bytes": per_strip,
         }
-        named |= {("rope", name): table.ctypes.data for name, table in self._tables.items()}
+        named |= {("rope", name): table.rows.ctypes.data for name, table in self._tables.items()}
 
         def resolve(address: Address) -> int:
             target = address.target
@@ -171,6 +171,8 @@ class Runner:
         tokens, positions, starts, tables, outputs = arrays
         self._check(*arrays)
         chosen = self._chosen(batch.panels)
+        for table in self._tables.values():
+            table.fill(int(positions.max()) + 1)
         n = len(tokens)
         sequences = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
         with np.errstate(all="ignore"):  # a broken model's overflow shows in the logits, not as a warning
