@@ -350,7 +350,7 @@ def test_the_writer_refuses_what_it_cannot_write(tmp_path):
         ("u", b"\0" * 34, GGMLType.Q8_0, None),
         ("u", np.zeros(4, np.complex64), None, None),
         ("u", np.zeros(35, np.uint8), GGMLType.Q8_0, None),
-        ("u", np.zeros(256, np.float32), GGMLType.Q4_K, None),
+        ("u", np.zeros(256, np.float32), GGMLType.IQ2_XS, None),
         ("u", np.zeros(32, np.int32), GGMLType.Q8_0, None),
         ("u", np.full(32, np.nan, np.float32), GGMLType.Q8_0, None),
         ("u", np.zeros(34, np.uint8), None, None),

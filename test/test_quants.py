@@ -37,6 +37,7 @@ RUN = [
     "TQ1_0",
     "TQ2_0",
 ]
+SEARCHED = ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"]  # the package only reads these
 WRITTEN = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "MXFP4", "TQ1_0", "TQ2_0"]
 # MXFP4's scale is a power of two; IQ1_M's is cut in four
 SCALED = [name for name in RUN if GGMLType[name].block > 1 and name not in ("MXFP4", "IQ1_M")]
@@ -55,7 +56,7 @@ def assert_same_bits(found: np.ndarray, expected: np.ndarray) -> None:
 
 def test_the_tables_are_complete_and_agree_with_the_gguf_package():
     assert [FORMATS[GGMLType[name]].name for name in RUN] == RUN and len(FORMATS) == len(RUN)
-    assert [name for name in RUN if FORMATS[GGMLType[name]].can_quantize] == WRITTEN
+    assert {name for name in RUN if FORMATS[GGMLType[name]].can_quantize} == {*WRITTEN, *SEARCHED}
     assert set(BLOCK_SIZES) == set(GGMLType)
     for kind, sizes in reference.GGML_QUANT_SIZES.items():
         # ggml's block_q8_1 is two halves and 32 bytes; the package still has the two floats of an older one
@@ -165,6 +166,30 @@ def test_quantizing_is_close(name):
     }[name]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", SEARCHED)
+def test_awkward_values_are_written_as_finite_ones(name):
+    form = FORMATS[GGMLType[name]]
+    values = adversarial_values(form.block)
+    found = form.dequantize(form.quantize(values))
+    assert np.isfinite(found).all()
+    # what half-precision scales can express comes back with an error of a step at most
+    peak = np.abs(values).max(axis=1, keepdims=True)
+    fits = ((peak > 0.01) & (peak < 60000))[:, 0]
+    step = {"Q2_K": 0.5, "Q3_K": 0.26, "IQ4_NL": 0.2, "IQ4_XS": 0.2}.get(name, 0.13)
+    assert fits.sum() > 200 and (np.abs(found - values) <= step * peak)[fits].all()
+    np.testing.assert_array_equal(found[:2], 0)
+
+
+@pytest.mark.parametrize("name", [*SEARCHED, "Q4_0", "Q4_1", "Q5_0", "Q5_1"])
+def test_weights_move_the_error_to_where_it_counts_less(name):
+    kind = GGMLType[name]
+    values = np.random.default_rng(3).standard_normal((40, 512)).astype(np.float32)
+    weights = np.where(np.arange(512) % 8 == 0, 100, 1).astype(np.float32)
+    plain, weighted = ((dequantize(quantize(values, kind, w), kind) - values) ** 2 for w in (None, weights))
+    assert (weighted * weights).sum() < 0.95 * (plain * weights).sum()
+    np.testing.assert_array_equal(quantize(values, kind, weights), quantize(values, kind, weights, threads=3))
+
+
 @pytest.mark.parametrize("name", RUN)
 def test_chunks_rows_and_strides_change_nothing(name):
     kind = GGMLType[name]
@@ -199,8 +224,8 @@ def test_dequantizing_needs_no_large_temporaries():
 def test_what_is_not_possible_is_said():
     with pytest.raises(ModelError, match="type Q8_K is not supported"):
         format_of(GGMLType.Q8_K)
-    with pytest.raises(ModelError, match="Q4_K cannot be quantized to .*MXFP4"):
-        quantize(np.zeros((1, 256), np.float32), GGMLType.Q4_K)
+    with pytest.raises(ModelError, match="IQ2_XS cannot be quantized to .*MXFP4"):
+        quantize(np.zeros((1, 256), np.float32), GGMLType.IQ2_XS)
     with pytest.raises(ModelError, match=r"Q8_0 cannot hold nan \(block 1, value 2\)"):
         values = np.zeros((2, 32), np.float32)
         values[1, 2] = np.nan

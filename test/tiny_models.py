@@ -224,7 +224,7 @@ def tiny_tokenizer(n_vocab: int) -> dict[str, object]:
 
 
 # Where a format keeps its scale and its offset scale (float16), and how many offsets centre the mean quantized value.
-# These formats have no quantizer here, so their blocks are random bits around chosen scales.
+# Random bits around chosen scales try every bit of these blocks, and need no search.
 RANDOM_BLOCKS = {
     "Q2_K": (80, 82, 1.5),
     "Q3_K": (108, None, 0.0),

@@ -112,17 +112,21 @@ def read_json(path: str):
         raise RequestError(f"{path}: JSON nested too deeply") from None
 
 
-def open_engine(args: argparse.Namespace):
-    """The engine that the options describe; a line on a terminal's stderr tells how far loading is."""
-    from llm_core import Engine
-
-    show = sys.stderr.isatty()
+def progress_line():
+    """A callback (what, share done) that keeps one line on a terminal's stderr; None when stderr is no terminal."""
 
     def progress(what: str, fraction: float) -> None:
         end = "\r\033[K" if fraction >= 1 else f"\r\033[K{100 * fraction:3.0f} % {what}"
         print(end, end="", file=sys.stderr, flush=True)
 
-    return Engine(args.model, n_ctx=args.ctx, n_threads=args.threads, progress=progress if show else None)
+    return progress if sys.stderr.isatty() else None
+
+
+def open_engine(args: argparse.Namespace):
+    """The engine that the options describe; a line on a terminal's stderr tells how far loading is."""
+    from llm_core import Engine
+
+    return Engine(args.model, n_ctx=args.ctx, n_threads=args.threads, progress=progress_line())
 
 
 def note(completion) -> None:

@@ -2,13 +2,14 @@
 
 A format is a class in one of this folder's files: it names its `GGMLType`, declares its block's bytes as a numpy record
 (`layout`), and turns records into values. Subclassing registers it in `FORMATS`; sizes come from the one table in
-`llm_core.gguf.types`. Everything is the readable numpy reference, equal bit for bit to the `gguf` package; the
-kernels are tested against it.
+`llm_core.gguf.types`. Everything is readable numpy, equal bit for bit to the `gguf` package where that can do it; the
+kernels are tested against it. K-quants and IQ4, which the package only reads, are written by our own search (`fit.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -19,19 +20,23 @@ FORMATS: dict[GGMLType, Format] = {}
 
 # float32 values worked on at a time: the temporaries stay in the cache, whatever the tensor's size
 _CHUNK = 1 << 18
+# fewer where a search goes over them again and again
+_SEARCH_CHUNK = 1 << 15
 
 
 class Format:
     """Base of the formats; the instances are in `FORMATS`.
 
     A subclass gives `layout` (the numpy record dtype of a block), `decode(records) -> float32 [n, block]` and, if it
-    can be written, `encode(float32 [n, block]) -> records`; blocks are independent of each other.
+    can be written, `encode(float32 [n, block]) -> records`; blocks are independent of each other. With `weighted`,
+    `encode` takes a second argument: how much each value's squared error counts, float32 [n, block], or None.
     """
 
     type: GGMLType
     layout: np.dtype
-    encode: Callable[[np.ndarray], np.ndarray] | None = None
+    encode: Callable[..., np.ndarray] | None = None
     takes_nonfinite = False
+    weighted = False
 
     def __init_subclass__(cls, type: GGMLType | None = None):
         if type is None:  # a shared base of some formats, no format itself
@@ -81,10 +86,11 @@ class Format:
         with np.errstate(all="ignore"):
             return self.decode(np.ascontiguousarray(blocks).view(self.layout)[:, 0])
 
-    def quantize(self, values: np.ndarray) -> np.ndarray:
-        """float32 [n, block] to uint8 [n, nbytes], bit for bit as the `gguf` package does.
+    def quantize(self, values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """float32 [n, block] to uint8 [n, nbytes], bit for bit as the `gguf` package does if it can.
 
-        Raises ModelError for a format that cannot be written and, but for the float formats, for NaN and infinities.
+        `weights` float32 [n, block], finite and >= 0, say how much each value's squared error counts. Raises ModelError
+        for a format that cannot be written or takes no weights and, but for the float formats, for NaN and infinities.
         """
         if self.encode is None:
             writable = ", ".join(f.name for f in FORMATS.values() if f.can_quantize)
@@ -96,8 +102,11 @@ class Format:
         if not self.takes_nonfinite and not np.isfinite(values).all():
             bad = np.argwhere(~np.isfinite(values))[0]
             raise ModelError(f"{self.name} cannot hold {values[tuple(bad)]} (block {bad[0]}, value {bad[1]})")
+        if weights is not None and (not self.weighted or weights.shape != values.shape):
+            raise ModelError(f"{self.name} takes no weights of shape {weights.shape} for values of {values.shape}")
         with np.errstate(all="ignore"):
-            records = self.encode(np.ascontiguousarray(values))
+            more = () if weights is None else (weights,)
+            records = self.encode(np.ascontiguousarray(values), *more)
         return records.view(np.uint8).reshape(len(values), self.nbytes)
 
 
@@ -124,18 +133,38 @@ def dequantize(data: np.ndarray, type: GGMLType) -> np.ndarray:
     return out
 
 
-def quantize(values: np.ndarray, type: GGMLType) -> np.ndarray:
-    """float [rows, columns] to uint8 [rows, bytes per row]; columns must be a multiple of the format's block."""
+def quantize(
+    values: np.ndarray, type: GGMLType, weights: np.ndarray | None = None, threads: int = 1
+) -> np.ndarray:
+    """float [rows, columns] to uint8 [rows, bytes per row]; columns must be a multiple of the format's block.
+
+    `weights`: float32 [columns], how much an error in each column counts, not all 0 (see `Format.quantize`).
+    The result does not depend on the number of threads.
+    """
     form = format_of(type)
     if values.ndim != 2 or values.shape[1] % form.block:
         raise ModelError(f"{form.name} needs [rows, k * {form.block}] values, found shape {values.shape}")
+    if weights is not None and weights.shape != values.shape[1:]:
+        raise ModelError(f"{form.name}: {values.shape[1]} columns, but weights of shape {weights.shape}")
     out = np.empty((values.shape[0], values.shape[1] // form.block * form.nbytes), np.uint8)
     blocks = np.ascontiguousarray(values).reshape(-1, form.block)
     packed = out.reshape(-1, form.nbytes)
-    step = max(1, _CHUNK // form.block)
-    for start in range(0, len(blocks), step):
+    by_block = None if weights is None else (weights / weights.max()).astype(np.float32).reshape(-1, form.block)
+    step = max(1, (_SEARCH_CHUNK if form.weighted else _CHUNK) // form.block)
+
+    def work(start: int) -> None:
         chunk = blocks[start : start + step].astype(np.float32, copy=False)
-        packed[start : start + step] = form.quantize(chunk)
+        of_chunk = None if by_block is None else by_block[np.arange(start, start + len(chunk)) % len(by_block)]
+        packed[start : start + step] = form.quantize(chunk, of_chunk)
+
+    starts = range(0, len(blocks), step)
+    if threads == 1 or len(starts) == 1:
+        for start in starts:
+            work(start)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(work, starts):
+                pass
     return out
 
 

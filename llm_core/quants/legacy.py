@@ -1,12 +1,14 @@
 """Q4_0, Q4_1, Q5_0, Q5_1, Q8_0: 32 values a block, one scale (and for _1 one offset), as ggml first had them.
 
 _0: x = d * (q - half); _1: x = d * q + m. The low nibbles of `qs` are values 0 to 15, the high ones 16 to 31; bit i of
-`qh` is the fifth bit of value i.
+`qh` is the fifth bit of value i. Without weights the scale follows from the extremes, as ggml has it; with weights, the
+four- and five-bit formats search for it.
 """
 
 import numpy as np
 
 from llm_core.gguf.types import GGMLType
+from llm_core.quants import fit
 from llm_core.quants.format import Format, halves, join_halves, round_away
 
 
@@ -38,9 +40,16 @@ def _to_levels(scaled: np.ndarray, top: int) -> np.ndarray:
 class _Signed(Format):
     """x = d * (q - half), the block's peak mapped to -half."""
 
+    weighted = True
     half: int
 
-    def levels(self, values):
+    def levels(self, values, weights):
+        """d [n, 1] and levels uint8 [n, 32]."""
+        if weights is not None:
+            x, nearest = fit.groups(values, 32), fit.whole(-self.half, self.half - 1)
+            d = fit.half(fit.fit_scale(x, fit.groups(weights, 32), nearest, -self.half))
+            q = fit.ungroup(nearest(x * fit.inverse(d)), len(values))
+            return d[:, None], (q + np.float32(self.half)).astype(np.uint8)
         d = _peak(values) / np.float32(-self.half)
         return d, _to_levels(values * _inverse(d) + np.float32(self.half + 0.5), 2 * self.half - 1)
 
@@ -48,9 +57,17 @@ class _Signed(Format):
 class _Offset(Format):
     """x = d * q + m, the block's minimum mapped to 0 and its maximum to `top`."""
 
+    weighted = True
     top: int
 
-    def levels(self, values):
+    def levels(self, values, weights):
+        """d and m [n, 1], levels uint8 [n, 32]."""
+        if weights is not None:
+            x = fit.groups(values, 32)
+            d, m = fit.fit_affine(x, fit.groups(weights, 32), self.top)
+            d, m = fit.half(d), fit.half(-m)
+            q = fit.ungroup(fit.whole(0, self.top)((x - m) * fit.inverse(d)), len(values))
+            return d[:, None], m[:, None], q.astype(np.uint8)
         low = values.min(axis=-1, keepdims=True)
         d = (values.max(axis=-1, keepdims=True) - low) / np.float32(self.top)
         return d, low, _to_levels((values - low) * _inverse(d) + np.float32(0.5), self.top)
@@ -64,8 +81,8 @@ class Q4_0(_Signed, type=GGMLType.Q4_0):
         q = halves(records["qs"]).astype(np.int8) - np.int8(8)
         return _column(records, "d") * q.astype(np.float32)
 
-    def encode(self, values):
-        d, q = self.levels(values)
+    def encode(self, values, weights=None):
+        d, q = self.levels(values, weights)
         return self.pack(d=d, qs=join_halves(q))
 
 
@@ -77,8 +94,8 @@ class Q4_1(_Offset, type=GGMLType.Q4_1):
         q = halves(records["qs"]).astype(np.float32)
         return _column(records, "d") * q + _column(records, "m")
 
-    def encode(self, values):
-        d, m, q = self.levels(values)
+    def encode(self, values, weights=None):
+        d, m, q = self.levels(values, weights)
         return self.pack(d=d, m=m, qs=join_halves(q))
 
 
@@ -90,8 +107,8 @@ class Q5_0(_Signed, type=GGMLType.Q5_0):
         q = (halves(records["qs"]) | _fifth_bits(records)).astype(np.int8) - np.int8(16)
         return _column(records, "d") * q.astype(np.float32)
 
-    def encode(self, values):
-        d, q = self.levels(values)
+    def encode(self, values, weights=None):
+        d, q = self.levels(values, weights)
         return self.pack(d=d, qh=np.packbits(q >> 4, axis=-1, bitorder="little"), qs=join_halves(q))
 
 
@@ -103,8 +120,8 @@ class Q5_1(_Offset, type=GGMLType.Q5_1):
         q = (halves(records["qs"]) | _fifth_bits(records)).astype(np.float32)
         return _column(records, "d") * q + _column(records, "m")
 
-    def encode(self, values):
-        d, m, q = self.levels(values)
+    def encode(self, values, weights=None):
+        d, m, q = self.levels(values, weights)
         return self.pack(d=d, m=m, qh=np.packbits(q >> 4, axis=-1, bitorder="little"), qs=join_halves(q))
 
 

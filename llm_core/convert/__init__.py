@@ -1,0 +1,7 @@
+"""Model files made from other model files: quantized ones from GGUF files, GGUF files from Hugging Face folders."""
+
+from llm_core.convert.imatrix import read_imatrix
+from llm_core.convert.mixes import MIXES
+from llm_core.convert.quantize import quantize_model
+
+__all__ = ["MIXES", "quantize_model", "read_imatrix"]
