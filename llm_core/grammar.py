@@ -188,6 +188,10 @@ class Constraint:
         self._matcher.consume_token(token)
         self._check()
 
+    def allowed(self, tokens: list[int]) -> int:
+        """How many of `tokens`, from the first on, the grammar would accept."""
+        return self._matcher.validate_tokens(tokens)
+
     def forced(self) -> list[int]:
         """The tokens that must come next, in the model's own tokenization; they still have to be accepted."""
         return self._matcher.compute_ff_tokens()

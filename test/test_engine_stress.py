@@ -98,7 +98,7 @@ class FakeRequest:
         self.arrival, self.priority = next(self._arrivals), priority
         self.tokens, self.total, self.generated = list(tokens), total, 0
         self.computed, self.table, self.registered, self.serial, self.last_turn = 0, [], 0, ROOT, 0
-        self.cached = 0
+        self.cached, self.draft = 0, []
 
     @property
     def pending(self):

@@ -8,7 +8,7 @@ from llm_core.program.batch import Batch
 
 
 def draws(request, rows: int) -> bool:
-    """Whether a request with that many rows in a step draws a token after it."""
+    """Whether a request with that many rows of its own in a step draws a token after it."""
     return rows == request.pending
 
 
@@ -20,7 +20,8 @@ def union(wanted: list[np.ndarray | None]) -> np.ndarray | None:
 
 
 def build_batch(plan: list[tuple], panels: np.ndarray | None = None) -> tuple[Batch, list]:
-    """The batch of [(request, rows)], and the requests whose last row's logits come out, in their order."""
+    """The batch of [(request, rows)], and the requests whose last row's logits come out, in their order; those of a
+    request's guesses (`draft`) follow it."""
     tokens: list[int] = []
     positions: list[int] = []
     starts = [0]
@@ -30,11 +31,14 @@ def build_batch(plan: list[tuple], panels: np.ndarray | None = None) -> tuple[Ba
     for at, (request, rows) in enumerate(plan):
         first = request.computed
         tokens += request.tokens[first : first + rows]
-        positions += range(first, first + rows)
-        starts.append(len(tokens))
         tables[at, : len(request.table)] = request.table
         if draws(request, rows):
-            outputs.append(len(tokens) - 1)
+            last = len(tokens) - 1
+            outputs += range(last, last + 1 + len(request.draft))
+            tokens += request.draft
+            rows += len(request.draft)
             drawing.append(request)
+        positions += range(first, first + rows)
+        starts.append(len(tokens))
     arrays = (np.array(values, dtype=np.int32) for values in (tokens, positions, starts))
     return Batch(*arrays, tables, np.array(outputs, dtype=np.int32), panels), drawing

@@ -18,11 +18,13 @@ from llm_core.engine.loader import ModelInfo, Parts, Progress, load_parts
 from llm_core.engine.loop import EngineStats, Loop
 from llm_core.engine.request import Limits, Request
 from llm_core.engine.scheduler import Scheduler
+from llm_core.engine.speculate import Speculator
 from llm_core.errors import RequestError
 from llm_core.grammar import GrammarCompiler
 from llm_core.sampling import SamplingParams
 
 MAX_PRIORITY = 1000
+SPECULATE = ("ngram", "off")
 Prompt = str | Sequence[int] | Sequence[Mapping]
 
 
@@ -32,7 +34,9 @@ class Engine:
     `model`: a path, a name (`llm_core.hub`), or `Parts` for tests. `n_ctx`: tokens of one request, prompt and answer.
     `n_blocks`: KV blocks of all requests together; None: two full contexts' worth. `max_rows`: token rows computed in
     one step, all requests together. `max_requests`: requests that run at once; `max_queue`: more that may wait.
-    `progress`: called while loading with (what is being done, fraction). Raises ModelError or RequestError.
+    `speculate`: "ngram" guesses tokens from what the request has said before, where that is faster ("off": never);
+    answers are the same. `progress`: called while loading with (what is being done, fraction). Raises ModelError or
+    RequestError.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Engine:
         max_rows: int = 256,
         max_requests: int = 16,
         max_queue: int = 64,
+        speculate: str = "ngram",
         progress: Progress | None = None,
     ) -> None:
         _integer("n_ctx", n_ctx, 8, 1 << 24)
@@ -54,6 +59,8 @@ class Engine:
         for name, value in (("n_threads", n_threads), ("n_blocks", n_blocks)):
             if value is not None:
                 _integer(name, value, 1, 1 << 24)
+        if speculate not in SPECULATE:
+            raise RequestError(f"speculate is {speculate!r}: one of {', '.join(SPECULATE)} wanted")
         if isinstance(model, (str, Path)):
             model = load_parts(model, n_ctx, n_blocks, max_rows, n_threads, progress)
         runner, self.tokenizer, self.chat_template, info = Parts(*model)
@@ -63,7 +70,8 @@ class Engine:
         self._limits = Limits(n_ctx, runner.n_vocab, frozenset(self.tokenizer.stop_ids))
         self._grammars = GrammarCompiler(self.tokenizer, runner.n_vocab)
         scheduler = Scheduler(cache, min(max_rows, runner.max_rows), max_requests)
-        self._loop = Loop(runner, scheduler, max_requests + max_queue)
+        speculator = Speculator(scheduler.max_rows) if speculate == "ngram" else None
+        self._loop = Loop(runner, scheduler, max_requests + max_queue, speculator)
         # Closes the loop when the last reference to the engine goes, and before the interpreter does.
         self._finalizer = weakref.finalize(self, self._loop.close)
 

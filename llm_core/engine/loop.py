@@ -20,6 +20,7 @@ from llm_core.engine.batch import build_batch, draws, union
 from llm_core.engine.handle import now
 from llm_core.engine.request import QueueFull, Request
 from llm_core.engine.scheduler import Scheduler
+from llm_core.engine.speculate import Speculator
 from llm_core.errors import LLMCoreError, ModelError, RequestError
 
 MAX_FAILED_STEPS = 3
@@ -66,10 +67,11 @@ class _Totals:
 class Loop:
     """Owns the thread. `submit`, `wake`, `drain`, `close` and `stats` may be called from anywhere."""
 
-    def __init__(self, runner, scheduler: Scheduler, max_open: int) -> None:
+    def __init__(self, runner, scheduler: Scheduler, max_open: int, speculator: Speculator | None = None) -> None:
         self._runner = runner
         self._scheduler = scheduler
         self._max_open = max_open
+        self._speculator = speculator
         self._wakeup = threading.Condition()
         self._inbox: deque[Request] = deque()
         self._open = 0
@@ -207,26 +209,35 @@ class Loop:
         plan, panels = self._look_ahead(plan)
         if not plan:
             return
+        if self._speculator is not None:
+            self._speculator.prepare(plan, self._scheduler.extend)
         batch, drawing = build_batch(plan, panels)
+        begun = now()
         try:
             logits = self._runner.step(batch)
         except Exception as error:
             self._step_failed(plan, error)
             return
+        computed_s = now() - begun
         self._failed_steps = 0
         self._totals.steps += 1
         prompt_rows = sum(rows for request, rows in plan if not request.generated)
         before = sum(request.generated for request in drawing)
         self._scheduler.done(plan)
-        for request, row in zip(drawing, logits, strict=True):
+        for request in drawing:
+            rows, logits = np.split(logits, [1 + len(request.draft)])
             try:
-                request.take(row)
+                right = request.take(rows)
             except Exception as error:
                 self._end(request, "error", str(error), error)
             else:
                 if request.finish_reason is not None:
                     self._forget(request)
+                elif right:
+                    self._scheduler.done([(request, right)])
         drawn = sum(request.generated for request in drawing) - before
+        if self._speculator is not None and panels is None:
+            self._speculator.learn(plan, computed_s, drawn)
         ended = now()
         self._work.append((ended, ended - started, prompt_rows, drawn))
 

@@ -1,7 +1,7 @@
 """One request from submit to its last token: all the state it has, in one object. The model has none.
 
-The scheduler moves `computed` and the block table; `take` turns a row of logits into the next token (and into those
-that a grammar forces after it), text and events. An exception in here ends this request and no other. Used by the
+The scheduler moves `computed` and the block table; `take` turns rows of logits into the next tokens (and into those
+that a grammar forces after them), text and events. An exception in here ends this request and no other. Used by the
 engine thread only, but for `cancelled`, a flag that anyone may set.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from llm_core.engine.cache import ROOT
 from llm_core.engine.handle import Completion, Event, Handle, Usage, now
+from llm_core.engine.ngrams import NgramIndex
 from llm_core.engine.stops import StopFilter
 from llm_core.errors import RequestError
 from llm_core.grammar import Constraint
@@ -64,6 +65,10 @@ class Request:
         self.serial = ROOT
         self.last_turn = 0
         self.resumed = False
+        # The speculator's: where to look for guesses, and those of this step. They go into the cache behind `tokens`,
+        # but do not count as computed before they are drawn.
+        self.ngrams = NgramIndex()
+        self.draft: list[int] = []
         # The text's.
         self._limits = limits
         self._n_prompt = len(prompt)
@@ -71,7 +76,8 @@ class Request:
         self._banned = frozenset(token for token, bias in params.logit_bias.items() if bias == -math.inf)
         self._sampler = Sampler(params, limits.n_vocab, banned=sorted(limits.stop_ids) if params.ignore_eos else ())
         self._constraint = constraint
-        self._mask: np.ndarray | None = None  # what the next draw may take
+        self._mask: np.ndarray | None = None  # what the next draw may take; `_tight`: little
+        self._tight = False
         self._decoder = decoder
         self._filter = StopFilter(params.stop)
         self._text: list[str] = []
@@ -124,20 +130,50 @@ class Request:
         if self._constraint is None or self._constraint.complete:
             return None
         self._mask = self._constraint.mask()
-        return None if self.params.logprobs is not None else tight_panels(self._mask)
+        panels = None if self.params.logprobs is not None else tight_panels(self._mask)
+        self._tight = panels is not None
+        return panels
 
-    def take(self, logits: np.ndarray) -> None:
-        """Draw the next token from raw logits float32 [n_vocab] and pass on what it brings."""
+    @property
+    def room(self) -> int:
+        """How many guessed tokens the next step may check, beside the one that is drawn anyway. None where a grammar
+        leaves little: there it forces tokens itself, and a step that computes few logits is cheaper."""
+        if self._tight:
+            return 0
+        answer = math.inf if self.params.max_tokens is None else self.params.max_tokens - self.generated
+        return int(min(answer, self._limits.n_ctx - len(self.tokens))) - 1
+
+    def allowed(self, draft: list[int]) -> int:
+        """How many of the guesses, from the first on, can come at all."""
+        return len(draft) if self._constraint is None else self._constraint.allowed(draft)
+
+    def take(self, logits: np.ndarray) -> int:
+        """Draw tokens from raw logits float32 [1 + guesses, n_vocab] and pass on what they bring.
+
+        The first row follows `tokens`, the others the guesses in `draft`. Each row is drawn from as if it came alone,
+        while all tokens so far are those that were guessed; returns how many guesses were right.
+        """
+        start, at = len(self.tokens), 0
+        try:
+            while self.finish_reason is None and at < len(logits) and self.tokens[start:] == self.draft[:at]:
+                self._draw(logits[at], first=at == 0)
+                at = len(self.tokens) - start
+        finally:
+            if self.finish_reason is None and self._fresh:
+                self._tell()
+        pairs = zip(self.tokens[start:], self.draft, strict=False)
+        return next((n for n, (token, guess) in enumerate(pairs) if token != guess), min(at, len(self.draft)))
+
+    def _draw(self, logits: np.ndarray, first: bool) -> None:
         if self._constraint is None:
             self._append(self._sampler.sample(logits, self.tokens), logits)
         elif self._constraint.complete:
             self.end("stop", stop="grammar")
         else:
-            self._append(self._sampler.sample(logits, self.tokens, self._mask), logits)
+            mask = self._mask if first else self._constraint.mask()
+            self._append(self._sampler.sample(logits, self.tokens, mask), logits)
             if self.params.logprobs is None and self.finish_reason is None:
                 self._append_forced()
-        if self.finish_reason is None and self._fresh:
-            self._tell()
 
     def end(
         self, reason: str, stop: int | str | None = None, detail: str = "", error: BaseException | None = None

@@ -59,6 +59,13 @@ class Scheduler:
             request.last_turn = self._turn
         return plan
 
+    def extend(self, request, n: int) -> int:
+        """Make room for up to `n` tokens after a request's own, if no other has to pay; for how many there is room."""
+        missing = self.cache.blocks_for(len(request.tokens) + n) - len(request.table)
+        if 0 < missing <= self.cache.n_free - len(self.running):
+            request.table += self.cache.allocate(missing)
+        return min(n, len(request.table) * self.cache.block_size - len(request.tokens))
+
     def done(self, plan: list[tuple]) -> None:
         """The step was computed: book it and make full blocks findable."""
         size = self.cache.block_size
