@@ -58,6 +58,11 @@ def _linux_arm_features() -> dict[str, bool]:
     return {name: bool(getauxval(word) >> bit & 1) for name, (word, bit) in _LINUX_ARM.items()}
 
 
+def _compiler() -> tuple[str, str, str]:
+    """The machine, the CPU's name and its features that numba compiles for."""
+    return cpu_target.target_context.codegen().magic_tuple()
+
+
 @functools.cache
 def host_features() -> frozenset[str]:
     """The CPU features, by LLVM's names, that numba compiles for: this machine's, or those of NUMBA_CPU_FEATURES.
@@ -69,7 +74,7 @@ def host_features() -> frozenset[str]:
         features = llvm.get_host_cpu_features()
         features.update(_linux_arm_features())
         config.CPU_FEATURES = features.flatten()
-    _, _, enabled = cpu_target.target_context.codegen().magic_tuple()
+    _, _, enabled = _compiler()
     return frozenset(feature[1:] for feature in enabled.split(",") if feature.startswith("+"))
 
 
@@ -94,8 +99,8 @@ def isa() -> Level:
 
 
 def fingerprint() -> str:
-    """A short hash of what compiled kernels depend on besides their sources: CPU, features, level."""
-    text = "|".join([platform.machine(), llvm.get_host_cpu_name(), *sorted(host_features()), isa().name])
+    """A short hash of what compiled kernels depend on besides their sources: the level, and numba's compiler."""
+    text = "|".join([isa().name, *_compiler()])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
