@@ -99,10 +99,11 @@ def test_helpers_compile_too_and_all_is_told(folder, monkeypatch):
     assert all(0 <= fraction < 1 and what.startswith("compiling ") for what, fraction in told)
 
 
-def test_helpers_that_die_are_done_without(folder, monkeypatch):
+@pytest.mark.parametrize("python", ["/bin/false", "/no/such/python"])
+def test_helpers_that_die_or_cannot_start_are_done_without(folder, monkeypatch, python):
     monkeypatch.setattr(compiler, "OPS_PER_PROCESS", 1)
     monkeypatch.setattr(compiler.cpu, "default_threads", lambda: 3)
-    monkeypatch.setattr(compiler.sys, "executable", "/bin/false")
+    monkeypatch.setattr(compiler.sys, "executable", python)
     ops = [fresh(op) for op in (read_memory, threads.spin)]
     compiler.compile_missing(ops, lambda what, fraction: None)
     assert adds(ops[0].address) and all(op.on_disk() for op in ops)

@@ -27,7 +27,7 @@ def compile_missing(ops: list[jit.Op], say: Callable[[str, float], None]) -> Non
     missing = deque(sorted((op for op in ops if not op.on_disk()), key=_source_size, reverse=True))
     total = len(missing)
     n_helpers = min(total // OPS_PER_PROCESS, cpu.default_threads() - 1, MAX_HELPERS) if _can_keep() else 0
-    helpers = [_Helper(missing) for _ in range(n_helpers)]
+    helpers = _start_helpers(n_helpers, missing)
     try:
         while (op := _take(missing)) is not None:
             say(f"compiling {op.name} (once on this machine)", (total - len(missing) - 1) / total)
@@ -39,6 +39,17 @@ def compile_missing(ops: list[jit.Op], say: Callable[[str, float], None]) -> Non
     finally:
         for helper in helpers:
             helper.end()
+
+
+def _start_helpers(count: int, missing: deque) -> list["_Helper"]:
+    """`count` helpers, or fewer where no program can be started (an embedded or emulated Python)."""
+    helpers = []
+    try:
+        for _ in range(count):
+            helpers.append(_Helper(missing))
+    except OSError:
+        pass  # this process compiles alone
+    return helpers
 
 
 class _Helper:
