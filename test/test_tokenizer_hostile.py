@@ -101,6 +101,12 @@ def test_a_hostile_character_table_ends_in_an_error(units, message):
         tokenizer.encode("banana")
 
 
+def test_a_character_table_cannot_blow_a_text_up():
+    table = charsmap({0x61: A_HAS_VALUE, 0x60: 0}, b"x" * 1000 + b"\0")
+    with pytest.raises(ModelError, match="replacement at 0 does not end within 256 bytes"):
+        Tokenizer.from_metadata({**T5, P + "precompiled_charsmap": table}).encode("a")
+
+
 def test_a_character_table_replaces_the_longest_prefix():
     table = charsmap({0x61: A_HAS_VALUE, 0x60: 0}, b"the\0")
     tokenizer = Tokenizer.from_metadata({**T5, P + "precompiled_charsmap": table})

@@ -77,6 +77,8 @@ TINY_TEXTS = [
     "x" * 50,
     "e\u0301e\u0301 \u00a0\u3000 ok",
     "thethethethe okokokok 000000000  . . . . rorobot",
+    "▁",
+    " ▁the",
 ]
 
 

@@ -16,6 +16,7 @@ from llm_core.tokenizer.unicode_text import clean, raw
 from llm_core.tokenizer.vocab import PREFIX, TokenType, Vocab
 
 SPACE = "\u2581"
+MAX_REPLACEMENT = 256  # bytes; the longest that NFKC makes of one character has 33
 
 
 class Charsmap:
@@ -63,9 +64,9 @@ class Charsmap:
 
     def _replacement(self, offset: int) -> str:
         if offset not in self.known:
-            end = self.replacements.find(b"\0", offset)
+            end = self.replacements.find(b"\0", offset, offset + MAX_REPLACEMENT + 1)
             if end < 0:
-                raise self._error(f"replacement at {offset} does not end")
+                raise self._error(f"replacement at {offset} does not end within {MAX_REPLACEMENT} bytes")
             self.known[offset] = self.replacements[offset:end].decode("utf-8", "replace")
         return self.known[offset]
 
@@ -100,11 +101,10 @@ class Unigram:
         if self.merge_spaces:
             words = [word for word in text.split(" ") if word]
             return "".join(SPACE + word for word in words)
-        text = text.replace(" ", SPACE)
-        if not self.add_space_prefix:
-            return text
-        spaces = len(text) - len(text.lstrip(SPACE))
-        return text if spaces == len(text) else text[:spaces] + SPACE + text[spaces:]
+        words = text.lstrip(" ")
+        if words and self.add_space_prefix:
+            text = text[: len(text) - len(words)] + " " + words
+        return text.replace(" ", SPACE)
 
     def _map(self, data: bytes) -> str:
         """Broken bytes become U+FFFD after the mapping, which would turn that character into a space."""
