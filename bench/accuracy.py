@@ -13,7 +13,6 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -22,10 +21,10 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent / "test")]
 
 from naive import naive_logits  # noqa: E402
 
+from llm_core.errors import RequestError  # noqa: E402
+from llm_core.evaluate import Contender, LlamaCpp, Ours, log_softmax  # noqa: E402
 from llm_core.gguf import open_gguf  # noqa: E402
 from llm_core.hub import resolve  # noqa: E402
-from llm_core.models import load_model  # noqa: E402
-from llm_core.program import Batch, Runner  # noqa: E402
 from llm_core.tokenizer import Tokenizer  # noqa: E402
 
 TEXT = HERE / "data" / "text.txt"
@@ -41,83 +40,12 @@ PROMPTS = (
 )
 
 
-class Contender(Protocol):
-    """Something that computes the logits of one sequence."""
-
-    chunk: int  # how many tokens a prompt step takes
-
-    def reset(self) -> None:
-        """Begin a new sequence."""
-
-    def push(self, tokens: list[int]) -> np.ndarray:
-        """Append at most `chunk` tokens; float32 [n, n_vocab], valid until the next call."""
-
-    def close(self) -> None:
-        """Free the memory."""
-
-
-class Ours:
-    """llm_core's Runner."""
-
-    def __init__(self, path: Path, n_ctx: int, threads: int):
-        self.runner = Runner(load_model(path), n_ctx=n_ctx, n_threads=threads)
-        self.chunk = self.runner.max_rows
-        self.table = np.arange(-(-n_ctx // self.runner.block_size), dtype=np.int32)[None]
-        self.length = 0
-
-    def reset(self) -> None:
-        self.length = 0
-
-    def push(self, tokens: list[int]) -> np.ndarray:
-        rows = np.arange(len(tokens), dtype=np.int32)
-        starts = np.array([0, len(tokens)], np.int32)
-        batch = Batch(np.array(tokens, np.int32), self.length + rows, starts, self.table, rows)
-        self.length += len(tokens)
-        return self.runner.step(batch)
-
-    def close(self) -> None:
-        self.runner.close()
-
-
-class LlamaCpp:
-    """llama.cpp through llama-cpp-python, with its defaults (KV cache in float16)."""
-
-    chunk = 256
-
-    def __init__(self, path: Path, n_ctx: int, threads: int):
-        from llama_cpp import Llama
-
-        self.model = Llama(
-            str(path), n_ctx=n_ctx, n_batch=self.chunk, n_threads=threads, n_threads_batch=threads, logits_all=True,
-            verbose=False,
-        )  # fmt: skip
-        self.length = 0
-
-    def reset(self) -> None:
-        self.model.reset()
-        self.length = 0
-
-    def push(self, tokens: list[int]) -> np.ndarray:
-        self.model.eval(tokens)
-        first, self.length = self.length, self.length + len(tokens)
-        return np.asarray(self.model.scores[first : self.length], np.float32)
-
-    def close(self) -> None:
-        self.model.close()
-
-
 CONTENDERS = {"ours": Ours, "llama_cpp": LlamaCpp}
 
 
 def say(what: str) -> None:
     """Progress, on stderr."""
     print(what, file=sys.stderr, flush=True)
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log probabilities, float64, of float32 logits [n_vocab]."""
-    shifted = logits.astype(np.float64) - logits.max()
-    return shifted - np.log(np.exp(shifted).sum())
 
 
 def top_gap(logits: np.ndarray) -> float:
@@ -202,8 +130,8 @@ def measure(path: Path, n_tokens: int, n_decode: int, n_greedy: int, threads: in
     for name, make in CONTENDERS.items():
         try:
             contenders[name] = make(path, n_ctx, threads)
-        except ImportError:
-            say(f"{name} is not installed: left out")
+        except RequestError as error:
+            say(f"{name} is left out: {error}")
     result: dict[str, object] = {"model": path.stem, "tokens": len(tokens), "decode_tokens": n_decode}
     for name, contender in contenders.items():
         say(f"{path.stem}: {name}")

@@ -39,6 +39,30 @@ def add_model_options(parser: argparse.ArgumentParser, ctx: bool = True) -> None
     parser.add_argument("--threads", type=int, metavar="N", help="threads that compute (default: one a physical core)")
 
 
+def add_text_options(parser: argparse.ArgumentParser) -> None:
+    """A text to evaluate a model on: FILE, --model, --ctx, --chunks, --threads, --compare, --json."""
+    parser.add_argument("file", metavar="FILE", help='the text, UTF-8; "-": standard input')
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, metavar="M", help="path or name of a model (default: %(default)s)"
+    )
+    parser.add_argument("--ctx", type=int, default=512, metavar="N", help="tokens of a chunk, computed alone (512)")
+    parser.add_argument("--chunks", type=int, metavar="N", help="so many chunks at most (default: the whole text)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads that compute (default: one a physical core)")
+    parser.add_argument("--compare", choices=["llama-cpp"], help="the same by llama-cpp-python")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def text_chunks(args: argparse.Namespace, path: Path, text: str) -> list[list[int]]:
+    """The chunks of the text of `add_text_options`, as the model at `path` reads it."""
+    from llm_core.evaluate import cut
+    from llm_core.gguf import open_gguf
+    from llm_core.tokenizer import Tokenizer
+
+    with open_gguf(path) as file:
+        tokenizer = Tokenizer.from_metadata(file.metadata)
+    return cut(tokenizer, text, args.ctx, args.chunks)
+
+
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     """One option a field of SamplingParams; unset ones keep its defaults."""
     for option, kind, field, text in _SAMPLING:
