@@ -200,7 +200,7 @@ def test_the_number_of_threads_changes_nothing(folder, make_runner):
 FLOAT_KL, QUANTIZED_KL = 1e-5, 3e-3
 FORMATS = [GGMLType[name] for name in (
     "F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 "
-    "IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S TQ1_0 TQ2_0"
+    "IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S TQ1_0 TQ2_0 Q1_0"
 ).split()]  # fmt: skip
 
 

@@ -233,6 +233,7 @@ RANDOM_BLOCKS = {
     "Q6_K": (208, None, 0.0),
     "IQ4_NL": (0, None, 0.0),
     "IQ4_XS": (0, None, 0.0),
+    "Q1_0": (0, None, 0.0),
     "IQ1_S": (0, None, 0.0),
     "IQ1_M": ((49, 51, 53, 55), None, 0.0),
     "IQ2_XXS": (0, None, 0.0),

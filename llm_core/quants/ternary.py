@@ -1,4 +1,4 @@
-"""TQ1_0, TQ2_0: x = d * (-1, 0 or 1), 256 values a block; 5 of them in a byte, or 4.
+"""TQ1_0, TQ2_0: x = d * (-1, 0 or 1), 256 values a block, 5 of them in a byte, or 4; Q1_0: x = d or -d, 8 in a byte.
 
 TQ1_0 keeps 5 ternary digits as a fraction: a byte is the number (first digit highest) * 256 / 243, rounded up, so that
 digit i is the whole part of 3 * frac(byte / 256 * 3^i). The 256 values are 5 runs of 32, 5 runs of 16, 4 runs of 4.
@@ -66,3 +66,13 @@ class TQ2_0(_Ternary, type=GGMLType.TQ2_0):
 
     def bytes_of(self, digits):
         return np.bitwise_or.reduce(digits.reshape(-1, 2, 4, 32) << _CRUMBS, axis=2).reshape(-1, 64)
+
+
+class Q1_0(Format, type=GGMLType.Q1_0):
+    """128 values; a bit that is set stands for d, one that is not for -d."""
+
+    layout = np.dtype([("d", "<f2"), ("qs", "u1", (16,))])
+
+    def decode(self, records):
+        d = records["d"].astype(np.float32)[:, None]
+        return np.where(np.unpackbits(records["qs"], axis=1, bitorder="little") == 1, d, -d)

@@ -222,7 +222,8 @@ def as_units(block_words: np.ndarray) -> np.ndarray:
 
 
 _BITS = (np.arange(256)[:, None] >> np.arange(8)) & 1
-_SIGN_WORDS = in_lanes(_BITS, 1)
+# bit i of a byte in byte i mod 4 of a word, at bit i / 4
+BIT_WORDS = in_lanes(_BITS, 1)
 # the index of a level is the magnitude's with all bits turned for minus, else with the highest one set
 _MINUS_WORDS = in_lanes(np.where(_BITS[:16, :4], 7, 8), 8)
 
@@ -230,7 +231,7 @@ _MINUS_WORDS = in_lanes(np.where(_BITS[:16, :4], 7, 8), 8)
 def _pack_iq2(kind):
     def pack(rows):
         parts = parts_of(kind, rows)
-        signs = merged(_SIGN_WORDS[parts.signs.reshape(*parts.d.shape, 8, 4)], 2)
+        signs = merged(BIT_WORDS[parts.signs.reshape(*parts.d.shape, 8, 4)], 2)
         units = np.concatenate([crumbs(STORAGE[kind].grid, parts.points), signs[..., None]], axis=3)
         return assemble(as_units(units), in_pairs(parts.scales), lanes(parts.d[..., None]))
 

@@ -1,8 +1,9 @@
-"""Products with weights of three levels: TQ1_0 TQ2_0, and IQ1_S IQ1_M, which shift them by an eighth up or down.
+"""Products with weights of three levels: TQ1_0 TQ2_0, and IQ1_S IQ1_M, which shift them by an eighth up or down; and of
+two: Q1_0.
 
 A file's 1.6 to 1.7 bits a value become 2 (q = 0, 1, 2), as TQ2_0 has them already: see `iquants.py`. A packed block is
 256 values: 8 times 2 units (32 values; unit u of 8 in bits 2 (u mod 4) of unit u / 4), then what the format needs for
-each row, then d.
+each row, then d. Q1_0: 128 values in 4 units, unit u of 8 of 32 values in bit u.
 """
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from llm_core.gguf.types import GGMLType
 from llm_core.kernels.dot import dot_end, dot_start, dot_u
 from llm_core.kernels.jit import inline, op, static
-from llm_core.kernels.matmul.iquants import as_units, crumbs, in_pairs, merged, parts_of
+from llm_core.kernels.matmul.blocks32 import scaled
+from llm_core.kernels.matmul.iquants import BIT_WORDS, as_units, crumbs, in_pairs, merged, parts_of
 from llm_core.kernels.matmul.panels import PanelFormat, assemble, fetch, lanes, run_panels
 from llm_core.kernels.quantize import at_scale, at_sum16, at_sum32
 from llm_core.kernels.simd import (
@@ -119,6 +121,24 @@ def panel_iq1_m(w, k, x, stride, columns):
     return acc
 
 
+@static
+def panel_q1_0(w, k, x, stride, columns):
+    """w = d (2 q - 1)"""
+    acc = zeros(columns)
+    for s in range(k >> 7):
+        at = s * 288
+        fetch(w, at, 288, columns)
+        sums = zeros(columns)
+        for j in range(4):
+            b = s * 4 + j
+            unit, dots = load_u8x64(w, at + j * 64), dot_start(columns)
+            for u in range(8):
+                dots = dot_u(dots, (unit >> u) & 1, x, b * 32 + u * 4, stride)
+            sums = sums + scaled(dot_end(dots), 0.5, x, k, b, stride, columns)
+        acc = fma(sums, wide(load_f16(w, at + 256) * fill(np.float32(2)), columns), acc)
+    return acc
+
+
 @op
 def matmul_tq2_0(op, ctx, tid, n_threads):
     """TQ1_0 and TQ2_0 weights."""
@@ -135,6 +155,12 @@ def matmul_iq1_s(op, ctx, tid, n_threads):
 def matmul_iq1_m(op, ctx, tid, n_threads):
     """IQ1_M weights."""
     run_panels(panel_iq1_m, op, ctx, tid, n_threads)
+
+
+@op
+def matmul_q1_0(op, ctx, tid, n_threads):
+    """Q1_0 weights."""
+    run_panels(panel_q1_0, op, ctx, tid, n_threads)
 
 
 def _pack_tq(kind):
@@ -165,7 +191,15 @@ def _pack_iq1_m(rows):
     return assemble(as_units(units), in_pairs(parts.scales), as_units(plus.view(np.uint32)), lanes(parts.d[..., None]))
 
 
+def _pack_q1_0(rows):
+    form = STORAGE[GGMLType.Q1_0]
+    records = np.ascontiguousarray(rows).reshape(-1, form.nbytes).view(form.layout)[:, 0]
+    units = merged(BIT_WORDS[records["qs"]].reshape(len(rows), -1, 4, 4), 2)
+    return assemble(as_units(units), lanes(records["d"].reshape(len(rows), -1, 1)))
+
+
 FORMATS = {
+    GGMLType.Q1_0: PanelFormat(128, 288, _pack_q1_0, matmul_q1_0),
     GGMLType.TQ1_0: PanelFormat(256, 1056, _pack_tq(GGMLType.TQ1_0), matmul_tq2_0),
     GGMLType.TQ2_0: PanelFormat(256, 1056, _pack_tq(GGMLType.TQ2_0), matmul_tq2_0),
     GGMLType.IQ1_S: PanelFormat(256, 1120, _pack_iq1_s, matmul_iq1_s),
