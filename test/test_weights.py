@@ -17,9 +17,10 @@ from llm_core.program import Batch, Runner, packed_file, params
 TOKENS = case_tokens(tiny_config("llama"))
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A cache of its own, in which tiny models are kept too."""
+@pytest.fixture(params=["mapped", "read"])
+def folder(request, tmp_path, monkeypatch):
+    """A cache of its own, in which tiny models are kept too, on a system that maps files in huge pages or does not."""
+    monkeypatch.setattr(packed_file, "maps_in_huge_pages", lambda view: request.param == "mapped")
     monkeypatch.setattr(packed_file, "folder", lambda: tmp_path / "weights")
     monkeypatch.setattr(packed_file, "MIN_BYTES", 0)
     monkeypatch.setattr(packed_file, "CHUNK", 4096)  # several, the last one not full
@@ -112,7 +113,8 @@ def spoil_last_byte(data):
 
 
 def lose_a_page(data):
-    data[8192:12288] = bytes(4096)
+    first = packed_file.HUGE_PAGE
+    data[first + 4096 : first + 8192] = bytes(4096)
 
 
 def cut_short(data):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import mmap
 import os
 import shutil
 import struct
@@ -35,7 +36,7 @@ SUFFIX, UNFINISHED = ".weights", ".part"
 # What is smaller is packed in less time than it is worth.
 MIN_BYTES = 16 << 20
 CHUNK = 8 << 20
-PAGE = 4096
+HUGE_PAGE = 2 << 20  # the weights begin on the border of one, in the file as in memory
 UNFINISHED_SECONDS = 24 * 3600  # an unfinished file as old as this was left behind by a process that died
 
 _HEADER = struct.Struct("<24s32sQ")
@@ -91,38 +92,48 @@ def _headers(file: GGUFFile) -> list[tuple]:
 
 
 class PackedFile:
-    """One file of the cache: `read_into` a block of memory, or `write` that block."""
+    """One file of the cache: `load` what it holds, or `write` it."""
 
     def __init__(self, path: Path, key: bytes, size: int, limit: int):
         self.path, self.key, self.size, self.limit = path, key, size, limit
         self._chunks = [slice(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK)]
-        self._data_at = -(-(_HEADER.size + 8 * len(self._chunks)) // PAGE) * PAGE
+        self._data_at = -(-(_HEADER.size + 8 * len(self._chunks)) // HUGE_PAGE) * HUGE_PAGE
 
-    def read_into(self, memory: np.ndarray, each: Each) -> bool:
-        """Fill `memory`, uint8 [size] of zeros; False, and still zeros: there is no such file, or it is not whole."""
+    def load(self, each: Each) -> np.ndarray | None:
+        """The weights, uint8 [size]: mapped, where the system maps files in huge pages, else read into memory that
+        is. None when there is no such file, or it is not whole."""
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
-            return False
+            return None
         try:
             if not self._is_ours(fd):
-                return False
+                return None
             sums = os.pread(fd, 8 * len(self._chunks), _HEADER.size)
-            found = each("reading weights", lambda chunk: self._read(fd, memory, chunk), self._chunks)
+            memory = self._map(fd)
+            if maps_in_huge_pages(memory[self._chunks[0]]):
+                found = each("reading weights", lambda chunk: _sum(memory[chunk]), self._chunks)
+            else:
+                memory = huge_pages(self.size)
+                found = each("reading weights", lambda chunk: self._read(fd, memory, chunk), self._chunks)
             if np.array(found, np.uint64).tobytes() != sums:
                 raise OSError("it is damaged")
             _touch(fd)
-            return True
-        except OSError as error:
+            return memory
+        except (OSError, ValueError) as error:
             log.warning("%s cannot be read (%s): packing the weights again", self.path, error)
-            memory[:] = 0
-            return False
+            return None
         finally:
             os.close(fd)
 
     def _is_ours(self, fd: int) -> bool:
         header = os.pread(fd, _HEADER.size, 0)
         return header == _HEADER.pack(_MAGIC, self.key, self.size) and os.fstat(fd).st_size == self._data_at + self.size
+
+    def _map(self, fd: int) -> np.ndarray:
+        mapped = mmap.mmap(fd, self._data_at + self.size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+        _ask_for_huge_pages(mapped)
+        return np.frombuffer(mapped, np.uint8, self.size, self._data_at)
 
     def _read(self, fd: int, memory: np.ndarray, chunk: slice) -> int:
         view, done = memory[chunk], 0
@@ -166,7 +177,7 @@ class PackedFile:
             if time.time() - _stat(path)[0] > UNFINISHED_SECONDS:
                 _remove(path)
         used = sorted((*_stat(path), path) for path in self.path.parent.glob("*" + SUFFIX))
-        total = self.size + sum(size for _, size, _ in used)
+        total = self._data_at + self.size + sum(size for _, size, _ in used)
         for _, size, path in used:
             if total > self.limit:
                 _remove(path)
@@ -174,6 +185,42 @@ class PackedFile:
         free = shutil.disk_usage(self.path.parent).free
         if 2 * self.size > free:
             raise OSError(f"{self.size / 1e9:.1f} GB would be more than half of the {free / 1e9:.1f} GB that are free")
+
+
+def huge_pages(size: int) -> np.ndarray:
+    """uint8 [size] of zeros on a huge page's border, in huge pages if the system has them. MemoryError."""
+    try:
+        memory = mmap.mmap(-1, size + HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(f"{size / 1e9:.1f} GB of packed weights: {error}") from error
+    _ask_for_huge_pages(memory)
+    start = -np.frombuffer(memory, np.uint8).ctypes.data % HUGE_PAGE
+    return np.frombuffer(memory, np.uint8, size, start)
+
+
+def _ask_for_huge_pages(memory: mmap.mmap) -> None:
+    try:
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    except (AttributeError, OSError):
+        pass  # a system without them: plain pages
+
+
+def maps_in_huge_pages(view: np.ndarray) -> bool:
+    """Does the system map (at least part of) this view of a file in huge pages? Reads it to find out."""
+    _sum(view)
+    address, inside = view.ctypes.data, False
+    try:
+        lines = Path("/proc/self/smaps").read_text().splitlines()
+    except OSError:
+        return False
+    for line in lines:
+        name, _, value = line.partition(":")
+        if "-" in name:  # "7f12…-7f34… r--s …": the next mapping
+            first, _, last = line.split()[0].partition("-")
+            inside = int(first, 16) <= address < int(last, 16)
+        elif inside and name == "FilePmdMapped":
+            return int(value.split()[0]) > 0
+    return False
 
 
 def _sum(view: np.ndarray) -> int:

@@ -1,13 +1,12 @@
 """The weights of a program: all packed parameters in one block of memory, filled by threads of its own.
 
-They are read from the disk's cache (`packed_file.py`), or packed from the model file and then put there. Filling
-begins when the object is made, so that its maker can load kernels meanwhile; `finish` waits.
+They come from the disk's cache (`packed_file.py`), or are packed from the model file and then put there. This begins
+when the object is made, so that its maker can load kernels meanwhile; `finish` waits.
 
-The block is anonymous memory in huge pages and the cached file is read into it, not mapped: decoding is 2 to 4 %
-faster than from a mapped file, whose pages are small, and nobody who cuts the file short can end this process.
+The block is in huge pages: with small ones decoding is 2 to 4 % slower. So a cached file is mapped where the system
+maps files in huge pages (then a start copies nothing, and processes share it), and else read into anonymous memory.
 """
 
-import mmap
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -21,28 +20,24 @@ from llm_core.gguf import GGUFFile
 from llm_core.kernels import cpu, matmul
 from llm_core.paths import sources_digest
 from llm_core.program import params as packers
-from llm_core.program.packed_file import packed_file
+from llm_core.program.packed_file import huge_pages, packed_file
 from llm_core.program.params import Param
 
-LINE, HUGE_PAGE = 64, 2 << 20
+LINE = 64
 PROGRESS_SECONDS = 0.1
 
 
 class Weights:
     """`params` of the model in `file`; sets their `packed`.
 
-    Raises MemoryError when the memory cannot be had, RequestError when the cache's size is none; `finish` raises what
-    packing raised (GGUFError).
+    Raises RequestError when the cache's size is none; `finish` raises MemoryError when the memory cannot be had, and
+    what packing raised (GGUFError).
     """
 
     def __init__(self, params: list[Param], file: GGUFFile, n_threads: int):
         self.params = params
-        starts = layout(params)
-        self.memory = _huge_pages(starts[-1])
-        for param, start in zip(params, starts, strict=False):
-            panels, size = param.packed_shape
-            param.packed = self.memory[start : start + panels * size].reshape(panels, size)
-        self._file = packed_file(file, starts[-1], _layout_depends_on(params))
+        self._starts = layout(params)
+        self._file = packed_file(file, self._starts[-1], _layout_depends_on(params))
         self._stop = threading.Event()
         self._told = ("reading weights", 0.0)
         self._workers = ThreadPoolExecutor(n_threads, "llm_core-weights")
@@ -62,19 +57,28 @@ class Weights:
         wait([self._filled])
         for param in self.params:
             param.packed = None
-        self.params, self.memory = [], None
+        self.params = []
 
     def _fill(self) -> None:
         try:
             file = self._file
-            if file is not None and file.read_into(self.memory, self._each):
+            memory = None if file is None else file.load(self._each)
+            if memory is not None:
+                self._place(memory)
                 return
+            memory = huge_pages(self._starts[-1])
+            self._place(memory)
             pieces = [(param, panels) for param in self.params for panels in param.pieces()]
             self._each("packing weights", lambda piece: piece[0].pack(piece[1]), pieces)
             if file is not None:
-                file.write(self.memory, self._each)
+                file.write(memory, self._each)
         finally:
             self._workers.shutdown()
+
+    def _place(self, memory: np.ndarray) -> None:
+        for param, start in zip(self.params, self._starts, strict=False):
+            panels, size = param.packed_shape
+            param.packed = memory[start : start + panels * size].reshape(panels, size)
 
     def _each(self, what: str, work: Callable, items: list) -> list:
         """[work(item) for item in items], by all threads; the first exception is raised when all have stopped."""
@@ -104,20 +108,6 @@ def layout(params: list[Param]) -> list[int]:
         panels, size = param.packed_shape
         starts.append(starts[-1] + -(-panels * size // LINE) * LINE)
     return starts
-
-
-def _huge_pages(size: int) -> np.ndarray:
-    """uint8 [size] of zeros, on a huge page's border, in huge pages if the system has them."""
-    try:
-        memory = mmap.mmap(-1, size + HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    except OSError as error:
-        raise MemoryError(f"{size / 1e9:.1f} GB of packed weights: {error}") from error
-    try:
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    except (AttributeError, OSError):
-        pass  # a kernel without them: plain pages
-    start = -np.frombuffer(memory, np.uint8).ctypes.data % HUGE_PAGE
-    return np.frombuffer(memory, np.uint8, size, start)
 
 
 def _layout_depends_on(params: list[Param]) -> list:
