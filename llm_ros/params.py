@@ -95,6 +95,12 @@ class ContextParams(Group):
     max_requests: int = param(16, "Most requests that are computed at once", 1, 256)
     max_queue: int = param(64, "Most requests that wait for their turn; one more is turned away", 0, 4096)
     max_rows: int = param(256, "Most tokens computed in one step, all requests together", 1, 4096)
+    kv_type: str = param("f16", "Numbers of the KV cache: f16, or q8_0 for half the memory")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.kv_type not in ("f16", "q8_0"):
+            raise ParameterError(f"context.kv_type = {self.kv_type!r}: needs f16 or q8_0")
 
 
 @dataclass(frozen=True)

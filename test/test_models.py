@@ -195,6 +195,26 @@ def test_the_number_of_threads_changes_nothing(folder, make_runner):
     np.testing.assert_array_equal(one, three)
 
 
+@pytest.mark.parametrize("arch", ["llama", "gemma3"])
+def test_a_cache_of_bytes_is_half_as_big_and_nearly_as_good(arch, folder, make_runner):
+    path = write_config(folder / f"{arch}-bytes.gguf", tiny_config(arch, head_dim=64))
+    tokens = (np.arange(150) ** 2 % tiny_config(arch).n_vocab).astype(np.int32)
+    halves, octets = (make_runner(path, max_rows=64, kv_type=kv_type) for kv_type in ("f16", "q8_0"))
+    assert octets.kv_bytes * 64 == halves.kv_bytes * 34
+    expected = run_chunks(halves, tokens, [64, 64, 22])
+    whole = run_chunks(octets, tokens, [64, 64, 22])
+    assert 0 < mean_kl(expected, whole) < 1e-3
+    np.testing.assert_array_equal(run_chunks(octets, tokens, [31, 1, 33, 64, 1, 1, 19])[-1], whole[-1])
+
+
+def test_a_cache_that_cannot_hold_the_models_heads_is_refused(folder):
+    model = load_model(write_config(folder / "odd.gguf", tiny_config("llama", head_dim=48)))
+    with pytest.raises(RequestError, match="kv_type = 'q8_0'.*heads of 48 values"):
+        Runner(model, kv_type="q8_0")
+    with pytest.raises(RequestError, match="kv_type = 'q5_1': one of f16, q8_0 wanted"):
+        Runner(model, kv_type="q5_1")
+
+
 # Mean KL divergence allowed to what the float32 reference makes of the same file. Quantized weights meet activations
 # that are rounded to 8 bits; llama.cpp, which does the same, is 1e-4 to 4e-3 off on these files.
 FLOAT_KL, QUANTIZED_KL = 1e-5, 3e-3

@@ -312,6 +312,7 @@ def test_parameters_are_checked_at_start(ros):
         (dict(sampling__temp="hot"), "sampling.temp = 'hot'"),
         (dict(sampling__top_p=0.0), "sampling.top_p = 0.0"),
         (dict(context__n_ctx=2), "context.n_ctx = 2"),
+        (dict(context__kv_type="q4"), "context.kv_type = 'q4': needs f16 or q8_0"),
         (dict(model__name=" "), "model.name"),
     ):
         with pytest.raises(ParameterError, match=expected):

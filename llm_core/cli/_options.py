@@ -28,13 +28,19 @@ _GRAMMAR_KINDS = {".lark": "lark", ".gbnf": "gbnf"}
 
 
 def add_model_options(parser: argparse.ArgumentParser, ctx: bool = True) -> None:
-    """--model, --threads, and --ctx where the user sets it."""
+    """--model, --threads, and --ctx and --kv-type where the user sets them."""
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="M", help="path or name of a model (default: %(default)s)"
     )
     if ctx:
         parser.add_argument(
             "--ctx", type=int, default=4096, metavar="N", help="context: tokens of prompt and answer (4096)"
+        )
+        parser.add_argument(
+            "--kv-type",
+            default="f16",
+            metavar="T",
+            help="numbers of the KV cache: f16, or q8_0 for half the memory (f16)",
         )
     parser.add_argument("--threads", type=int, metavar="N", help="threads that compute (default: one a physical core)")
 
@@ -150,7 +156,7 @@ def open_engine(args: argparse.Namespace):
     """The engine that the options describe; a line on a terminal's stderr tells how far loading is."""
     from llm_core import Engine
 
-    return Engine(args.model, n_ctx=args.ctx, n_threads=args.threads, progress=progress_line())
+    return Engine(args.model, n_ctx=args.ctx, n_threads=args.threads, kv_type=args.kv_type, progress=progress_line())
 
 
 def note(completion) -> None:

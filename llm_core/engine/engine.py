@@ -33,10 +33,10 @@ class Engine:
 
     `model`: a path, a name (`llm_core.hub`), or `Parts` for tests. `n_ctx`: tokens of one request, prompt and answer.
     `n_blocks`: KV blocks of all requests together; None: two full contexts' worth. `max_rows`: token rows computed in
-    one step, all requests together. `max_requests`: requests that run at once; `max_queue`: more that may wait.
-    `speculate`: "ngram" guesses tokens from what the request has said before, where that is faster ("off": never);
-    answers are the same. `progress`: called while loading with (what is being done, fraction). Raises ModelError or
-    RequestError.
+    one step, all requests together. `kv_type`: how the KV cache holds numbers, "f16" or "q8_0" (half the memory).
+    `max_requests`: requests that run at once; `max_queue`: more that may wait. `speculate`: "ngram" guesses tokens from
+    what the request has said before, where that is faster ("off": never); answers are the same. `progress`: called
+    while loading with (what is being done, fraction). Raises ModelError or RequestError.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Engine:
         n_threads: int | None = None,
         n_blocks: int | None = None,
         max_rows: int = 256,
+        kv_type: str = "f16",
         max_requests: int = 16,
         max_queue: int = 64,
         speculate: str = "ngram",
@@ -62,7 +63,7 @@ class Engine:
         if speculate not in SPECULATE:
             raise RequestError(f"speculate is {speculate!r}: one of {', '.join(SPECULATE)} wanted")
         if isinstance(model, (str, Path)):
-            model = load_parts(model, n_ctx, n_blocks, max_rows, n_threads, progress)
+            model = load_parts(model, n_ctx, n_blocks, max_rows, n_threads, progress, kv_type)
         runner, self.tokenizer, self.chat_template, info = Parts(*model)
         cache = BlockCache(runner.n_blocks, runner.block_size)
         n_ctx = min(runner.n_ctx, runner.n_blocks * runner.block_size)

@@ -39,7 +39,13 @@ class Parts(NamedTuple):
 
 
 def load_parts(
-    model: str | Path, n_ctx: int, n_blocks: int | None, max_rows: int, n_threads: int | None, progress: Progress | None
+    model: str | Path,
+    n_ctx: int,
+    n_blocks: int | None,
+    max_rows: int,
+    n_threads: int | None,
+    progress: Progress | None,
+    kv_type: str = "f16",
 ) -> Parts:
     """Open, check and pack a model. Raises ModelError; imports the numeric half of the package only when called."""
     say = progress or (lambda what, fraction: None)
@@ -66,6 +72,7 @@ def load_parts(
             n_blocks=n_blocks,
             max_rows=max_rows,
             n_threads=n_threads,
+            kv_type=kv_type,
             progress=lambda what, fraction: say(what, 0.2 + 0.79 * fraction),
         )
     except MemoryError as error:

@@ -14,7 +14,7 @@ few queries read: Dao et al., Flash-Decoding, 2023) leaves its records in memory
 import numpy as np
 
 from llm_core.kernels.jit import apply, inline, op
-from llm_core.kernels.kv import BLOCK, add_f16, score_f16
+from llm_core.kernels.kv import BLOCK, add_f16, add_q8_0, score_f16, score_q8_0
 from llm_core.kernels.maths import exp, like, tanh
 from llm_core.kernels.matmul.panels import LARGE, MEDIUM, ONE
 from llm_core.kernels.simd import (
@@ -73,8 +73,9 @@ def record_bytes(head_dim: int) -> int:
 
 
 def scratch_bytes(head_dim: int) -> int:
-    """Bytes of scratch per thread: for each query of a strip q, scores, oldest and own position, and two records."""
-    return STRIP * (head_dim * 4 + ROW + 2 * 4 + 2 * record_bytes(head_dim))
+    """Bytes of scratch per thread: for each query of a strip q, scores, oldest and own position, and two records; for
+    each query of a tile a block's weights."""
+    return STRIP * (head_dim * 4 + ROW + 2 * 4 + 2 * record_bytes(head_dim)) + LARGE.count * BLOCK * 4
 
 
 def records_bytes(head_dim: int, n_ctx: int) -> int:
@@ -226,6 +227,7 @@ def meet(score, add, op, ctx, scratch, records, sequence, kv_head, count, start,
     size, block_bytes = record_size(head_dim), get_i64(op, BLOCK_BYTES)
     scores = scratch + STRIP * head_dim * 4
     bounds = scores + STRIP * ROW
+    room = bounds + STRIP * (2 * 4 + 2 * size)
     table = get_i64(ctx, TABLES) + sequence * get_i64(ctx, TABLE_STRIDE)
     k, v = get_i64(op, K_CACHE) + kv_head * head_bytes, get_i64(op, V_CACHE) + kv_head * head_bytes
     # Blocks are scattered: while one is read the next one in the order of use is asked for, by the first tile.
@@ -261,11 +263,11 @@ def meet(score, add, op, ctx, scratch, records, sequence, kv_head, count, start,
         while c < count:
             weights, to, width = scores + c * ROW + (base - start) * 4, records + c * size, width_of(count - c)
             if width == len(LARGE):
-                apply(add, piece, weights, ROW, n_positions, to, size, ahead, head_dim, LARGE)
+                apply(add, piece, weights, ROW, n_positions, to, size, ahead, room, head_dim, LARGE)
             elif width == len(MEDIUM):
-                apply(add, piece, weights, ROW, n_positions, to, size, ahead, head_dim, MEDIUM)
+                apply(add, piece, weights, ROW, n_positions, to, size, ahead, room, head_dim, MEDIUM)
             else:
-                apply(add, piece, weights, ROW, n_positions, to, size, ahead, head_dim, ONE)
+                apply(add, piece, weights, ROW, n_positions, to, size, ahead, room, head_dim, ONE)
             ahead = piece
             c += width
 
@@ -345,6 +347,15 @@ def attention_f16(op, ctx, tid, n_threads):
     """softmax(scale q·k) v for every row and head, but for strips that several threads share: those are left to
     `combine`."""
     attend(score_f16, add_f16, op, ctx, tid, n_threads)
+
+
+@op
+def attention_q8_0(op, ctx, tid, n_threads):
+    """As `attention_f16`."""
+    attend(score_q8_0, add_q8_0, op, ctx, tid, n_threads)
+
+
+ATTENTION = {"f16": attention_f16, "q8_0": attention_q8_0}
 
 
 @inline

@@ -8,7 +8,7 @@ the cache (`kv.py` says how they lie there).
 import numpy as np
 
 from llm_core.kernels.jit import apply, inline, op, share
-from llm_core.kernels.kv import BLOCK, write_f16
+from llm_core.kernels.kv import BLOCK, write_f16, write_q8_0
 from llm_core.kernels.norm import inverse_rms
 from llm_core.kernels.simd import get_f32, get_i32, get_i64, put_f32
 from llm_core.kernels.step import POSITIONS, ROWS, SEQUENCES, TABLE_STRIDE, TABLES
@@ -93,3 +93,12 @@ def turn_and_write(write, op, ctx, tid, n_threads):
 def rope_and_store_f16(op, ctx, tid, n_threads):
     """Turn q and k; k and v go to a cache of halves."""
     turn_and_write(write_f16, op, ctx, tid, n_threads)
+
+
+@op
+def rope_and_store_q8_0(op, ctx, tid, n_threads):
+    """Turn q and k; k and v go to a cache of bytes and scales."""
+    turn_and_write(write_q8_0, op, ctx, tid, n_threads)
+
+
+ROPE_AND_STORE = {"f16": rope_and_store_f16, "q8_0": rope_and_store_q8_0}

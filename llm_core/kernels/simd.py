@@ -404,3 +404,23 @@ def store_f16(_ctx, address, at, value):
         return cgutils.get_null_value(ir.IntType(8).as_pointer())
 
     return types.void(types.int64, types.int64, value), generate
+
+
+def _scatterer(element, narrow):
+    @intrinsic
+    def scatter(_ctx, address, at, stride, value):
+        def generate(_context, builder, _sig, args):
+            base = builder.add(args[0], args[1])
+            lanes = getattr(builder, narrow)(args[3], ir.VectorType(element, args[3].type.count))
+            for i in range(lanes.type.count):
+                place = builder.add(base, builder.mul(args[2], I64(i)))
+                store_at(builder, place, builder.extract_element(lanes, I32(i)))
+            return cgutils.get_null_value(ir.IntType(8).as_pointer())
+
+        return types.void(types.int64, types.int64, types.int64, value), generate
+
+    return scatter
+
+
+scatter_f16 = _scatterer(F16, "fptrunc")  # floats → halves, `stride` bytes apart
+scatter_i8 = _scatterer(I8, "trunc")  # int32 (-128…127) → bytes, `stride` bytes apart

@@ -8,7 +8,6 @@ compiles nothing; that is the runner's work. Raises ModelError with the key or t
 import importlib
 import math
 import pkgutil
-from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +16,7 @@ import numpy as np
 from llm_core import memory
 from llm_core.errors import ModelError, RequestError
 from llm_core.gguf import GGUFFile, open_gguf
+from llm_core.kernels.kv import BLOCK, head_bytes
 from llm_core.models import rope
 from llm_core.models.config import Config, read_config
 from llm_core.program.graph import Graph
@@ -51,7 +51,7 @@ class Block:
 
 
 class Model:
-    """A model file and its architecture. `graph` is the recorded program; `rope_tables(n_ctx)` its angle tables."""
+    """A model file and its architecture. `record()` gives its program, `rope_tables(n_ctx)` its angle tables."""
 
     def __init__(self, file: GGUFFile, architecture: ModuleType):
         self.file = file
@@ -96,11 +96,10 @@ class Model:
         scale = getattr(self.architecture, "embedding_scale", None)
         return scale(self.config) if scale else 1.0
 
-    @cached_property
-    def graph(self) -> Graph:
-        """The program, recorded when first asked for."""
+    def record(self, kv_type: str = "f16") -> Graph:
+        """The program, for a KV cache of this type."""
         c = self.config
-        graph = Graph(c.n_head, c.n_kv, c.head_dim, c.eps, c.rope.n_rot, self.architecture.INTERLEAVED_ROPE)
+        graph = Graph(c.n_head, c.n_kv, c.head_dim, c.eps, c.rope.n_rot, self.architecture.INTERLEAVED_ROPE, kv_type)
         try:
             self.architecture.record(graph, self)
         except ModelError as error:  # a parameter knows its name, but not its file
@@ -112,9 +111,10 @@ class Model:
         """Rope configuration per table name that the program uses ("global", and "local" where layers differ)."""
         return getattr(self.architecture, "rope_configs", lambda model: {"global": model.config.rope})(self)
 
-    def rope_tables(self, n_ctx: int) -> dict[str, rope.Table]:
-        """The angle table for each name. Raises RequestError for a context that memory could never hold."""
-        self._check_context(n_ctx)
+    def rope_tables(self, n_ctx: int, kv_type: str = "f16") -> dict[str, rope.Table]:
+        """The angle table for each name. Raises RequestError for a context that memory could never hold, with a KV
+        cache of this type."""
+        self._check_context(n_ctx, kv_type)
         try:
             return {
                 name: rope.Table(config, self._rope_factors(config, n_ctx > config.n_ctx_original), n_ctx)
@@ -123,10 +123,11 @@ class Model:
         except OSError as error:
             raise RequestError(f"n_ctx = {n_ctx}: memory for its rope tables cannot be reserved ({error})") from error
 
-    def _check_context(self, n_ctx: int) -> None:
+    def _check_context(self, n_ctx: int, kv_type: str) -> None:
         """KV cache and tables are written only as the context fills: they must fit the machine, not what is free."""
         c = self.config
-        size = 4 * n_ctx * c.rope.n_rot * len(self._rope_configs) + 2 * 2 * n_ctx * c.n_layer * c.n_kv * c.head_dim
+        kv = -(-n_ctx // BLOCK) * 2 * c.n_layer * c.n_kv * head_bytes(kv_type, c.head_dim)
+        size = 4 * n_ctx * c.rope.n_rot * len(self._rope_configs) + kv
         limit = memory.total_bytes()
         if limit is not None and size > limit:
             raise RequestError(
@@ -177,7 +178,7 @@ def load_model(source: str | Path | GGUFFile) -> Model:
             "general.architecture", f"{name!r} is not supported; supported: {', '.join(architectures())}"
         )
     model = Model(file, importlib.import_module(f"llm_core.models.{ALIASES.get(name, name)}"))
-    model.graph  # noqa: B018 - recording is the check
+    model.record()  # recording is the check
     model.check_rope()
     model.check_memory()
     return model

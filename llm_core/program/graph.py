@@ -86,7 +86,8 @@ def padded(width: int) -> int:
 
 @dataclass(eq=False)
 class Graph:
-    """The recorder. `n_head`, `n_kv`, `head_dim`, `eps`: what every layer of the model shares."""
+    """The recorder. `n_head`, `n_kv`, `head_dim`, `eps`: what every layer of the model shares; `kv_type`: how the cache
+    holds keys and values (`kernels/kv.py`)."""
 
     n_head: int
     n_kv: int
@@ -94,6 +95,7 @@ class Graph:
     eps: float
     n_rot: int
     interleaved: bool
+    kv_type: str = "f16"
     body: list[Step] = field(default_factory=list)
     head: list[Step] = field(default_factory=list)
     caches: dict[tuple[int, str], Cache] = field(default_factory=dict)
@@ -333,7 +335,7 @@ class Graph:
         if q_norm is not None:
             words |= {rope.Q_NORM: Address(q_norm), rope.K_NORM: Address(k_norm)}
         turned = tuple({at_q.target, at_k.target, at_v.target})
-        self._record(q, rope.rope_and_store_f16, words, None, turned, (*turned, k_cache, v_cache))
+        self._record(q, rope.ROPE_AND_STORE[self.kv_type], words, None, turned, (*turned, k_cache, v_cache))
         out = Value(self.n_head * self.head_dim)
         buffer = self._buffer(out)
         words = {
@@ -357,7 +359,7 @@ class Graph:
             attention.RECORDS_BYTES: Address("records_bytes"),
         }
         reads = (at_q.target, k_cache, v_cache)
-        self._record(out, attention.attention_f16, words, None, reads, (buffer, "records"))
+        self._record(out, attention.ATTENTION[self.kv_type], words, None, reads, (buffer, "records"))
         self._record(out, attention.combine, dict(words), None, ("records",), (buffer,))
         return out
 

@@ -33,8 +33,9 @@ class Runner:
 
     model: from `load_model`; n_ctx: positions a sequence may have; n_blocks: KV blocks of BLOCK positions in all
     (default: enough for one full context); max_rows: rows per step; n_threads: default all CPUs of this process;
-    progress(what, fraction) is told how packing goes. Raises RequestError for sizes that make no sense, ModelError
-    when a weight cannot be packed.
+    kv_type: how the cache holds keys and values, "f16" or "q8_0" (half the memory); progress(what, fraction) is told
+    how packing goes. Raises RequestError for sizes and types that make no sense, ModelError when a weight cannot be
+    packed.
     """
 
     block_size = BLOCK
@@ -47,6 +48,7 @@ class Runner:
         n_blocks: int | None = None,
         max_rows: int = 256,
         n_threads: int | None = None,
+        kv_type: str = "f16",
         progress: Callable[[str, float], None] | None = None,
     ):
         n_threads = cpu.default_threads() if n_threads is None else n_threads
@@ -57,7 +59,7 @@ class Runner:
         ):
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise RequestError(f"{name} = {value!r}: must be an integer from {low} to {high}")
-        self.model, self.n_ctx, self.max_rows = model, n_ctx, max_rows
+        self.model, self.n_ctx, self.max_rows, self.kv_type = model, n_ctx, max_rows, kv_type
         self.n_vocab = model.config.n_vocab
         self.max_blocks = -(-n_ctx // BLOCK)
         self.n_blocks = self.max_blocks if n_blocks is None else n_blocks
@@ -75,7 +77,7 @@ class Runner:
 
     def _reserve_cache(self) -> None:
         config = self.model.config
-        self._piece_bytes = config.n_kv * head_bytes(config.head_dim)
+        self._piece_bytes = config.n_kv * head_bytes(self.kv_type, config.head_dim)
         self.block_bytes = 2 * config.n_layer * self._piece_bytes
         self.kv_bytes = self.n_blocks * self.block_bytes
         try:
@@ -90,21 +92,22 @@ class Runner:
     def _link(self, say) -> None:
         # What may be refused comes first: packing takes seconds.
         self._reserve_cache()
-        self._tables = self.model.rope_tables(self.n_ctx)
-        self._weights = Weights(link.parameters(self.model.graph), self.model.file, self.n_threads)
+        self._tables = self.model.rope_tables(self.n_ctx, self.kv_type)
+        self._graph = self.model.record(self.kv_type)
+        self._weights = Weights(link.parameters(self._graph), self.model.file, self.n_threads)
         try:
             self._load_kernels(say)
             self._weights.finish(say)
         except BaseException:
             self._weights.close()
             raise
-        graph, config = self.model.graph, self.model.config
+        graph, config = self._graph, self.model.config
         addresses, self._memory, slot_of = link.place(graph, self.max_rows, self._max_outputs)
         per_thread, per_strip = scratch_bytes(config.head_dim), records_bytes(config.head_dim, self.n_ctx)
         self._scratch = np.zeros(per_thread * self.n_threads, np.uint8)
         self._records = np.zeros(per_strip * (self.n_threads - 1), np.uint8)
         named = {
-            "head_bytes": head_bytes(config.head_dim),
+            "head_bytes": head_bytes(self.kv_type, config.head_dim),
             "block_bytes": self.block_bytes,
             "scratch": self._scratch.ctypes.data,
             "scratch_bytes": per_thread,
@@ -129,7 +132,7 @@ class Runner:
 
     def _load_kernels(self, say) -> None:
         """Compile the operations of this program, or load them from disk, telling which one is on the way."""
-        graph = self.model.graph
+        graph = self._graph
         ops = dict.fromkeys(step.op for step in graph.body + graph.head)
         compile_missing([*ops, *threads.OPS], say)
         say("loading kernels", 1.0)
@@ -146,7 +149,7 @@ class Runner:
     def kv_read_bytes(self, position: int) -> int:
         """Bytes of keys and values that a row at `position` attends to, all layers together."""
         per_layer = self.kv_bytes // (self.model.config.n_layer * self.n_blocks * BLOCK)
-        windows = self.model.graph.windows.values()
+        windows = self._graph.windows.values()
         return per_layer * sum(min(position, window) if window else position for window in windows)
 
     def measure_bandwidth(self, n_bytes: int | None = None) -> float:

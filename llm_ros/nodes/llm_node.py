@@ -299,6 +299,7 @@ def engine_from_params(*, model, context, cpu, progress) -> Engine:
         n_ctx=context.n_ctx,
         n_threads=cpu.n_threads or None,
         max_rows=context.max_rows,
+        kv_type=context.kv_type,
         max_requests=context.max_requests,
         max_queue=context.max_queue,
         progress=progress,
