@@ -108,7 +108,8 @@ class CpuParams(Group):
     """What the engine may use of the computer."""
 
     prefix = "cpu"
-    n_threads: int = param(0, "Threads that compute; 0: one for each core this process may use", 0, 1024)
+    n_threads: int = param(0, "Threads that compute; 0: one for each CPU this process may use", 0, 256)
+    pin: bool = param(False, "Keep every thread on a CPU of its own (at most as many threads as CPUs)")
 
 
 @dataclass(frozen=True)

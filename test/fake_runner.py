@@ -120,7 +120,11 @@ class FakeRunner:
         self._weights = noise.integers(1, 2**62, size=n_ctx + 1, dtype=np.uint64)
         self._ids = noise.integers(1, 2**62, size=self.n_vocab, dtype=np.uint64)
 
+    def pin_caller(self) -> None:
+        self.owner = threading.current_thread()
+
     def step(self, batch) -> np.ndarray:
+        assert threading.current_thread() is self.owner, "a step in another thread than the one that said it would"
         assert not self.closed, "step after close"
         self.stepped.release()
         if self.gate is not None:

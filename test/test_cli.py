@@ -22,8 +22,8 @@ def fake(monkeypatch):
     """Every model is the fake one; returns the arguments of the last load."""
     loaded = {}
 
-    def load(model, n_ctx, n_blocks, max_rows, n_threads, progress, kv_type):
-        loaded.update(model=model, n_ctx=n_ctx, n_threads=n_threads, kv_type=kv_type)
+    def load(model, n_ctx, n_blocks, max_rows, n_threads, pin, progress, kv_type):
+        loaded.update(model=model, n_ctx=n_ctx, n_threads=n_threads, pin=pin, kv_type=kv_type)
         return fake_parts(n_ctx=min(n_ctx, 256), replies={"weather": REPLY, "pirate": "Arr."})
 
     monkeypatch.setattr(engine_module, "load_parts", load)
@@ -123,10 +123,10 @@ def test_an_error_of_many_lines_is_told_in_one(fake, capsys, tmp_path):
 
 
 def test_generate_prints_the_text_and_a_newline(fake, capsys):
-    options = "--model m --ctx 128 --threads 2 --kv-type q8_0 --prompt weather --temp 0"
+    options = "--model m --ctx 128 --threads 2 --pin --kv-type q8_0 --prompt weather --temp 0"
     assert main(["generate", *options.split()]) == 0
     assert capsys.readouterr().out == REPLY + "\n"
-    assert fake == {"model": "m", "n_ctx": 128, "n_threads": 2, "kv_type": "q8_0"}
+    assert fake == {"model": "m", "n_ctx": 128, "n_threads": 2, "pin": True, "kv_type": "q8_0"}
 
 
 def test_generate_reads_files_and_stdin(fake, capsys, tmp_path, stdin):

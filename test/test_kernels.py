@@ -18,7 +18,7 @@ from llm_core.errors import ModelError
 from llm_core.gguf import GGMLType
 from llm_core.kernels import activation, cpu, gather, norm, quantize, step
 from llm_core.kernels.matmul import PANEL_FORMATS, panels
-from llm_core.kernels.threads import ROW_WORDS, ThreadPool, entry
+from llm_core.kernels.threads import ROW_WORDS, entry
 from llm_core.quants import dequantize, format_of
 
 # Where each format keeps its half-precision scales, so that random blocks get sane ones.
@@ -298,47 +298,6 @@ def test_outputs_are_gathered_and_capped():
         extra=extra,
     )
     assert np.allclose(out, 30 * np.tanh(x[wanted] / 30), rtol=1e-6)
-
-
-@pytest.mark.parametrize("n_threads", [1, 2, 5])
-def test_threads_run_every_operation_once_and_in_order(n_threads):
-    """A chain in which every operation needs the one before, run many times, also after the helpers fell asleep."""
-    pool = ThreadPool(n_threads)
-    x = np.zeros((2, 256), np.float32)
-    ones = np.ones(256, np.float32)
-    program = np.zeros((20, ROW_WORDS), np.int64)
-    for i, row in enumerate(program):  # one buffer is the other's norm plus the other
-        source, target = x[i % 2], x[1 - i % 2]
-        words = {
-            norm.X: source.ctypes.data,
-            norm.X_STRIDE: 1024,
-            norm.OUT: target.ctypes.data,
-            norm.OUT_STRIDE: 1024,
-            norm.WEIGHT: ones.ctypes.data,
-            norm.WIDTH: 256,
-            norm.RESIDUAL: source.ctypes.data,
-            norm.ROW_COUNT: step.ROWS,
-        }
-        row[0], row[1] = norm.rms_norm.address, 1
-        for at, value in words.items():
-            row[at // 8] = value
-    header = np.zeros(step.N_WORDS, np.int64)
-    header[step.ROWS // 8] = 1
-    start = np.linspace(1, 2, 256).astype(np.float32)
-    expected = start.astype(np.float64)
-    for _ in range(20):
-        expected = expected + rms_norm(expected, ones, 0)
-    try:
-        for repeat in range(60):
-            x[0] = start
-            pool.run(program, header)
-            assert np.allclose(x[0], expected, rtol=1e-4)
-            if repeat % 20 == 19:  # let the helpers go to sleep: they stop spinning within a millisecond or two
-                for helper in pool._helpers:
-                    helper.join(timeout=0.01)
-    finally:
-        pool.close()
-    assert all(not helper.is_alive() for helper in pool._helpers)
 
 
 def test_unknown_and_missing_isa_levels_are_refused(monkeypatch):

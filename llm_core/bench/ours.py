@@ -34,7 +34,7 @@ class Ours:
         # One block more for each sequence of a bare step, which begins a block of its own.
         n_blocks = -(-(n_positions + ENGINE_POSITIONS) // Runner.block_size) + MAX_SEQUENCES
         started = time.perf_counter()
-        self._parts = load_parts(path, max(n_positions, ENGINE_POSITIONS), n_blocks, MAX_ROWS, n_threads, None)
+        self._parts = load_parts(path, max(n_positions, ENGINE_POSITIONS), n_blocks, MAX_ROWS, n_threads, False, None)
         self.load_s = time.perf_counter() - started
         self.runner = self._parts.runner
         self.n_vocab = self.runner.n_vocab

@@ -27,12 +27,12 @@ _SAMPLING = (
 _GRAMMAR_KINDS = {".lark": "lark", ".gbnf": "gbnf"}
 
 
-def add_model_options(parser: argparse.ArgumentParser, ctx: bool = True) -> None:
-    """--model, --threads, and --ctx and --kv-type where the user sets them."""
+def add_model_options(parser: argparse.ArgumentParser, engine: bool = True) -> None:
+    """--model, --threads; for who loads the model as they say also --ctx, --kv-type and --pin."""
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="M", help="path or name of a model (default: %(default)s)"
     )
-    if ctx:
+    if engine:
         parser.add_argument(
             "--ctx", type=int, default=4096, metavar="N", help="context: tokens of prompt and answer (4096)"
         )
@@ -42,7 +42,8 @@ def add_model_options(parser: argparse.ArgumentParser, ctx: bool = True) -> None
             metavar="T",
             help="numbers of the KV cache: f16, or q8_0 for half the memory (f16)",
         )
-    parser.add_argument("--threads", type=int, metavar="N", help="threads that compute (default: one a physical core)")
+        parser.add_argument("--pin", action="store_true", help="keep every thread on a CPU of its own")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads that compute (default: one a CPU)")
 
 
 def add_text_options(parser: argparse.ArgumentParser) -> None:
@@ -156,7 +157,14 @@ def open_engine(args: argparse.Namespace):
     """The engine that the options describe; a line on a terminal's stderr tells how far loading is."""
     from llm_core import Engine
 
-    return Engine(args.model, n_ctx=args.ctx, n_threads=args.threads, kv_type=args.kv_type, progress=progress_line())
+    return Engine(
+        args.model,
+        n_ctx=args.ctx,
+        n_threads=args.threads,
+        pin=args.pin,
+        kv_type=args.kv_type,
+        progress=progress_line(),
+    )
 
 
 def note(completion) -> None:

@@ -15,7 +15,7 @@ PROMPTS, ALL_PROMPTS = (512,), (512, 2048)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    _options.add_model_options(parser, ctx=False)
+    _options.add_model_options(parser, engine=False)
     parser.add_argument(
         "--case", metavar="C[,C]", help="what to measure: decode, context, prefill, streams, grammar, prefix, start, "
         "first-start, memory, idle, or all (default: decode,prefill)",

@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     bad = next((i for i in ids if not 0 <= i < model.config.n_vocab), None)
     if bad is not None:
         raise RequestError(f"--tokens: id {bad} is not in the vocabulary of {model.config.n_vocab}")
-    runner = Runner(model, n_ctx=args.ctx, n_threads=args.threads, kv_type=args.kv_type)
+    runner = Runner(model, n_ctx=args.ctx, n_threads=args.threads, pin=args.pin, kv_type=args.kv_type)
+    runner.pin_caller()
     try:
         table = np.arange(runner.max_blocks, dtype=np.int32)[None]
         with open(args.out, "wb") as file:

@@ -32,6 +32,7 @@ class Engine:
     """One model, served to many callers at once. A context manager; `close` frees the model's memory.
 
     `model`: a path, a name (`llm_core.hub`), or `Parts` for tests. `n_ctx`: tokens of one request, prompt and answer.
+    `pin`: keep every computing thread on a CPU of its own (at most as many threads as CPUs).
     `n_blocks`: KV blocks of all requests together; None: two full contexts' worth. `max_rows`: token rows computed in
     one step, all requests together. `kv_type`: how the KV cache holds numbers, "f16" or "q8_0" (half the memory).
     `max_requests`: requests that run at once; `max_queue`: more that may wait. `speculate`: "ngram" guesses tokens from
@@ -45,6 +46,7 @@ class Engine:
         *,
         n_ctx: int = 4096,
         n_threads: int | None = None,
+        pin: bool = False,
         n_blocks: int | None = None,
         max_rows: int = 256,
         kv_type: str = "f16",
@@ -62,8 +64,10 @@ class Engine:
                 _integer(name, value, 1, 1 << 24)
         if speculate not in SPECULATE:
             raise RequestError(f"speculate is {speculate!r}: one of {', '.join(SPECULATE)} wanted")
+        if not isinstance(pin, bool):
+            raise RequestError(f"pin is {pin!r}: True or False wanted")
         if isinstance(model, (str, Path)):
-            model = load_parts(model, n_ctx, n_blocks, max_rows, n_threads, progress, kv_type)
+            model = load_parts(model, n_ctx, n_blocks, max_rows, n_threads, pin, progress, kv_type)
         runner, self.tokenizer, self.chat_template, info = Parts(*model)
         cache = BlockCache(runner.n_blocks, runner.block_size)
         n_ctx = min(runner.n_ctx, runner.n_blocks * runner.block_size)

@@ -44,6 +44,7 @@ def load_parts(
     n_blocks: int | None,
     max_rows: int,
     n_threads: int | None,
+    pin: bool,
     progress: Progress | None,
     kv_type: str = "f16",
 ) -> Parts:
@@ -72,6 +73,7 @@ def load_parts(
             n_blocks=n_blocks,
             max_rows=max_rows,
             n_threads=n_threads,
+            pin=pin,
             kv_type=kv_type,
             progress=lambda what, fraction: say(what, 0.2 + 0.79 * fraction),
         )

@@ -151,6 +151,7 @@ class Loop:
 
     def _run(self) -> None:
         try:
+            self._runner.pin_caller()
             # Weights that overflow show in the logits, and the sampler says so: no warnings besides.
             with np.errstate(all="ignore"):
                 while self._wait():

@@ -14,6 +14,7 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import llvmlite.binding as llvm
 from numba.core import config
@@ -21,6 +22,7 @@ from numba.core.registry import cpu_target
 
 from llm_core.errors import ModelError
 
+_CPUS = Path("/sys/devices/system/cpu")
 X86, ARM = ("x86_64", "AMD64"), ("aarch64", "arm64")
 
 
@@ -104,9 +106,28 @@ def fingerprint() -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def usable_cpus() -> list[int]:
+    """The numbers of the CPUs that this process may run on."""
+    try:
+        return sorted(os.sched_getaffinity(0))
+    except AttributeError:
+        return list(range(os.cpu_count() or 1))
+
+
+def cpus_by_core() -> list[int]:
+    """The same, one of each physical core first, then the cores' further hardware threads."""
+    taken: dict[str, int] = {}
+    order = []
+    for number in usable_cpus():
+        try:
+            core = (_CPUS / f"cpu{number}" / "topology" / "thread_siblings_list").read_text()
+        except OSError:
+            core = str(number)
+        order.append((taken.setdefault(core, 0), number))
+        taken[core] += 1
+    return [number for _, number in sorted(order)]
+
+
 def default_threads() -> int:
     """How many kernel threads to use when nobody says: the CPUs that this process may run on."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
+    return len(usable_cpus())

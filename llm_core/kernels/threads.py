@@ -1,22 +1,23 @@
-"""The threads that replay programs: spin barriers inside a step, sleep between steps.
+"""The threads that replay programs: barriers inside a step, sleep between steps.
 
 A program is int64 rows of ROW_WORDS: [address of the operation, 1 if a barrier follows, the operation's words…].
 `ThreadPool.run` lets every thread call each operation in turn with its thread number; no Python runs and no lock is
-taken between the first operation and the last. Helpers wait for the next step by spinning for about SPIN_SECONDS and
-then sleep on a lock, so that an idle engine uses no CPU.
+taken between the first operation and the last. Whoever waits spins for a moment and then sleeps in the kernel (Linux
+futex). Between steps after SPIN_NS, so that an idle engine uses no CPU. At a barrier after a patience that each thread
+learns: it halves when others did not come in time and grows when they do. So threads that have a core each hardly ever
+sleep, and where there are fewer free cores than threads, those that wait make room at once for those that work.
 """
 
 import ctypes
 import os
 import threading
-import time
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from llm_core.errors import LLMCoreError
+from llm_core.errors import LLMCoreError, ModelError, RequestError
 from llm_core.kernels import cpu
 from llm_core.kernels.jit import Op, inline, op
 from llm_core.kernels.simd import get_i64, put_i64
@@ -24,15 +25,22 @@ from llm_core.kernels.vectors import I64, call
 
 ROW_WORDS = 24
 ROW_BYTES = ROW_WORDS * 8
-SPIN_SECONDS = 0.0008
-SPINS_BEFORE_YIELD = 4000
+SPIN_NS = 800_000
+MIN_PATIENCE_NS, MAX_PATIENCE_NS = 2_000, 60_000
+PAUSES_A_LOOK = 32  # at the clock
 
 LINE = 64
-# Shared state: one cache line per word that threads write while others read; ASLEEP takes a line per thread.
-ARRIVED, GENERATION, PROGRAM, ASLEEP = (LINE * i for i in range(4))
+# Shared state: one cache line per word that threads write while others read; then a line for each thread's own words.
+ARRIVED, WAITING, GENERATION, SLEEPING, PROGRAM, OWN = (LINE * i for i in range(6))
 N_OPS, HEADER, BASE, STOP = (PROGRAM + 8 * i for i in range(1, 5))
+PATIENCE, SEEN, CLOCK = 0, 8, 16  # nanoseconds; the last generation that a helper has run; a timespec
 
-_sched_yield = types.ExternalFunction("sched_yield", types.int32())
+_FUTEX = {"x86_64": 202, "AMD64": 202, "aarch64": 98, "arm64": 98, "riscv64": 98}.get(cpu.platform.machine(), -1)
+_WAIT, _WAKE, _ALL = 128, 129, 0x7FFFFFFF  # FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE, everybody
+_MONOTONIC = 1
+
+_syscall = types.ExternalFunction("syscall", types.int64(*[types.int64] * 7))
+_clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int64, types.int64))
 
 
 def _atomic(operation):
@@ -47,16 +55,18 @@ def _atomic(operation):
     return atomic
 
 
-atomic_add, atomic_swap = _atomic("add"), _atomic("xchg")
+atomic_add = _atomic("add")
 
 
 @intrinsic
 def atomic_load(_ctx, address, at):
-    """The 64-bit word at address + at, with acquire ordering."""
+    """The 64-bit word at address + at. Sequentially consistent: who announces and then looks for sleepers, and who
+    says that it sleeps and then looks for news, cannot both miss each other.
+    """
 
     def generate(_context, builder, _sig, args):
         pointer = builder.inttoptr(builder.add(args[0], args[1]), I64.as_pointer())
-        return builder.load_atomic(pointer, "acquire", 8)
+        return builder.load_atomic(pointer, "seq_cst", 8)
 
     return types.int64(types.int64, types.int64), generate
 
@@ -88,15 +98,54 @@ def call_op(_ctx, address, op, ctx, tid, n_threads):
 
 
 @inline
-def wait_all(state, target):
-    """Arrive, and wait until `target` arrivals were counted; gives the core away when others need it."""
-    if atomic_add(state, ARRIVED, 1) + 1 < target:
-        spins = 0
-        while atomic_load(state, ARRIVED) < target:
-            pause()
-            spins += 1
-            if spins > SPINS_BEFORE_YIELD:
-                _sched_yield()
+def sleep_while(state, at, seen, sleepers):
+    """Sleep until somebody calls `wake_all` on the word at `at`, unless it is not `seen` any more; may return early.
+    `sleepers`: the word that counts who does.
+    """
+    atomic_add(state, sleepers, 1)
+    if atomic_load(state, at) == seen:
+        _syscall(_FUTEX, state + at, _WAIT, seen, 0, 0, 0)
+    atomic_add(state, sleepers, -1)
+
+
+@inline
+def wake_all(state, at, sleepers):
+    """Wake whoever sleeps on the word at `at`, after it was changed."""
+    if atomic_load(state, sleepers) != 0:
+        _syscall(_FUTEX, state + at, _WAKE, _ALL, 0, 0, 0)
+
+
+@inline
+def now(own):
+    """Nanoseconds of the monotonic clock."""
+    _clock_gettime(_MONOTONIC, own + CLOCK)
+    return get_i64(own, CLOCK) * 1_000_000_000 + get_i64(own, CLOCK + 8)
+
+
+@inline
+def wait_all(state, own, target):
+    """Arrive, and wait until `target` arrivals were counted."""
+    if atomic_add(state, ARRIVED, 1) + 1 == target:
+        wake_all(state, ARRIVED, WAITING)
+        return
+    spins, since, slept, patience = 0, 0, False, get_i64(own, PATIENCE)
+    while True:
+        arrived = atomic_load(state, ARRIVED)
+        if arrived >= target:
+            break
+        pause()
+        spins += 1
+        if spins % PAUSES_A_LOOK == 0:
+            time = now(own)
+            if since == 0:
+                since = time
+            elif time - since > patience:
+                slept = True
+                sleep_while(state, ARRIVED, arrived, WAITING)
+    if slept:
+        put_i64(own, PATIENCE, max(MIN_PATIENCE_NS, patience // 2))
+    elif patience < MAX_PATIENCE_NS:
+        put_i64(own, PATIENCE, patience + patience // 8)
 
 
 @inline
@@ -104,68 +153,47 @@ def replay(state, tid, n_threads):
     """Run every operation of the step in `state`. Its last operation has a barrier, so no thread runs ahead into the
     next step."""
     program, header, arrived = get_i64(state, PROGRAM), get_i64(state, HEADER), get_i64(state, BASE)
+    own = state + OWN + tid * LINE
     for i in range(get_i64(state, N_OPS)):
         row = program + i * ROW_BYTES
         call_op(get_i64(row, 0), row, header, tid, n_threads)
         if get_i64(row, 8) != 0 and n_threads > 1:
             arrived += n_threads
-            wait_all(state, arrived)
+            wait_all(state, own, arrived)
 
 
 @op
-def publish_step(state, sleepers, _tid, n_threads):
-    """Announce the step that the caller wrote into `state`; sets the bit of every helper that sleeps in the word at
-    `sleepers`."""
+def publish_step(state, _unused, _tid, _n_threads):
+    """Tell the helpers of what the caller wrote into `state`."""
     put_i64(state, BASE, atomic_load(state, ARRIVED))
     atomic_add(state, GENERATION, 1)
-    found = 0
-    for tid in range(1, n_threads):
-        if atomic_swap(state, ASLEEP + tid * LINE, 0) == 1:
-            found |= 1 << tid
-    put_i64(sleepers, 0, found)
+    wake_all(state, GENERATION, SLEEPING)
 
 
 @op
 def run_step(state, _unused, tid, n_threads):
-    """Thread 0's share of the step."""
+    """Thread 0's share of the step that was published."""
     replay(state, tid, n_threads)
 
 
 @op
-def serve_steps(state, own, tid, n_threads):
-    """A helper's life until it should sleep. `own`: [generation it has run, spins before it sleeps]."""
-    seen, limit = get_i64(own, 0), get_i64(own, 8)
-    spins = 0
+def serve_steps(state, _unused, tid, n_threads):
+    """A helper's life: steps as they are published, until STOP."""
+    own = state + OWN + tid * LINE
     while True:
-        if atomic_load(state, GENERATION) != seen:
-            seen += 1
-            put_i64(own, 0, seen)
-            if get_i64(state, STOP) != 0:
-                return
-            replay(state, tid, n_threads)
-            spins = 0
-            continue
-        pause()
-        spins += 1
-        if spins > SPINS_BEFORE_YIELD and spins & 255 == 0:
-            _sched_yield()
-        if spins > limit:
-            atomic_swap(state, ASLEEP + tid * LINE, 1)
-            # A step announced just now: either we take the flag back and run it, or its announcer has seen it and
-            # will wake us.
-            if atomic_load(state, GENERATION) == seen or atomic_swap(state, ASLEEP + tid * LINE, 0) == 0:
-                return
-            spins = 0
+        seen, spins, since = get_i64(own, SEEN), 0, now(own)
+        while atomic_load(state, GENERATION) == seen:
+            pause()
+            spins += 1
+            if spins % PAUSES_A_LOOK == 0 and now(own) - since > SPIN_NS:
+                sleep_while(state, GENERATION, seen, SLEEPING)
+        if get_i64(state, STOP) != 0:
+            return
+        put_i64(own, SEEN, seen + 1)
+        replay(state, tid, n_threads)
 
 
-@op
-def spin(count, _a, _b, _c):
-    """`count` pauses: to learn how long one takes."""
-    for _ in range(count):
-        pause()
-
-
-OPS = (publish_step, run_step, serve_steps, spin)  # what a pool calls besides the program's operations
+OPS = (publish_step, run_step, serve_steps)  # what a pool calls besides the program's operations
 
 _ENTRY = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
 
@@ -175,49 +203,53 @@ def entry(op: Op):
     return _ENTRY(op.address)
 
 
+def check(n_threads: int, pin: bool) -> None:
+    """Raise RequestError when there are fewer CPUs than threads to pin, ModelError where several threads cannot run."""
+    n_cpus = len(cpu.usable_cpus())
+    if pin and n_threads > n_cpus:
+        raise RequestError(f"pin: {n_threads} threads cannot be pinned to the {n_cpus} CPUs of this process")
+    if n_threads > 1 and (_FUTEX < 0 or cpu.platform.system() != "Linux"):
+        system = f"{cpu.platform.system()} on {cpu.platform.machine()}"
+        raise ModelError(f"n_threads = {n_threads}: threads need Linux on x86-64, AArch64 or RISC-V, not {system}")
+
+
 class ThreadPool:
     """`n_threads` threads, the caller's own included, that run one program at a time.
 
-    `run` must not be called from two threads at once. Raises LLMCoreError after a fork: threads do not survive it.
+    pin: every helper stays on a CPU of its own, and so does a thread that calls `pin_caller`. `run` must not be called
+    from two threads at once. Raises what `check` raises; `run` raises LLMCoreError after a fork: threads do not survive
+    it.
     """
 
-    def __init__(self, n_threads: int):
+    def __init__(self, n_threads: int, pin: bool = False):
+        check(n_threads, pin)
         self.n_threads = n_threads
+        self._cpus = cpu.cpus_by_core()[:n_threads] if pin else None
         self._pid = os.getpid()
         # The state words must not share cache lines with anything else.
-        self._memory = np.zeros(LINE // 8 * (ASLEEP // LINE + n_threads + 2), np.int64)
+        self._memory = np.zeros((OWN + LINE * (n_threads + 1)) // 8, np.int64)
         self._state = (self._memory.ctypes.data + LINE - 1) // LINE * LINE
         self._words = self._memory[(self._state - self._memory.ctypes.data) // 8 :]
-        self._sleepers = np.zeros(1, np.int64)
-        self._publish, self._run = entry(publish_step), entry(run_step)
-        self._wake: list[threading.Lock] = [threading.Lock() for _ in range(n_threads)]
-        self._helpers: list[threading.Thread] = []
-        if n_threads > 1:
-            serve, limit = entry(serve_steps), _spins_per(SPIN_SECONDS)
-            for tid in range(1, n_threads):
-                self._wake[tid].acquire()
-                helper = threading.Thread(
-                    target=self._help, args=(serve, tid, limit), name=f"llm_core-{tid}", daemon=True
-                )
-                helper.start()
-                self._helpers.append(helper)
+        for tid in range(n_threads):
+            self._words[(OWN + LINE * tid + PATIENCE) // 8] = MAX_PATIENCE_NS
+        self._publish, self._run, serve = entry(publish_step), entry(run_step), entry(serve_steps)
+        self._helpers = [
+            threading.Thread(target=self._help, args=(serve, tid), name=f"llm_core-{tid}", daemon=True)
+            for tid in range(1, n_threads)
+        ]
+        for helper in self._helpers:
+            helper.start()
 
-    def _help(self, serve, tid, limit):
-        own = np.array([0, limit], np.int64)
-        while True:
-            serve(self._state, own.ctypes.data, tid, self.n_threads)
-            if self._words[STOP // 8]:
-                return
-            self._wake[tid].acquire()
+    def _help(self, serve, tid):
+        if self._cpus:
+            os.sched_setaffinity(0, {self._cpus[tid]})
+        serve(self._state, 0, tid, self.n_threads)
 
-    def _announce(self):
-        if self.n_threads == 1:
-            return
-        self._publish(self._state, self._sleepers.ctypes.data, 0, self.n_threads)
-        sleepers = int(self._sleepers[0])
-        for tid in range(1, self.n_threads):
-            if sleepers >> tid & 1:
-                self._wake[tid].release()
+    def pin_caller(self) -> None:
+        """Keep the calling thread, and those it starts from now on, on the first CPU if this pool pins: for a thread
+        that does little but call `run`."""
+        if self._cpus:
+            os.sched_setaffinity(0, {self._cpus[0]})
 
     def run(self, program: np.ndarray, header: np.ndarray) -> None:
         """Run a program (int64 [operations, ROW_WORDS], last row with a barrier) with a step header."""
@@ -231,24 +263,15 @@ class ThreadPool:
             len(program),
             header.ctypes.data,
         )
-        self._announce()
+        if self._helpers:
+            self._publish(self._state, 0, 0, self.n_threads)
         self._run(self._state, 0, 0, self.n_threads)
 
     def close(self) -> None:
         """End the helper threads."""
         if self._helpers and os.getpid() == self._pid:
             self._words[STOP // 8] = 1
-            self._announce()
+            self._publish(self._state, 0, 0, self.n_threads)
             for helper in self._helpers:
                 helper.join()
         self._helpers = []
-
-
-def _spins_per(seconds: float) -> int:
-    """How many pauses take about `seconds` on this machine."""
-    spin_for, best = entry(spin), float("inf")
-    for _ in range(3):
-        started = time.perf_counter()
-        spin_for(2000, 0, 0, 0)
-        best = min(best, time.perf_counter() - started)
-    return max(1000, int(2000 * seconds / best))

@@ -25,7 +25,7 @@ from llm_core.program.params import Param
 from llm_core.program.weights import Weights
 
 MAX_OUTPUTS = 32
-MAX_THREADS = 62
+MAX_THREADS = 256
 
 
 class Runner:
@@ -33,9 +33,9 @@ class Runner:
 
     model: from `load_model`; n_ctx: positions a sequence may have; n_blocks: KV blocks of BLOCK positions in all
     (default: enough for one full context); max_rows: rows per step; n_threads: default all CPUs of this process;
-    kv_type: how the cache holds keys and values, "f16" or "q8_0" (half the memory); progress(what, fraction) is told
-    how packing goes. Raises RequestError for sizes and types that make no sense, ModelError when a weight cannot be
-    packed.
+    pin: keep every thread on a CPU of its own; kv_type: how the cache holds keys and values, "f16" or "q8_0" (half
+    the memory); progress(what, fraction) is told how packing goes. Raises RequestError for sizes and types that make no
+    sense, ModelError when a weight cannot be packed.
     """
 
     block_size = BLOCK
@@ -48,10 +48,11 @@ class Runner:
         n_blocks: int | None = None,
         max_rows: int = 256,
         n_threads: int | None = None,
+        pin: bool = False,
         kv_type: str = "f16",
         progress: Callable[[str, float], None] | None = None,
     ):
-        n_threads = cpu.default_threads() if n_threads is None else n_threads
+        n_threads = min(cpu.default_threads(), MAX_THREADS) if n_threads is None else n_threads
         for name, value, low, high in (
             ("n_ctx", n_ctx, 1, 1 << 26),
             ("max_rows", max_rows, 1, 1 << 16),
@@ -70,8 +71,9 @@ class Runner:
         self._scale = np.float32(model.embedding_scale)
         self._max_outputs = min(MAX_OUTPUTS, max_rows)
         self.n_threads = n_threads
+        threads.check(n_threads, pin)
         self._link(say)
-        self._pool: ThreadPool | None = ThreadPool(n_threads)
+        self._pool: ThreadPool | None = ThreadPool(n_threads, pin)
 
     # --- making -------------------------------------------------------------------------------------------------------
 
@@ -158,6 +160,10 @@ class Runner:
         return bandwidth.read_bandwidth(self.weight_bytes if n_bytes is None else n_bytes, self._pool)
 
     # --- running ------------------------------------------------------------------------------------------------------
+
+    def pin_caller(self) -> None:
+        """Called once by the thread that will do nothing but call `step`: with `pin` it stays on the first CPU."""
+        self._pool.pin_caller()
 
     def step(self, batch: Batch) -> np.ndarray:
         """Compute a batch: stores K and V of every row; returns float32 [outputs, n_vocab], valid until the next step.

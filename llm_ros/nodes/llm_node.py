@@ -298,6 +298,7 @@ def engine_from_params(*, model, context, cpu, progress) -> Engine:
         model.name,
         n_ctx=context.n_ctx,
         n_threads=cpu.n_threads or None,
+        pin=cpu.pin,
         max_rows=context.max_rows,
         kv_type=context.kv_type,
         max_requests=context.max_requests,
