@@ -71,9 +71,9 @@ class Ours:
 
     @property
     def engine(self) -> Engine:
-        """An engine on the same runner, for text."""
+        """An engine on the same runner, for text. It does not guess tokens ahead: neither does the peer."""
         if self._engine is None:
-            self._engine = Engine(self._parts)
+            self._engine = Engine(self._parts, speculate="off")
         return self._engine
 
     def generate(self, prompt: Sequence[int], max_tokens: int, schema: str | None = None) -> Answer:
