@@ -22,7 +22,7 @@ from llm_core.quants import FORMATS, quantize
 QUANTIZATION_VERSION = 2  # of the block layouts, as ggml counts
 MAX_THREADS = 256
 # float32 values held at a time
-_SLAB = 16 << 20
+SLAB = 16 << 20
 _REPLACED = ("general.file_type", "general.quantization_version", "general.alignment")
 
 
@@ -139,7 +139,7 @@ def _write(
     if has_imatrix and weights is None and form.block > 1:
         report.unweighted.append(tensor.name)
     out = np.empty((tensor.rows, tensor.columns // form.block * form.nbytes), np.uint8)
-    step = max(1, _SLAB // tensor.columns)
+    step = max(1, SLAB // tensor.columns)
     for start in range(0, tensor.rows, step):
         values = tensor.dequantize(slice(start, start + step))
         try:

@@ -94,7 +94,7 @@ def open_gguf(path: str | os.PathLike) -> GGUFFile:
 
 def _open_one(path: Path, budget: Budget) -> tuple[Header, Mapping]:
     source = str(path)
-    fd = _open_regular(path)
+    fd = open_regular(path)
     try:
         size = os.fstat(fd).st_size
         return read_header(fd, size, source, budget), Mapping(fd, size, source)
@@ -104,7 +104,7 @@ def _open_one(path: Path, budget: Budget) -> tuple[Header, Mapping]:
         os.close(fd)
 
 
-def _open_regular(path: Path) -> int:
+def open_regular(path: Path) -> int:
     """A file descriptor of a regular file; anything else is refused without touching it."""
     try:
         mode = os.stat(path).st_mode

@@ -17,6 +17,7 @@ import transformers
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent)]
 
+from hf_folders import hf_name, hf_values  # noqa: E402
 from tiny_models import (  # noqa: E402
     CASES,
     GOLDEN_ROWS,
@@ -36,47 +37,6 @@ MODELS = {
     "gemma3": (transformers.Gemma3TextConfig, transformers.Gemma3ForCausalLM),
     "phi3": (transformers.Phi3Config, transformers.Phi3ForCausalLM),
 }
-NAMES = {
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_qkv": "self_attn.qkv_proj",
-    "attn_output": "self_attn.o_proj",
-    "attn_q_norm": "self_attn.q_norm",
-    "attn_k_norm": "self_attn.k_norm",
-    "attn_norm": "input_layernorm",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
-GEMMA_NAMES = NAMES | {
-    "post_attention_norm": "post_attention_layernorm",
-    "ffn_norm": "pre_feedforward_layernorm",
-    "post_ffw_norm": "post_feedforward_layernorm",
-}
-PHI3_NAMES = NAMES | {"ffn_up": "mlp.gate_up_proj"}
-ARCH_NAMES = {"gemma2": GEMMA_NAMES, "gemma3": GEMMA_NAMES, "phi3": PHI3_NAMES}
-TOP = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
-
-
-def hf_name(arch: str, name: str) -> str:
-    """The Hugging Face name of a GGUF tensor."""
-    stem, kind = name.rsplit(".", 1)
-    if stem in TOP:
-        return f"{TOP[stem]}.{kind}"
-    _, layer, tensor = stem.split(".")
-    return f"model.layers.{layer}.{ARCH_NAMES.get(arch, NAMES)[tensor]}.{kind}"
-
-
-def hf_values(config: TinyConfig, name: str, values: np.ndarray) -> np.ndarray:
-    """Undo what GGUF converters do: llama's interleaved Q and K rows, and the 1 in gemma's norm weights."""
-    if config.arch == "llama" and (".attn_q." in name or ".attn_k." in name):
-        pairs = values.reshape(-1, config.head_dim // 2, 2, *values.shape[1:])
-        return pairs.swapaxes(1, 2).reshape(values.shape)
-    if config.arch.startswith("gemma") and name.endswith("norm.weight"):
-        return values - np.float32(1)
-    return values
 
 
 def rope_parameters(config: TinyConfig) -> dict:
