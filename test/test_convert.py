@@ -237,7 +237,8 @@ def sentencepiece_bytes(model_type: int = 2) -> bytes:
     pieces += [piece(f"<0x{byte:02X}>", 0, 6) for byte in range(256)]
     pieces += [piece("▁a", -0.0, 1), piece("ab", -1.0, 1)]
     pieces += [piece(letter, -2.0 - i, 1) for i, letter in enumerate("▁abc")]
-    return b"".join(pieces) + bytes([0x12, 2, 0x18, model_type])
+    trainer = bytes([0x18, model_type, 0x98, 0x02, 1])  # and byte_fallback
+    return b"".join(pieces) + bytes([0x12, len(trainer)]) + trainer
 
 
 def test_a_sentencepiece_vocabulary(tmp_path):
