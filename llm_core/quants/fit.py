@@ -49,10 +49,14 @@ def whole(low: int, high: int) -> Nearest:
 
     def nearest(scaled: Array) -> Array:
         np.rint(scaled, out=scaled)
-        np.maximum(scaled, np.float32(low), out=scaled)
-        return np.minimum(scaled, np.float32(high), out=scaled)
+        return np.clip(scaled, np.float32(low), np.float32(high), out=scaled)
 
     return nearest
+
+
+def dot(a: Array, b: Array) -> Array:
+    """Sums of products along the groups, [n], without a temporary."""
+    return np.einsum("gn,gn->n", a, b)
 
 
 def groups(values: Array, size: int) -> Array:
@@ -86,7 +90,7 @@ def fit_scale(x: Array, w: Array, nearest: Nearest, extreme: float, gap: float =
     scaled = np.empty_like(x)
     for step in _SCALE_STEPS:
         q = nearest(np.multiply(x, unit * np.float32(abs(extreme) + gap * step), out=scaled))
-        xq, qq = (wx * q).sum(axis=0), (w * q * q).sum(axis=0)
+        xq, qq = dot(wx, q), dot(w * q, q)
         d = xq * inverse(qq)
         gain = d * xq
         better = gain > best_gain
@@ -98,15 +102,15 @@ def fit_affine(x: Array, w: Array, top: int) -> tuple[Array, Array]:
     """d and m, both [n] and >= 0, such that d * q - m is close to x for some integers q of 0 … top."""
     low, high = np.minimum(x.min(axis=0), 0), x.max(axis=0)
     unit = inverse(high - low)
-    nearest, shifted, scaled = whole(0, top), x - low, np.empty_like(x)
+    nearest, shifted, scaled, weighted = whole(0, top), x - low, np.empty_like(x), np.empty_like(x)
     wx = w * x
     w1, x1 = w.sum(axis=0), wx.sum(axis=0)
     best_d, best_m = np.zeros_like(low), np.maximum(-x1 * inverse(w1), 0)
     best_gain = -best_m * (2 * x1 + best_m * w1)
     for step in _AFFINE_STEPS:
         q = nearest(np.multiply(shifted, unit * np.float32(top + step), out=scaled))
-        wq = w * q
-        q1, xq, qq = wq.sum(axis=0), (wx * q).sum(axis=0), (wq * q).sum(axis=0)
+        wq = np.multiply(w, q, out=weighted)
+        q1, xq, qq = wq.sum(axis=0), dot(wx, q), dot(wq, q)
         d, m = solve_affine(w1, x1, q1, xq, qq)
         gain = d * (2 * xq - d * qq) - m * (2 * x1 + m * w1) + 2 * d * m * q1
         better = gain > best_gain
@@ -151,7 +155,7 @@ class TwoLevelScale:
         scales = to_scale(per_group * inverse(d)[:, None])
         q, error = levels(d, scales)
         for _ in range(_REFINEMENTS):
-            xq, qq = (wx * q).sum(axis=0).reshape(n, -1), (w * q * q).sum(axis=0).reshape(n, -1)
+            xq, qq = dot(wx, q).reshape(n, -1), dot(w * q, q).reshape(n, -1)
             new_d = half((scales * xq).sum(axis=1) * inverse((scales * scales * qq).sum(axis=1)))
             new_scales = to_scale(xq * inverse(qq * new_d[:, None]))
             new_q, new_error = levels(new_d, new_scales)
@@ -193,7 +197,7 @@ class TwoLevelAffine:
         q, error = levels(d, dmin, scales, mins)
         for _ in range(_REFINEMENTS):
             wq = w * q
-            q1, xq, qq = wq.sum(axis=0), (wx * q).sum(axis=0), (wq * q).sum(axis=0)
+            q1, xq, qq = wq.sum(axis=0), dot(wx, q), dot(wq, q)
             new_d, new_dmin = _solve_block(scales, mins, *map(by_group, (w1, x1, q1, xq, qq)))
             new_d, new_dmin = half(np.where(new_d > 0, new_d, d)), half(np.where(new_dmin > 0, new_dmin, dmin))
             best_d, _ = solve_affine(w1, x1, q1, xq, qq)

@@ -20,8 +20,6 @@ FORMATS: dict[GGMLType, Format] = {}
 
 # float32 values worked on at a time: the temporaries stay in the cache, whatever the tensor's size
 _CHUNK = 1 << 18
-# fewer where a search goes over them again and again
-_SEARCH_CHUNK = 1 << 15
 
 
 class Format:
@@ -150,7 +148,7 @@ def quantize(
     blocks = np.ascontiguousarray(values).reshape(-1, form.block)
     packed = out.reshape(-1, form.nbytes)
     by_block = None if weights is None else (weights / weights.max()).astype(np.float32).reshape(-1, form.block)
-    step = max(1, (_SEARCH_CHUNK if form.weighted else _CHUNK) // form.block)
+    step = max(1, _CHUNK // form.block)
 
     def work(start: int) -> None:
         chunk = blocks[start : start + step].astype(np.float32, copy=False)
