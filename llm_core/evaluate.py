@@ -116,30 +116,40 @@ def model_size(path: Path) -> dict[str, float]:
     return {"bytes": nbytes, "bits_per_weight": 8 * nbytes / size}
 
 
-def cut(tokenizer: Tokenizer, text: str, n_ctx: int, limit: int | None = None) -> list[list[int]]:
+def cut(
+    tokenizer: Tokenizer, text: str, n_ctx: int, limit: int | None = None, stride: int | None = None
+) -> list[list[int]]:
     """The text's chunks of `n_ctx` tokens, at most `limit`; what is left over is dropped.
 
-    RequestError if none is full."""
+    With `stride`, a chunk begins every so many tokens. RequestError if none is full, or a number is out of range.
+    """
     if n_ctx < 8:
         raise RequestError(f"ctx = {n_ctx}: chunks have at least 8 tokens")
     if limit is not None and limit < 1:
         raise RequestError(f"chunks = {limit}: must be at least 1")
+    if stride is not None and not 1 <= stride < n_ctx:
+        raise RequestError(f"stride = {stride}: must be from 1 to {n_ctx - 1}")
     tokens = tokenizer.encode(text)
-    starts = range(0, len(tokens) - n_ctx + 1, n_ctx)[:limit]
+    starts = range(0, len(tokens) - n_ctx + 1, stride or n_ctx)[:limit]
     if not starts:
         raise RequestError(f"the text has {len(tokens)} tokens: too few for one chunk of {n_ctx}")
     chunks = [tokens[at : at + n_ctx] for at in starts]
     return [[tokenizer.bos_id, *chunk[1:]] for chunk in chunks] if tokenizer.add_bos else chunks
 
 
-def scored(contender: Contender, chunk: list[int]) -> Iterator[tuple[np.ndarray, list[int]]]:
-    """Pieces of a chunk's second half: logits float32 [n, n_vocab] (valid until the next piece) and what came next."""
+def scored(
+    contender: Contender, chunk: list[int], stride: int | None = None
+) -> Iterator[tuple[np.ndarray, list[int]]]:
+    """Pieces of a chunk's second half: logits float32 [n, n_vocab] (valid until the next piece) and what came next.
+
+    With `stride`, of its last so many tokens, which no other chunk scores.
+    """
     contender.reset()
-    half = len(chunk) // 2
-    for at in range(0, half, contender.chunk):
-        tokens = chunk[at : min(at + contender.chunk, half)]
+    first = len(chunk) // 2 if stride is None else len(chunk) - stride - 1
+    for at in range(0, first, contender.chunk):
+        tokens = chunk[at : min(at + contender.chunk, first)]
         contender.push(tokens, first=len(tokens))
-    for at in range(half, len(chunk) - 1, SCORED_ROWS):
+    for at in range(first, len(chunk) - 1, SCORED_ROWS):
         end = min(at + SCORED_ROWS, len(chunk) - 1)
         yield contender.push(chunk[at:end]), chunk[at + 1 : end + 1]
 
@@ -164,17 +174,19 @@ class Likelihood:
         return {"perplexity": perplexity, "perplexity_error": perplexity * error, "scored_tokens": len(losses)}
 
 
-def perplexity(contender: Contender, chunks: list[list[int]]) -> dict[str, float]:
+def perplexity(contender: Contender, chunks: list[list[int]], stride: int | None = None) -> dict[str, float]:
     """Perplexity with its standard error, and the tokens per second at which the chunks were computed and scored."""
     likelihood, seconds = Likelihood(), time.perf_counter()
     for chunk in chunks:
-        for logits, following in scored(contender, chunk):
+        for logits, following in scored(contender, chunk, stride):
             likelihood.add(log_softmax(logits), following)
     seconds = time.perf_counter() - seconds
     return likelihood.result() | {"tokens_per_s": sum(map(len, chunks)) / seconds}
 
 
-def divergence(contender: Contender, reference: Contender, chunks: list[list[int]]) -> dict[str, float]:
+def divergence(
+    contender: Contender, reference: Contender, chunks: list[list[int]], stride: int | None = None
+) -> dict[str, float]:
     """How far a model's probabilities are from the reference's, over all scored positions.
 
     kl_*: Kullback-Leibler divergence in nats; top1: share of positions with the same likeliest token; rms_dp: root mean
@@ -184,7 +196,7 @@ def divergence(contender: Contender, reference: Contender, chunks: list[list[int
     distances, same, changes = [], [], []
     for chunk in chunks:
         for (logits, following), (true_logits, _) in zip(
-            scored(contender, chunk), scored(reference, chunk), strict=True
+            scored(contender, chunk, stride), scored(reference, chunk, stride), strict=True
         ):
             q, p = log_softmax(logits), log_softmax(true_logits)
             distances.append((np.exp(p) * (p - q)).sum(axis=-1))

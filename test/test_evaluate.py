@@ -50,6 +50,17 @@ def test_only_the_second_half_of_a_chunk_is_scored():
     assert found["perplexity_error"] == pytest.approx(found["perplexity"] * error, rel=1e-5)
 
 
+def test_with_a_stride_every_token_is_scored_once_with_all_the_context_that_a_chunk_gives(tmp_path):
+    tokenizer = Tokenizer.from_metadata(open_gguf(write_tiny(tmp_path / "tiny.gguf")).metadata)
+    tokens = tokenizer.encode(TEXT)
+    chunks = evaluate.cut(tokenizer, TEXT, 100, stride=30)
+    assert chunks == [tokens[at : at + 100] for at in range(0, len(tokens) - 99, 30)]
+    parts = [part for chunk in chunks for _, part in evaluate.scored(Table(np.eye(291)), chunk, 30)]
+    assert sum(parts, []) == tokens[70 : 70 + 30 * len(chunks)]
+    with pytest.raises(RequestError, match="stride = 100: must be from 1 to 99"):
+        evaluate.cut(tokenizer, TEXT, 100, stride=100)
+
+
 def test_divergence_from_a_reference():
     p, q = np.array([[0.5, 0.25, 0.25]] * 3), np.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.5, 0.25, 0.25]])
     found = evaluate.divergence(Table(np.log(q)), Table(np.log(p)), [[0, 0, 0, 0, 0, 1, 0, 2]])

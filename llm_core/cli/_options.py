@@ -47,12 +47,15 @@ def add_model_options(parser: argparse.ArgumentParser, engine: bool = True) -> N
 
 
 def add_text_options(parser: argparse.ArgumentParser) -> None:
-    """A text to evaluate a model on: FILE, --model, --ctx, --chunks, --threads, --compare, --json."""
+    """A text to evaluate a model on: FILE, --model, --ctx, --stride, --chunks, --threads, --compare, --json."""
     parser.add_argument("file", metavar="FILE", help='the text, UTF-8; "-": standard input')
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="M", help="path or name of a model (default: %(default)s)"
     )
     parser.add_argument("--ctx", type=int, default=512, metavar="N", help="tokens of a chunk, computed alone (512)")
+    parser.add_argument(
+        "--stride", type=int, metavar="N", help="a chunk every N tokens, the last N scored (default: no overlap, half)"
+    )
     parser.add_argument("--chunks", type=int, metavar="N", help="so many chunks at most (default: the whole text)")
     parser.add_argument("--threads", type=int, metavar="N", help="threads that compute (default: one a physical core)")
     parser.add_argument("--compare", choices=["llama-cpp"], help="the same by llama-cpp-python")
@@ -67,7 +70,7 @@ def text_chunks(args: argparse.Namespace, path: Path, text: str) -> list[list[in
 
     with open_gguf(path) as file:
         tokenizer = Tokenizer.from_metadata(file.metadata)
-    return cut(tokenizer, text, args.ctx, args.chunks)
+    return cut(tokenizer, text, args.ctx, args.chunks, args.stride)
 
 
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:

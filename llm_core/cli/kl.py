@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     for name, make in contenders.items():
         contender, reference = make(path, args.ctx, args.threads), evaluate.Ours(reference_path, args.ctx, args.threads)
         try:
-            result[name] = evaluate.divergence(contender, reference, chunks)
+            result[name] = evaluate.divergence(contender, reference, chunks, args.stride)
         finally:
             contender.close()
             reference.close()

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     for name, make in contenders.items():
         contender = make(path, args.ctx, args.threads)
         try:
-            result[name] = evaluate.perplexity(contender, chunks)
+            result[name] = evaluate.perplexity(contender, chunks, args.stride)
         finally:
             contender.close()
     print(json.dumps(result) if args.json else table(result))

@@ -90,8 +90,7 @@ def quantize_model(
                 if progress:
                     progress(tensor.name, done / total)
                 kind = types[tensor.name]
-                weights = (imatrix or {}).get(tensor.name)
-                _write(writer, tensor, kind, weights, threads, report, imatrix is not None)
+                _write(writer, tensor, kind, imatrix, threads, report)
                 report.count(tensor, kind)
                 tensor.release()
                 done += tensor.nbytes
@@ -122,10 +121,9 @@ def _write(
     writer: GGUFWriter,
     tensor: Tensor,
     kind: GGMLType,
-    weights: np.ndarray | None,
+    imatrix: Mapping[str, np.ndarray] | None,
     threads: int,
     report: Report,
-    has_imatrix: bool,
 ) -> None:
     """One tensor, as `kind`; a slab of rows at a time is held as floats."""
     if kind is tensor.type:
@@ -134,9 +132,10 @@ def _write(
     form = FORMATS[kind]
     if tensor.type.block > 1:
         report.requantized.append(tensor.name)
-    if weights is not None and (not form.weighted or not weights.any()):
+    weights = imatrix.get(tensor.name) if imatrix and form.weighted else None
+    if weights is not None and not weights.any():
         weights = None
-    if has_imatrix and weights is None and form.block > 1:
+    if imatrix is not None and weights is None and form.block > 1:
         report.unweighted.append(tensor.name)
     out = np.empty((tensor.rows, tensor.columns // form.block * form.nbytes), np.uint8)
     step = max(1, SLAB // tensor.columns)
