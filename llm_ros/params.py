@@ -79,11 +79,15 @@ class ModelParams(Group):
 
     prefix = "model"
     name: str = param(DEFAULT_MODEL, "The model: path of a GGUF file, or a name that `llm-core models` lists")
+    speculate: bool = param(True, "Guess tokens ahead where that is faster; answers are the same")
+    draft: str = param("", "A smaller model with the same vocabulary that guesses too: path or name; empty: none")
 
     def __post_init__(self):
         super().__post_init__()
         if not self.name.strip():
             raise ParameterError("model.name = '': needs a path or the name of a model")
+        if self.draft and not self.speculate:
+            raise ParameterError(f"model.draft = {self.draft!r}: a draft model guesses, but model.speculate is false")
 
 
 @dataclass(frozen=True)

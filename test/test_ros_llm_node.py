@@ -314,6 +314,8 @@ def test_parameters_are_checked_at_start(ros):
         (dict(context__n_ctx=2), "context.n_ctx = 2"),
         (dict(context__kv_type="q4"), "context.kv_type = 'q4': needs f16 or q8_0"),
         (dict(model__name=" "), "model.name"),
+        (dict(model__draft="small", model__speculate=False), "model.draft = 'small'"),
+        (dict(model__speculate="often"), "model.speculate = 'often'"),
     ):
         with pytest.raises(ParameterError, match=expected):
             start(**values)

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from fake_runner import FakeRunner, FakeTokenizer, fake_parts
 from test_engine_stress import fact, random_request
+from tiny_models import write_tiny
 
-from llm_core import Engine, Grammar, RequestError, SamplingParams
+from llm_core import Engine, Grammar, ModelError, RequestError, SamplingParams
 from llm_core.engine import speculate
 from llm_core.engine.ngrams import NgramIndex
 from llm_core.engine.speculate import Speculator, StepTimes, best_rows
+from llm_core.gguf import GGMLType
 
 ECHO = "the robot goes to the hall and the robot goes to the kitchen and the robot goes to the hall. hello hello hello"
 
@@ -181,8 +183,8 @@ def test_a_text_that_repeats_itself_needs_fewer_steps(free_rows):
             assert tuple(t for event in events for t in event.tokens) == handle.result().tokens
             return len(runner.batches), fact(handle.result())
 
-    steps, answer = run("off")
-    fewer, same = run("ngram")
+    steps, answer = run(False)
+    fewer, same = run(True)
     assert same == answer and fewer < steps / 2
 
 
@@ -203,8 +205,8 @@ def many(seed, speculate, replies):
 @pytest.mark.parametrize("seed", range(3))
 def test_many_requests_say_with_guesses_what_they_say_without(seed, free_rows):
     replies = {"kitchen": ECHO, "glass": "of water, of water; of water, of water. " * 3}
-    wanted, none, _ = many(seed, "off", replies)
-    found, decisions, stats = many(seed, "ngram", replies)
+    wanted, none, _ = many(seed, False, replies)
+    found, decisions, stats = many(seed, True, replies)
     assert found == wanted and none is None
     assert decisions.guessed > decisions.accepted > 50 and stats.preemptions > 0
 
@@ -235,7 +237,7 @@ def test_every_end_and_option_is_as_without_guesses(options, free_rows):
             params = SamplingParams(**{"temperature": 0.5, "seed": 4, "max_tokens": 200, **options})
             return fact(engine.generate("weather", params)), speculator(engine)
 
-    (wanted, _), (found, decisions) = run("off"), run("ngram")
+    (wanted, _), (found, decisions) = run(False), run(True)
     assert found == wanted
     assert decisions.guessed
 
@@ -267,6 +269,96 @@ def test_an_error_in_the_middle_of_guesses_tells_what_was_said_before(free_rows)
         assert ECHO.startswith(handle.completion.text) and len(handle.completion.text) > 20
         assert handle.completion.text == FakeTokenizer().decode(handle.completion.tokens)
         assert engine.generate("hi", SamplingParams(max_tokens=2, seed=1)).tokens
+
+
+# --- a small model that guesses
+
+
+def quiz(draft, prompts=("weather", "weather, please", "weather")):
+    """Answers with a draft model on fake runners (ngrams find nothing in them), its runner, the big one, and the
+    speculator."""
+    big = FakeRunner(replies={"weather": "".join(map(chr, range(40, 120)))})
+    options = {} if draft is None else {"draft_model": fake_parts(draft)}
+    with Engine(fake_parts(big), **options) as engine:
+        answers = [engine.generate(p, SamplingParams(temperature=0.3, seed=2, max_tokens=100)) for p in prompts]
+        return [fact(answer) for answer in answers], big, speculator(engine)
+
+
+def test_a_draft_model_that_is_right_saves_steps_and_a_wrong_one_changes_nothing(free_rows):
+    wanted, alone, _ = quiz(None)
+    right = FakeRunner(replies={"weather": "".join(map(chr, range(40, 120)))})
+    found, big, decisions = quiz(right)
+    assert found == wanted and len(big.batches) < len(alone.batches) / 3
+    assert decisions.accepted > 0.9 * decisions.guessed and right.closed
+    wrong = FakeRunner(replies={"weather": "".join(map(chr, range(41, 121)))})
+    found, big, decisions = quiz(wrong)
+    assert found == wanted and decisions.guessed > 0
+
+
+def test_a_draft_model_takes_up_what_it_has_in_common_with_the_next_request(free_rows):
+    draft = FakeRunner(replies={"weather": "".join(map(chr, range(40, 120)))})
+    prompt = "x" * 100 + "weather"
+    wanted, _, _ = quiz(None, [prompt, prompt + "!"])
+    found, _, _ = quiz(draft, [prompt, prompt + "!"])
+    assert found == wanted
+    assert draft.rows < 2 * 80 + len(prompt) + 60  # the prompt once, both answers, a few guesses that were not used
+
+
+def test_a_draft_model_for_one_request_alone(free_rows):
+    draft = FakeRunner(replies={"weather": ECHO})
+    with Engine(fake_parts(runner := FakeRunner()), draft_model=fake_parts(draft)) as engine:
+        runner.gate = threading.Event()
+        params = SamplingParams(seed=1, max_tokens=30, ignore_eos=True)
+        handles = [engine.submit(prompt, params) for prompt in ("first", "second")]
+        runner.gate.set()
+        texts = [handle.result(30).tokens for handle in handles]
+    with Engine(fake_parts(), speculate=False) as engine:
+        assert texts == [engine.generate(prompt, params).tokens for prompt in ("first", "second")]
+
+
+def test_a_draft_model_with_another_vocabulary_is_refused():
+    class Other(FakeTokenizer):
+        def token_bytes(self, token):
+            return b"other" if token == 65 else super().token_bytes(token)
+
+    big, draft = FakeRunner(), FakeRunner()
+    with pytest.raises(ModelError, match="draft_model fake: .* token 65 is b'other', the model's b'A'"):
+        Engine(fake_parts(big), draft_model=fake_parts(draft)._replace(tokenizer=Other()))
+    assert big.closed and draft.closed
+    draft = FakeRunner()
+    draft.n_vocab += 16
+    with pytest.raises(ModelError, match="285 logits"):
+        Engine(fake_parts(), draft_model=fake_parts(draft))
+    with pytest.raises(RequestError, match="draft_model is .* speculate is False"):
+        Engine(fake_parts(), draft_model=fake_parts(), speculate=False)
+
+
+def test_a_draft_model_that_fails_fails_the_step(free_rows):
+    draft = FakeRunner()
+    draft.fail = lambda batch: (_ for _ in ()).throw(ValueError("no luck"))
+    with Engine(fake_parts(), draft_model=fake_parts(draft)) as engine:
+        with pytest.raises(ModelError, match="no luck"):
+            engine.generate("ab", SamplingParams(seed=1, max_tokens=9, ignore_eos=True))
+        draft.fail = None
+        assert len(engine.generate("ab", SamplingParams(seed=1, max_tokens=9, ignore_eos=True)).tokens) == 9
+
+
+@pytest.mark.parametrize("seed, right", [(1, 30), (2, 0)])
+def test_a_draft_model_from_a_file_works_on_the_same_threads(seed, right, tmp_path, free_rows):
+    big = write_tiny(tmp_path / "big.gguf", "llama", GGMLType.Q4_0)
+    small = write_tiny(tmp_path / "small.gguf", "llama", GGMLType.Q4_0, seed=seed)
+    params = [SamplingParams(max_tokens=40, seed=3, temperature=t, ignore_eos=True) for t in (0, 0.2)]
+
+    def answers(**options):
+        with Engine(big, n_ctx=128, n_threads=2, **options) as engine:
+            found = [fact(engine.generate("hello", p)) for p in params]
+            if options.get("draft_model"):
+                assert speculator(engine)._model._runner.pool is engine._loop._runner.pool
+            return found, engine.stats()
+
+    (wanted, none), (found, stats) = answers(speculate=False), answers(draft_model=small)
+    assert found == wanted and none.guessed_tokens == 0
+    assert stats.guessed_tokens > stats.right_guesses >= right
 
 
 def test_the_default_model_says_the_same_with_guesses(default_engine, free_rows, monkeypatch):

@@ -73,7 +73,7 @@ class Ours:
     def engine(self) -> Engine:
         """An engine on the same runner, for text. It does not guess tokens ahead: neither does the peer."""
         if self._engine is None:
-            self._engine = Engine(self._parts, speculate="off")
+            self._engine = Engine(self._parts, speculate=False)
         return self._engine
 
     def generate(self, prompt: Sequence[int], max_tokens: int, schema: str | None = None) -> Answer:

@@ -73,6 +73,19 @@ def text_chunks(args: argparse.Namespace, path: Path, text: str) -> list[list[in
     return cut(tokenizer, text, args.ctx, args.chunks, args.stride)
 
 
+def add_speculation_options(parser: argparse.ArgumentParser) -> None:
+    """--no-speculate, --draft-model."""
+    parser.add_argument(
+        "--no-speculate",
+        action="store_false",
+        dest="speculate",
+        help="never guess tokens ahead (the answer is the same; it is done only where it is faster)",
+    )
+    parser.add_argument(
+        "--draft-model", metavar="M", help="path or name of a smaller model with the same vocabulary that guesses too"
+    )
+
+
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     """One option a field of SamplingParams; unset ones keep its defaults."""
     for option, kind, field, text in _SAMPLING:
@@ -166,6 +179,8 @@ def open_engine(args: argparse.Namespace):
         n_threads=args.threads,
         pin=args.pin,
         kv_type=args.kv_type,
+        speculate=args.speculate,
+        draft_model=args.draft_model,
         progress=progress_line(),
     )
 

@@ -21,6 +21,7 @@ HELP = "/reset  forget the conversation   /system TEXT  set the system message a
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     _options.add_model_options(parser)
+    _options.add_speculation_options(parser)
     parser.add_argument("--system", metavar="T", help="system message")
     _options.add_sampling_options(parser)
 

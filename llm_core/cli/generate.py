@@ -19,6 +19,7 @@ SUMMARY = "continue a prompt, or answer a message"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     _options.add_model_options(parser)
+    _options.add_speculation_options(parser)
     prompt = parser.add_mutually_exclusive_group(required=True)
     prompt.add_argument("--prompt", metavar="T", help="text to continue")
     prompt.add_argument("--prompt-file", metavar="F", help="file with the text to continue; -: stdin")

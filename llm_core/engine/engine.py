@@ -14,7 +14,7 @@ from pathlib import Path
 
 from llm_core.engine.cache import BlockCache
 from llm_core.engine.handle import Completion, Event, Handle
-from llm_core.engine.loader import ModelInfo, Parts, Progress, load_parts
+from llm_core.engine.loader import ModelInfo, Parts, Progress, load_draft, load_parts
 from llm_core.engine.loop import EngineStats, Loop
 from llm_core.engine.request import Limits, Request
 from llm_core.engine.scheduler import Scheduler
@@ -24,7 +24,6 @@ from llm_core.grammar import GrammarCompiler
 from llm_core.sampling import SamplingParams
 
 MAX_PRIORITY = 1000
-SPECULATE = ("ngram", "off")
 Prompt = str | Sequence[int] | Sequence[Mapping]
 
 
@@ -35,9 +34,10 @@ class Engine:
     `pin`: keep every computing thread on a CPU of its own (at most as many threads as CPUs).
     `n_blocks`: KV blocks of all requests together; None: two full contexts' worth. `max_rows`: token rows computed in
     one step, all requests together. `kv_type`: how the KV cache holds numbers, "f16" or "q8_0" (half the memory).
-    `max_requests`: requests that run at once; `max_queue`: more that may wait. `speculate`: "ngram" guesses tokens from
-    what the request has said before, where that is faster ("off": never); answers are the same. `progress`: called
-    while loading with (what is being done, fraction). Raises ModelError or RequestError.
+    `max_requests`: requests that run at once; `max_queue`: more that may wait. `speculate`: guess tokens ahead, from
+    what the request has said before, where that is faster; `draft_model`: path or name of a smaller model with the
+    same vocabulary that guesses too, for a request that runs alone; answers are the same. `progress`: called while
+    loading with (what is being done, fraction). Raises ModelError or RequestError.
     """
 
     def __init__(
@@ -52,7 +52,8 @@ class Engine:
         kv_type: str = "f16",
         max_requests: int = 16,
         max_queue: int = 64,
-        speculate: str = "ngram",
+        speculate: bool = True,
+        draft_model: str | Path | Parts | None = None,
         progress: Progress | None = None,
     ) -> None:
         _integer("n_ctx", n_ctx, 8, 1 << 24)
@@ -62,20 +63,27 @@ class Engine:
         for name, value in (("n_threads", n_threads), ("n_blocks", n_blocks)):
             if value is not None:
                 _integer(name, value, 1, 1 << 24)
-        if speculate not in SPECULATE:
-            raise RequestError(f"speculate is {speculate!r}: one of {', '.join(SPECULATE)} wanted")
         if not isinstance(pin, bool):
             raise RequestError(f"pin is {pin!r}: True or False wanted")
+        if not isinstance(speculate, bool):
+            raise RequestError(f"speculate is {speculate!r}: True or False wanted")
+        if draft_model is not None and not speculate:
+            raise RequestError(f"draft_model is {draft_model!r}: it guesses, but speculate is False")
         if isinstance(model, (str, Path)):
             model = load_parts(model, n_ctx, n_blocks, max_rows, n_threads, pin, progress, kv_type)
-        runner, self.tokenizer, self.chat_template, info = Parts(*model)
+        runner, self.tokenizer, self.chat_template, info = parts = Parts(*model)
         cache = BlockCache(runner.n_blocks, runner.block_size)
         n_ctx = min(runner.n_ctx, runner.n_blocks * runner.block_size)
         self.info: ModelInfo | None = info
         self._limits = Limits(n_ctx, runner.n_vocab, frozenset(self.tokenizer.stop_ids))
         self._grammars = GrammarCompiler(self.tokenizer, runner.n_vocab)
         scheduler = Scheduler(cache, min(max_rows, runner.max_rows), max_requests)
-        speculator = Speculator(scheduler.max_rows) if speculate == "ngram" else None
+        try:
+            small = None if draft_model is None else load_draft(draft_model, parts, n_ctx, kv_type, progress)
+        except BaseException:
+            runner.close()
+            raise
+        speculator = Speculator(scheduler.max_rows, small) if speculate else None
         self._loop = Loop(runner, scheduler, max_requests + max_queue, speculator)
         # Closes the loop when the last reference to the engine goes, and before the interpreter does.
         self._finalizer = weakref.finalize(self, self._loop.close)

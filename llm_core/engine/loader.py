@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from llm_core.engine.draft import CHUNK, DraftModel
 from llm_core.errors import ModelError
 
 Progress = Callable[[str, float], None]  # (what is being done, fraction of the whole)
@@ -47,6 +48,7 @@ def load_parts(
     pin: bool,
     progress: Progress | None,
     kv_type: str = "f16",
+    pool=None,
 ) -> Parts:
     """Open, check and pack a model. Raises ModelError; imports the numeric half of the package only when called."""
     say = progress or (lambda what, fraction: None)
@@ -75,12 +77,35 @@ def load_parts(
             n_threads=n_threads,
             pin=pin,
             kv_type=kv_type,
+            pool=pool,
             progress=lambda what, fraction: say(what, 0.2 + 0.79 * fraction),
         )
     except MemoryError as error:
         raise ModelError(f"{path}: not enough memory to load the model ({error or 'none left'})") from error
     say("ready", 1.0)
     return Parts(runner, tokenizer, template, _info(file, path, runner))
+
+
+def load_draft(
+    model: str | Path | Parts, big: Parts, n_ctx: int, kv_type: str, progress: Progress | None
+) -> DraftModel:
+    """The small model that guesses for a big one, on the big one's threads. Raises ModelError unless both have the
+    same vocabulary."""
+    if not isinstance(model, Parts):
+        say = None if progress is None else lambda what, part: progress(f"draft model: {what}", part)
+        blocks = -(-n_ctx // big.runner.block_size)
+        model = load_parts(model, n_ctx, blocks, CHUNK, None, False, say, kv_type, big.runner.pool)
+    small, tokens = model.tokenizer, big.tokenizer.token_bytes
+    if small.n_vocab != big.tokenizer.n_vocab or model.runner.n_vocab != big.runner.n_vocab:
+        why = f"it has {small.n_vocab} tokens ({model.runner.n_vocab} logits)"
+        why += f", the model {big.tokenizer.n_vocab} ({big.runner.n_vocab})"
+    else:
+        other = next((i for i in range(small.n_vocab) if small.token_bytes(i) != tokens(i)), None)
+        if other is None:
+            return DraftModel(model.runner)
+        why = f"token {other} is {small.token_bytes(other)!r}, the model's {tokens(other)!r}"
+    model.runner.close()
+    raise ModelError(f"draft_model {model.info.name if model.info else ''}: its vocabulary is not the model's: {why}")
 
 
 def _info(file, path: Path, runner) -> ModelInfo:

@@ -51,6 +51,8 @@ class EngineStats:
     completion_tokens: int
     steps: int
     preemptions: int
+    guessed_tokens: int = 0  # by speculation; how many of them were right
+    right_guesses: int = 0
 
 
 @dataclass
@@ -147,11 +149,15 @@ class Loop:
             completion_tokens=totals.completion_tokens,
             steps=totals.steps,
             preemptions=scheduler.preemptions,
+            guessed_tokens=0 if self._speculator is None else self._speculator.guessed,
+            right_guesses=0 if self._speculator is None else self._speculator.accepted,
         )
 
     def _run(self) -> None:
         try:
             self._runner.pin_caller()
+            if self._speculator is not None:
+                self._speculator.pin_caller()
             # Weights that overflow show in the logits, and the sampler says so: no warnings besides.
             with np.errstate(all="ignore"):
                 while self._wait():
@@ -170,6 +176,8 @@ class Loop:
             if self._state == "ready":
                 self._state = "closed"
         finally:
+            if self._speculator is not None:
+                self._speculator.close()
             self._runner.close()
             self._runner = None  # the model's memory goes, even while somebody holds the engine
             memory.give_back()
@@ -210,11 +218,11 @@ class Loop:
         plan, panels = self._look_ahead(plan)
         if not plan:
             return
-        if self._speculator is not None:
-            self._speculator.prepare(plan, self._scheduler.extend)
-        batch, drawing = build_batch(plan, panels)
-        begun = now()
         try:
+            if self._speculator is not None:
+                self._speculator.prepare(plan, self._scheduler.extend)
+            batch, drawing = build_batch(plan, panels)
+            begun = now()
             logits = self._runner.step(batch)
         except Exception as error:
             self._step_failed(plan, error)

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from statistics import median
 
 from llm_core.engine.batch import draws
+from llm_core.engine.draft import CHUNK, DraftModel
+from llm_core.engine.handle import now
 from llm_core.engine.request import Request
 
 MOST = 8  # guessed tokens of one request in a step
@@ -26,7 +28,9 @@ KEPT = 9  # last times of a step size
 STALE = 128  # steps after which they are forgotten and measured anew
 
 # The account, in seconds: what may be lost at first, what is added for each second of work, and how much it may hold.
-CREDIT, INCOME, LIMIT = 0.25, 0.02, 1.0
+# A small model has to compute a prompt before it can earn anything.
+CREDIT, MODEL_CREDIT, INCOME, LIMIT = 0.25, 2.0, 0.02, 4.0
+BEHIND = 0.3  # of the time of a guess: what a small model is believed to need for a token that is only to be caught up
 
 
 class StepTimes:
@@ -34,33 +38,38 @@ class StepTimes:
 
     def __init__(self) -> None:
         self._times: dict[int, deque[float]] = {}
+        self._typical: dict[int, float] = {}
         self._when: dict[int, int] = {}
         self._steps = 0
 
     def learn(self, rows: int, seconds: float) -> None:
         """A step of that many rows has taken that long."""
         self._steps += 1
-        self._times.setdefault(rows, deque(maxlen=KEPT)).append(seconds)
+        times = self._times.setdefault(rows, deque(maxlen=KEPT))
+        times.append(seconds)
+        self._typical[rows] = median(times)
         self._when[rows] = self._steps
         for n in [n for n, step in self._when.items() if self._steps - step > STALE]:
-            del self._times[n], self._when[n]
+            del self._times[n], self._typical[n], self._when[n]
 
     def __call__(self, rows: int) -> float | None:
         """The typical time; a straight line between and beyond the sizes that were measured. None: no smaller one
         was."""
-        known = sorted(n for n in self._times if n <= rows)
+        typical = self._typical
+        if rows in typical:
+            return typical[rows]
+        known = [n for n in typical if n < rows]
         if not known:
             return None
-        first, below = known[0], known[-1]
-        low = median(self._times[below])
-        above = min((n for n in self._times if n > rows), default=None)
+        first, below = min(known), max(known)
+        above = min((n for n in typical if n > rows), default=None)
         if above is not None:
-            slope = (median(self._times[above]) - low) / (above - below)
+            slope = (typical[above] - typical[below]) / (above - below)
         elif below > first:
-            slope = (low - median(self._times[first])) / (below - first)
+            slope = (typical[below] - typical[first]) / (below - first)
         else:
-            slope = SLOPE * low
-        return low + slope * (rows - below)
+            slope = SLOPE * typical[below]
+        return typical[below] + slope * (rows - below)
 
 
 def best_rows(chances: list[float], base: int, max_rows: int, times: StepTimes) -> int:
@@ -80,12 +89,19 @@ def best_rows(chances: list[float], base: int, max_rows: int, times: StepTimes) 
 class Speculator:
     """Decides before each step and learns after it. Used by the engine thread only."""
 
-    def __init__(self, max_rows: int) -> None:
+    def __init__(self, max_rows: int, model: DraftModel | None = None) -> None:
+        """`max_rows` of a step; `model`: guesses too, for a request that runs alone."""
         self.times = StepTimes()
         self.guessed = self.accepted = 0
+        self._model = model
         self._max_rows = min(MOST_ROWS, max_rows)
-        self._account = CREDIT
+        self._account = CREDIT if model is None else MODEL_CREDIT
         self._decodes = False  # this step has single tokens only
+
+    def pin_caller(self) -> None:
+        """Called once by the thread that will call the rest (see `Runner.pin_caller`)."""
+        if self._model is not None:
+            self._model.pin_caller()
 
     def prepare(self, plan: list[tuple], extend: Callable[[Request, int], int]) -> None:
         """Give every request of a plan [(request, rows)] its `draft`: the guesses that the step shall check.
@@ -98,6 +114,20 @@ class Speculator:
         self._decodes = all(rows == 1 and draws(request, rows) for request, rows in plan)
         if not self._decodes:
             return
+        self._look_up(plan)
+        if self._model is not None and len(plan) == 1 and not plan[0][0].draft:
+            self._ask(plan[0][0])
+        for request, _ in plan:
+            if request.draft:
+                del request.draft[extend(request, request.allowed(request.draft)) :]
+
+    def close(self) -> None:
+        """Let go of the small model."""
+        if self._model is not None:
+            self._model.close()
+
+    def _look_up(self, plan: list[tuple]) -> None:
+        """Guesses from the requests' own tokens: as many of all as pay."""
         guesses = []  # (chance that it and all before it are right, request, token)
         for request, _ in plan:
             if request.room > 0:
@@ -110,9 +140,30 @@ class Speculator:
         rows = best_rows([chance for chance, *_ in guesses], len(plan), self._max_rows, self.times)
         for _, request, token in guesses[:rows]:
             request.draft.append(token)
-        for request, _ in plan:
-            if request.draft:
-                del request.draft[extend(request, request.allowed(request.draft)) :]
+
+    def _ask(self, request: Request) -> None:
+        """Guesses of the small model, if it pays; or its first step towards the request's place."""
+        model, plain, most = self._model, self.times(1), min(MOST, request.room)
+        if plain is None or most < 1 or self._account < 0:
+            return
+        each = SLOPE * plain if model.seconds is None else model.seconds
+        chances = [model.chance**n for n in range(1, most + 1)]
+        rows = best_rows(chances, 1, self._max_rows, lambda n: self.times(n) + (n - 1) * each)
+        if not rows:
+            model.rest()
+            return
+        gain = plain - (self.times(1 + rows) + rows * each) / (1 + sum(chances[:rows]))
+        missing = model.follow(request.tokens)
+        started = now()
+        if missing <= CHUNK:
+
+            def worth(n: int, chance: float) -> bool:
+                return n == 0 or chance * model.chance * plain > each + self.times(2 + n) - self.times(1 + n)
+
+            request.draft = model.guess(request.tokens, most, worth)
+        elif missing * BEHIND * each < request.room * gain:
+            model.catch_up(request.tokens)
+        self._account -= now() - started
 
     def learn(self, plan: list[tuple], seconds: float, drawn: int) -> None:
         """The step has taken `seconds` and brought `drawn` tokens."""

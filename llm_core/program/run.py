@@ -33,9 +33,10 @@ class Runner:
 
     model: from `load_model`; n_ctx: positions a sequence may have; n_blocks: KV blocks of BLOCK positions in all
     (default: enough for one full context); max_rows: rows per step; n_threads: default all CPUs of this process;
-    pin: keep every thread on a CPU of its own; kv_type: how the cache holds keys and values, "f16" or "q8_0" (half
-    the memory); progress(what, fraction) is told how packing goes. Raises RequestError for sizes and types that make no
-    sense, ModelError when a weight cannot be packed.
+    pin: keep every thread on a CPU of its own; pool: threads of another runner of the same owner to work with instead;
+    kv_type: how the cache holds keys and values, "f16" or "q8_0" (half the memory); progress(what, fraction) is told
+    how packing goes. Raises RequestError for sizes and types that make no sense, ModelError when a weight cannot be
+    packed.
     """
 
     block_size = BLOCK
@@ -50,8 +51,11 @@ class Runner:
         n_threads: int | None = None,
         pin: bool = False,
         kv_type: str = "f16",
+        pool: ThreadPool | None = None,
         progress: Callable[[str, float], None] | None = None,
     ):
+        if pool is not None:
+            n_threads = pool.n_threads
         n_threads = min(cpu.default_threads(), MAX_THREADS) if n_threads is None else n_threads
         for name, value, low, high in (
             ("n_ctx", n_ctx, 1, 1 << 26),
@@ -73,7 +77,8 @@ class Runner:
         self.n_threads = n_threads
         threads.check(n_threads, pin)
         self._link(say)
-        self._pool: ThreadPool | None = ThreadPool(n_threads, pin)
+        self._owns_pool = pool is None
+        self._pool: ThreadPool | None = ThreadPool(n_threads, pin) if pool is None else pool
 
     # --- making -------------------------------------------------------------------------------------------------------
 
@@ -142,6 +147,11 @@ class Runner:
     def _rows_of(self, address: int, rows: int, stride: int) -> np.ndarray:
         start = address - self._memory.ctypes.data
         return self._memory[start : start + rows * stride].view(np.float32).reshape(rows, stride // 4)
+
+    @property
+    def pool(self) -> ThreadPool:
+        """The threads that compute, for another runner of the same owner."""
+        return self._pool
 
     @property
     def weight_bytes(self) -> int:
@@ -255,7 +265,8 @@ class Runner:
     def close(self) -> None:
         """Stop the threads and let go of the memory."""
         if self._pool is not None:
-            self._pool.close()
+            if self._owns_pool:
+                self._pool.close()
             self._pool = None
             self._weights.close()
             self._memory = self._scratch = self._records = self._x = self._logits = self._body = self._head = None

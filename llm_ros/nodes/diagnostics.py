@@ -55,6 +55,8 @@ def engine_status(name: str, state: str, info, stats) -> DiagnosticStatus:
             "kv_blocks_total": stats.kv_blocks_total,
             "requests": stats.submitted,
             "refused": stats.refused,
+            "guessed_tokens": stats.guessed_tokens,
+            "right_guesses": stats.right_guesses,
         } | {f"finished_{reason}": count for reason, count in sorted(stats.finished.items())}
     if info is not None:
         values["model"] = info.name

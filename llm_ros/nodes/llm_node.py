@@ -303,6 +303,8 @@ def engine_from_params(*, model, context, cpu, progress) -> Engine:
         kv_type=context.kv_type,
         max_requests=context.max_requests,
         max_queue=context.max_queue,
+        speculate=model.speculate,
+        draft_model=model.draft or None,
         progress=progress,
     )
 
