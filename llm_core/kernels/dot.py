@@ -1,33 +1,26 @@
-"""Integer dot products and byte tables, spelled for the ISA level in use (`cpu.isa()`).
+"""Integer dot products and byte tables, spelled for the ISA level in use (`cpu.isa()`), for generated code (`matmul/`).
 
 One unit of packed weights is 64 bytes: 16 rows by 4 neighbouring values of k. A dot instruction multiplies it with 4
-activations of each column (int8, read as one 32-bit word and broadcast) and adds the 4 products into the row's lane.
+activations of a column (int8, read as one 32-bit word and broadcast) and adds the 4 products into the row's lane.
 
-`dot_u` takes unsigned weights and a *narrow* accumulator (`dot_start`), which AVX2 keeps in 16 bits: at most
-`NARROW_BUDGET // largest weight` units may be added before `dot_end` turns it into int32 lanes. `dot_s` takes signed
-weights and an int32 accumulator; where the machine only multiplies unsigned by signed bytes the weights are shifted by
+`add_unsigned` takes unsigned weights and a *narrow* accumulator (`narrow_zero`), which AVX2 keeps in 16 bits: at most
+`NARROW_BUDGET // largest weight` units may be added before `widen` turns it into int32 lanes. `add_signed` takes signed
+weights and int32 lanes; where the machine only multiplies unsigned by signed bytes the weights are shifted by
 `SIGNED_BIAS`, and the caller takes SIGNED_BIAS times the sum of the activations off again.
 """
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from llm_core.kernels import cpu
 from llm_core.kernels.vectors import (
     I8,
     I16,
     I32,
-    I64,
     LANES,
-    U8X64,
-    Vec,
     call,
     const,
-    i32,
     join,
-    load_at,
     part,
     pick,
     splat,
@@ -149,57 +142,41 @@ _SIGNED = {
 _NARROW_LANES = 2 * LANES if NARROW else LANES  # lanes of a narrow accumulator per column
 
 
-def _dot(spelling, lanes):
-    @intrinsic
-    def dot(_ctx, acc, weights, address, at, stride):
-        def generate(_context, builder, sig, args):
-            base = builder.add(args[2], args[3])
-            columns = []
-            for c in range(sig.args[0].lanes // lanes):
-                word = load_at(builder, builder.add(base, builder.mul(args[4], I64(c))), I32)
-                columns.append(spelling(builder, part(builder, args[0], c * lanes, lanes), args[1], word))
-            return join(builder, columns)
-
-        return acc(acc, U8X64, types.int64, types.int64, types.int64), generate
-
-    return dot
+def narrow_zero():
+    """A column's narrow accumulator of zeros, as an LLVM constant."""
+    return const(ir.VectorType(I16 if NARROW else I32, _NARROW_LANES), 0)
 
 
-dot_u = _dot(_UNSIGNED, _NARROW_LANES)
-dot_s = _dot(_SIGNED, LANES)
+def add_unsigned(builder, acc, unit, word):
+    """A column's narrow accumulator + a unit of unsigned bytes · 4 activations (one int32 word)."""
+    return _UNSIGNED(builder, acc, unit, word)
 
 
-@intrinsic
-def dot_start(_ctx, columns):
-    """A narrow accumulator of zeros."""
-    vec = Vec(types.int16 if NARROW else types.int32, _NARROW_LANES * columns.count)
-    return vec(columns), lambda _c, _b, sig, _a: const(sig.return_type.llvm, 0)
+def add_signed(builder, acc, unit, word):
+    """A column's 16 int32 lanes + a unit of signed bytes · 4 activations (plus SIGNED_BIAS times their sum)."""
+    return _SIGNED(builder, acc, unit, word)
 
 
-@intrinsic
-def dot_end(_ctx, acc):
-    """A narrow accumulator's int32 lanes, 16 per column."""
-    lanes = LANES * acc.lanes // _NARROW_LANES
-
-    def generate(_context, builder, sig, args):
-        if not NARROW:
-            return args[0]
-        return join(
-            builder,
-            [
-                call(builder, "llvm.x86.avx2.pmadd.wd", V8I32, part(builder, args[0], 8 * i * 2, 16), const(V16I16, 1))
-                for i in range(lanes // 8)
-            ],
-        )
-
-    return i32(lanes)(acc), generate
+def settle(builder, acc):
+    """The same accumulator, computed here: nothing of it is put off or done in another order. Left to itself, LLVM
+    runs through half of the lanes first and spills the activations that the other half needs."""
+    if not NARROW:
+        return acc
+    lanes = 256 // acc.type.element.width
+    same = ir.FunctionType(ir.VectorType(acc.type.element, lanes), [ir.VectorType(acc.type.element, lanes)])
+    halves = [part(builder, acc, lanes * h, lanes) for h in (0, 1)]
+    return join(builder, [builder.asm(same, "", "=x,0", [half], side_effect=True) for half in halves])
 
 
-@intrinsic
-def int_zeros(_ctx, columns):
-    """An int32 accumulator of zeros, 16 lanes per column."""
-    vec = i32(LANES * columns.count)
-    return vec(columns), lambda _c, _b, sig, _a: const(sig.return_type.llvm, 0)
+def widen(builder, acc):
+    """A column's narrow accumulator as 16 int32 lanes."""
+    if not NARROW:
+        return acc
+    ones = const(V16I16, 1)
+    halves = [
+        call(builder, "llvm.x86.avx2.pmadd.wd", V8I32, part(builder, acc, 16 * h, 16), ones) for h in (0, 1)
+    ]
+    return join(builder, halves)
 
 
 # --- byte tables -----------------------------------------------------------------------------------------------------
@@ -251,12 +228,6 @@ _LOOK_UP = {
 }[ISA]
 
 
-def byte_table(values):
-    """An intrinsic that replaces each byte (0…15) of a unit by `values[byte]` (16 signed bytes)."""
-    table = [v & 255 for v in values]
-
-    @intrinsic
-    def look_up(_ctx, indexes):
-        return U8X64(U8X64), lambda _c, builder, _s, args: _LOOK_UP(builder, table, args[0])
-
-    return look_up
+def look_up(builder, table, indexes):
+    """A unit's bytes (0…15) replaced by the 16 bytes of `table`."""
+    return _LOOK_UP(builder, table, indexes)

@@ -29,8 +29,9 @@ X, X_STRIDE, OUT, OUT_STRIDE, K, ROW_COUNT = (8 * i for i in range(2, 8))
 
 
 def row_bytes(k: int) -> int:
-    """Bytes of one quantized row of `k` values (a multiple of 32)."""
-    return k + k // 8 + k // 8 + k // 4
+    """Bytes from one quantized row of `k` values (a multiple of 32) to the next: an odd number of cache lines, so that
+    the rows of a tile do not meet in the same sets of the cache."""
+    return ((k + k // 8 + k // 8 + k // 4 + 63) // 64 | 1) * 64
 
 
 @inline

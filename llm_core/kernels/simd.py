@@ -74,23 +74,7 @@ load_u8x64 = _loader(U8X64)
 load_f32 = _loader(f32())
 load_f16 = _loader(_U16X16, _half_to_float, f32())  # 16 halves → 16 floats
 load_bf16 = _loader(_U16X16, _bfloat_to_float, f32())
-load_u8 = _loader(_U8X16, _unsigned_to_float, f32())  # 16 unsigned bytes → 16 floats
 load_i8 = _loader(_U8X16, _signed_to_float, f32())
-low_nibbles = _loader(_U8X16, lambda b, v: _unsigned_to_float(b, b.and_(v, const(v.type, 15))), f32())
-high_nibbles = _loader(_U8X16, lambda b, v: _unsigned_to_float(b, b.lshr(v, const(v.type, 4))), f32())
-
-
-@intrinsic
-def spread_bit(_ctx, address, at, bit):
-    """64 bytes from 16 words of 32 bits: a word's 4 bytes are 255 where its bit `bit` is set, else 0."""
-
-    def generate(_context, builder, sig, args):
-        words = load_at(builder, builder.add(args[0], args[1]), ir.VectorType(I32, LANES))
-        place = builder.trunc(args[2], I32) if args[2].type.width > 32 else args[2]
-        top = builder.shl(words, splat(builder, builder.sub(I32(31), place), LANES))
-        return builder.bitcast(builder.ashr(top, const(words.type, 31)), sig.return_type.llvm)
-
-    return U8X64(types.int64, types.int64, types.int64), generate
 
 
 def _scalar_loader(numba_type, llvm_type):
@@ -168,6 +152,22 @@ def prefetch(_ctx, address, at):
         return cgutils.get_null_value(ir.IntType(8).as_pointer())
 
     return types.void(types.int64, types.int64), generate
+
+
+def stack_area(n_bytes):
+    """An intrinsic that gives the address of `n_bytes` of the kernel's stack, 64-byte aligned."""
+
+    @intrinsic
+    def area(_ctx):
+        def generate(_context, builder, _sig, _args):
+            with builder.goto_entry_block():
+                memory = builder.alloca(ir.ArrayType(I8, n_bytes))
+            memory.align = 64
+            return builder.ptrtoint(memory, I64)
+
+        return types.int64(), generate
+
+    return area
 
 
 # --- arithmetic ------------------------------------------------------------------------------------------------------
@@ -331,17 +331,6 @@ def zeros(_ctx, columns):
     """A wide float accumulator of zeros: 16 lanes per column."""
     vec = f32(LANES * columns.count)
     return vec(columns), lambda _c, _b, sig, _a: const(sig.return_type.llvm, 0.0)
-
-
-@intrinsic
-def constant(_ctx, scalar, columns):
-    """A wide float value with one number in every lane."""
-    vec = f32(LANES * columns.count)
-
-    def generate(context, builder, sig, args):
-        return splat(builder, context.cast(builder, args[0], sig.args[0], types.float32), vec.lanes)
-
-    return vec(scalar, columns), generate
 
 
 @intrinsic

@@ -7,7 +7,7 @@ import numpy as np
 
 from llm_core.gguf.types import GGMLType
 from llm_core.kernels.jit import inline, op, static
-from llm_core.kernels.matmul.panels import PanelFormat, fetch, run_panels
+from llm_core.kernels.matmul.panels import LARGE, MEDIUM, PanelFormat, fetch, run_panels
 from llm_core.kernels.simd import fma, load_bf16, load_f16, load_f32, per_column, wide, zeros
 
 
@@ -45,19 +45,19 @@ def panel_bf16(w, k, x, stride, columns):
 @op
 def matmul_f32(op, ctx, tid, n_threads):
     """F32 weights."""
-    run_panels(panel_f32, op, ctx, tid, n_threads)
+    run_panels(panel_f32, LARGE, MEDIUM, op, ctx, tid, n_threads)
 
 
 @op
 def matmul_f16(op, ctx, tid, n_threads):
     """F16 weights."""
-    run_panels(panel_f16, op, ctx, tid, n_threads)
+    run_panels(panel_f16, LARGE, MEDIUM, op, ctx, tid, n_threads)
 
 
 @op
 def matmul_bf16(op, ctx, tid, n_threads):
     """BF16 weights."""
-    run_panels(panel_bf16, op, ctx, tid, n_threads)
+    run_panels(panel_bf16, LARGE, MEDIUM, op, ctx, tid, n_threads)
 
 
 def _packer(dtype):

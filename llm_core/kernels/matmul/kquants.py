@@ -1,4 +1,4 @@
-"""Products with the super-block formats of 256 values: Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_XS.
+"""The super-block formats of 256 values: Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_XS.
 
 The quants keep the file's order inside a row and are only interleaved by rows (`panels.words`), so unit u of a group
 holds bytes 4u…4u+3 of it for 16 rows. Scales are unpacked to one byte each, 16 rows wide, behind the quants; the
@@ -8,252 +8,105 @@ half-precision super scales come last. Layouts: ggml-quants of llama.cpp, as the
 import numpy as np
 
 from llm_core.gguf.types import GGMLType
-from llm_core.kernels.dot import SIGNED_BIAS, dot_end, dot_start, dot_u
-from llm_core.kernels.jit import inline, op, static
-from llm_core.kernels.matmul.blocks32 import iq4_values, scaled, table_nibbles
-from llm_core.kernels.matmul.panels import PanelFormat, assemble, fetch, lanes, run_panels, words
-from llm_core.kernels.quantize import at_scale, at_sum16, at_sum32
-from llm_core.kernels.simd import (
-    constant,
-    fma,
-    high_nibbles,
-    load_f16,
-    load_i8,
-    load_u8,
-    load_u8x64,
-    low_nibbles,
-    per_column,
-    to_f32,
-    wide,
-    zeros,
-)
+from llm_core.kernels.matmul.blocks32 import IQ4_VALUES
+from llm_core.kernels.matmul.layout import Layout
+from llm_core.kernels.matmul.panels import assemble, integer_format, lanes, words
 
 
-@inline
-def add_block(acc, dots, scales, x, k, block, stride, columns):
-    """acc + row scales * activation scale * dots"""
-    return fma(to_f32(dots) * per_column(x, at_scale(k, block), stride, columns), wide(scales, columns), acc)
+class Super(Layout):
+    """256 values; unit u belongs to sub-block j = u // 8 of 32 values."""
+
+    block = 256
 
 
-@inline
-def add_sum32(acc, scales, x, k, block, stride, columns):
-    """acc + row scales * sum of the activations of a 32-value block"""
-    return fma(per_column(x, at_sum32(k, block), stride, columns), wide(scales, columns), acc)
-
-
-@inline
-def add_sum16(acc, scales, x, k, half, stride, columns):
-    """acc + row scales * sum of the activations of a 16-value half block"""
-    return fma(per_column(x, at_sum16(k, half), stride, columns), wide(scales, columns), acc)
-
-
-@static
-def panel_q4_k(w, k, x, stride, columns):
+class Q4K(Super):
     """w = d sc q - dmin mn; quants 2048 bytes (4 groups of 64 values: low nibbles, then high), 8 scales, 8 minima, d,
     dmin"""
-    acc = zeros(columns)
-    for s in range(k >> 8):
-        at = s * 2368
-        scaled_dots, minima = zeros(columns), zeros(columns)
-        for g in range(4):
-            fetch(w, at + g * 512, 512, columns)
-            b = s * 8 + g * 2
-            dots = dot_start(columns)
-            for u in range(8):
-                dots = dot_u(dots, load_u8x64(w, at + g * 512 + u * 64) & 15, x, b * 32 + u * 4, stride)
-            scaled_dots = add_block(
-                scaled_dots, dot_end(dots), load_u8(w, at + 2048 + g * 32), x, k, b, stride, columns
-            )
-            minima = add_sum32(minima, load_u8(w, at + 2176 + g * 32), x, k, b, stride, columns)
-            dots = dot_start(columns)
-            for u in range(8):
-                dots = dot_u(dots, load_u8x64(w, at + g * 512 + u * 64) >> 4, x, b * 32 + 32 + u * 4, stride)
-            scaled_dots = add_block(
-                scaled_dots, dot_end(dots), load_u8(w, at + 2064 + g * 32), x, k, b + 1, stride, columns
-            )
-            minima = add_sum32(minima, load_u8(w, at + 2192 + g * 32), x, k, b + 1, stride, columns)
-        fetch(w, at + 2048, 320, columns)
-        acc = fma(scaled_dots, wide(load_f16(w, at + 2304), columns), acc)
-        acc = acc - minima * wide(load_f16(w, at + 2336), columns)
-    return acc
+
+    name, nbytes, peak, has_offset = "q4_k", 2368, 15, True
+    scales, halves = 2048, 2304
+
+    def unit(self, b, u):
+        group, place = u // 16, u % 16
+        quants = b.unit((group * 8 + place % 8) * 64)
+        return quants & 15 if place < 8 else quants >> 4
+
+    def scale(self, b, s):
+        return b.f16(self.halves) * b.u8(self.scales + s * 16)
+
+    def offset(self, b, s):
+        return -(b.f16(self.halves + 32) * b.u8(self.scales + 128 + s * 16))
 
 
-@inline
-def fifth_bit(w, at, u, shift):
-    """Bit `shift` of unit u of the high bits, as bit 4."""
-    return ((load_u8x64(w, at + u * 64) >> shift) & 1) << 4
+class Q5K(Q4K):
+    """The same with fifth bits, 512 bytes behind the nibbles (bit j: sub-block j)"""
+
+    name, nbytes, peak, scales, halves = "q5_k", 2880, 31, 2560, 2816
+
+    def unit(self, b, u):
+        return super().unit(b, u) | (((b.unit(2048 + u % 8 * 64) >> u // 8) & 1) << 4)
 
 
-@inline
-def five_bit_sub_block(w, quants, bits, nibble, shift, x, k, stride, columns):
-    """int32 dots of 8 units: nibbles at `quants` shifted by `nibble`, fifth bits at `bits` shifted by `shift`."""
-    first, second = dot_start(columns), dot_start(columns)
-    for u in range(4):
-        unit = ((load_u8x64(w, quants + u * 64) >> nibble) & 15) | fifth_bit(w, bits, u, shift)
-        first = dot_u(first, unit, x, k + u * 4, stride)
-    for u in range(4, 8):
-        unit = ((load_u8x64(w, quants + u * 64) >> nibble) & 15) | fifth_bit(w, bits, u, shift)
-        second = dot_u(second, unit, x, k + u * 4, stride)
-    return dot_end(first) + dot_end(second)
-
-
-@static
-def panel_q5_k(w, k, x, stride, columns):
-    """w = d sc q - dmin mn; nibbles 2048 bytes as in Q4_K, fifth bits 512 (bit j: sub-block j), 8 scales, 8 minima,
-    d, dmin"""
-    acc = zeros(columns)
-    for s in range(k >> 8):
-        at = s * 2880
-        scaled_dots, minima = zeros(columns), zeros(columns)
-        for j in range(8):
-            fetch(w, at + j * 320, 320, columns)
-            b = s * 8 + j
-            dots = five_bit_sub_block(w, at + (j >> 1) * 512, at + 2048, (j & 1) * 4, j, x, b * 32, stride, columns)
-            scaled_dots = add_block(scaled_dots, dots, load_u8(w, at + 2560 + j * 16), x, k, b, stride, columns)
-            minima = add_sum32(minima, load_u8(w, at + 2688 + j * 16), x, k, b, stride, columns)
-        fetch(w, at + 2560, 320, columns)
-        acc = fma(scaled_dots, wide(load_f16(w, at + 2816), columns), acc)
-        acc = acc - minima * wide(load_f16(w, at + 2848), columns)
-    return acc
-
-
-@inline
-def six_bit_quarter(w, low, high, u, nibble, shift):
-    """Unit u of six-bit quants: nibble from `low`, two more bits from `high`."""
-    nibbles = (load_u8x64(w, low + u * 64) >> nibble) & 15
-    return nibbles | (((load_u8x64(w, high + u * 64) >> shift) & 3) << 4)
-
-
-@static
-def panel_q6_k(w, k, x, stride, columns):
+class Q6K(Super):
     """w = d sc (q - 32), a scale per 16 values; nibbles 2048 bytes, two high bits 1024, 16 signed scales, d
 
     Half h (128 values): sub-block j of 32 has nibbles in group j & 1 (low for j < 2, else high) and high bits 2j, 2j+1.
     """
-    acc = zeros(columns)
-    for s in range(k >> 8):
-        at = s * 3360
-        scaled_dots, sums = zeros(columns), zeros(columns)
-        for j in range(8):
-            fetch(w, at + j * 384, 384, columns)
-            b = s * 8 + j
-            low, high = at + (j >> 2) * 1024 + (j & 1) * 512, at + 2048 + (j >> 2) * 512
-            nibble, shift = ((j >> 1) & 1) * 4, (j & 3) * 2
-            for half in range(2):
-                first, second = dot_start(columns), dot_start(columns)
-                for u in range(half * 4, half * 4 + 2):
-                    first = dot_u(first, six_bit_quarter(w, low, high, u, nibble, shift), x, b * 32 + u * 4, stride)
-                for u in range(half * 4 + 2, half * 4 + 4):
-                    second = dot_u(second, six_bit_quarter(w, low, high, u, nibble, shift), x, b * 32 + u * 4, stride)
-                scales = load_i8(w, at + 3072 + (j * 2 + half) * 16)
-                scaled_dots = add_block(scaled_dots, dot_end(first) + dot_end(second), scales, x, k, b, stride, columns)
-                sums = add_sum16(sums, scales, x, k, b * 2 + half, stride, columns)
-        fetch(w, at + 3072, 288, columns)
-        value = fma(sums, constant(-32.0, columns), scaled_dots)
-        acc = fma(value, wide(load_f16(w, at + 3328), columns), acc)
-    return acc
+
+    name, nbytes, width, peak, zero = "q6_k", 3360, 16, 63, 32
+
+    def unit(self, b, u):
+        half, j, place = u // 32, u // 8 % 4, u % 8
+        low = b.unit((half * 16 + j % 2 * 8 + place) * 64)
+        high = b.unit(2048 + (half * 8 + place) * 64)
+        return (low & 15 if j < 2 else low >> 4) | (((high >> 2 * j) & 3) << 4)
+
+    def scale(self, b, s):
+        return b.f16(3328) * b.i8(3072 + s * 16)
 
 
-@static
-def panel_q2_k(w, k, x, stride, columns):
+class Q2K(Super):
     """w = d sc q - dmin mn, a scale and a minimum per 16 values; quants 1024 bytes, 16 scales (low) and minima
     (high), d, dmin"""
-    acc = zeros(columns)
-    for s in range(k >> 8):
-        at = s * 1344
-        fetch(w, at, 1344, columns)
-        scaled_dots, minima = zeros(columns), zeros(columns)
-        for j in range(8):
-            b, quants, shift = s * 8 + j, at + (j >> 2) * 512, (j & 3) * 2
-            for half in range(2):
-                dots = dot_start(columns)
-                for u in range(half * 4, half * 4 + 4):
-                    dots = dot_u(dots, (load_u8x64(w, quants + u * 64) >> shift) & 3, x, b * 32 + u * 4, stride)
-                pair = at + 1024 + (j * 2 + half) * 16
-                scaled_dots = add_block(scaled_dots, dot_end(dots), low_nibbles(w, pair), x, k, b, stride, columns)
-                minima = add_sum16(minima, high_nibbles(w, pair), x, k, b * 2 + half, stride, columns)
-        acc = fma(scaled_dots, wide(load_f16(w, at + 1280), columns), acc)
-        acc = acc - minima * wide(load_f16(w, at + 1312), columns)
-    return acc
+
+    name, nbytes, width, peak, has_offset = "q2_k", 1344, 16, 3, True
+
+    def unit(self, b, u):
+        return (b.unit((u // 32 * 8 + u % 8) * 64) >> u // 8 % 4 * 2) & 3
+
+    def scale(self, b, s):
+        return b.f16(1280) * b.bits(1024 + s * 16, 0, 4)
+
+    def offset(self, b, s):
+        return -(b.f16(1312) * b.bits(1024 + s * 16, 4, 4))
 
 
-@static
-def panel_q3_k(w, k, x, stride, columns):
+class Q3K(Super):
     """w = d sc (q - 4), a scale per 16 values; two low bits 1024 bytes, third bits 512 (bit j: sub-block j), 16
     signed scales, d"""
-    acc = zeros(columns)
-    for s in range(k >> 8):
-        at = s * 1824
-        fetch(w, at, 1824, columns)
-        scaled_dots, sums = zeros(columns), zeros(columns)
-        for j in range(8):
-            b, quants, shift = s * 8 + j, at + (j >> 2) * 512, (j & 3) * 2
-            for half in range(2):
-                dots = dot_start(columns)
-                for u in range(half * 4, half * 4 + 4):
-                    third = ((load_u8x64(w, at + 1024 + u * 64) >> j) & 1) << 2
-                    dots = dot_u(
-                        dots, ((load_u8x64(w, quants + u * 64) >> shift) & 3) | third, x, b * 32 + u * 4, stride
-                    )
-                scales = load_i8(w, at + 1536 + (j * 2 + half) * 16)
-                scaled_dots = add_block(scaled_dots, dot_end(dots), scales, x, k, b, stride, columns)
-                sums = add_sum16(sums, scales, x, k, b * 2 + half, stride, columns)
-        value = fma(sums, constant(-4.0, columns), scaled_dots)
-        acc = fma(value, wide(load_f16(w, at + 1792), columns), acc)
-    return acc
+
+    name, nbytes, width, peak, zero = "q3_k", 1824, 16, 7, 4
+
+    def unit(self, b, u):
+        low = (b.unit((u // 32 * 8 + u % 8) * 64) >> u // 8 % 4 * 2) & 3
+        return low | (((b.unit(1024 + u % 8 * 64) >> u // 8) & 1) << 2)
+
+    def scale(self, b, s):
+        return b.f16(1792) * b.i8(1536 + s * 16)
 
 
-@static
-def panel_iq4_xs(w, k, x, stride, columns):
+class Iq4Xs(Super):
     """w = d sc table[q], a scale per 32 values; 8 sub-blocks of nibbles (16 low, 16 high), 8 signed scales, d"""
-    acc = zeros(columns)
-    for s in range(k >> 8):
-        at = s * 2208
-        scaled_dots = zeros(columns)
-        for j in range(8):
-            fetch(w, at + j * 276, 276, columns)
-            b = s * 8 + j
-            dots = table_nibbles(iq4_values, w, at + j * 256, x, b * 32, stride, columns)
-            value = scaled(dots, SIGNED_BIAS, x, k, b, stride, columns)
-            scaled_dots = fma(value, wide(load_i8(w, at + 2048 + j * 16), columns), scaled_dots)
-        acc = fma(scaled_dots, wide(load_f16(w, at + 2176), columns), acc)
-    return acc
 
+    name, nbytes = "iq4_xs", 2208
 
-@op
-def matmul_q2_k(op, ctx, tid, n_threads):
-    """Q2_K weights."""
-    run_panels(panel_q2_k, op, ctx, tid, n_threads)
+    def unit(self, b, u):
+        j, place = u // 8, u % 8
+        quants = b.unit((j * 4 + place % 4) * 64)
+        return (quants & 15 if place < 4 else quants >> 4).look_up(IQ4_VALUES)
 
-
-@op
-def matmul_q3_k(op, ctx, tid, n_threads):
-    """Q3_K weights."""
-    run_panels(panel_q3_k, op, ctx, tid, n_threads)
-
-
-@op
-def matmul_q4_k(op, ctx, tid, n_threads):
-    """Q4_K weights."""
-    run_panels(panel_q4_k, op, ctx, tid, n_threads)
-
-
-@op
-def matmul_q5_k(op, ctx, tid, n_threads):
-    """Q5_K weights."""
-    run_panels(panel_q5_k, op, ctx, tid, n_threads)
-
-
-@op
-def matmul_q6_k(op, ctx, tid, n_threads):
-    """Q6_K weights."""
-    run_panels(panel_q6_k, op, ctx, tid, n_threads)
-
-
-@op
-def matmul_iq4_xs(op, ctx, tid, n_threads):
-    """IQ4_XS weights."""
-    run_panels(panel_iq4_xs, op, ctx, tid, n_threads)
+    def scale(self, b, s):
+        return b.f16(2176) * b.i8(2048 + s * 16)
 
 
 def _blocks(rows, n_bytes):
@@ -315,10 +168,10 @@ def _pack_iq4_xs(rows):
 
 
 FORMATS = {
-    GGMLType.Q2_K: PanelFormat(256, 1344, _pack_q2_k, matmul_q2_k),
-    GGMLType.Q3_K: PanelFormat(256, 1824, _pack_q3_k, matmul_q3_k),
-    GGMLType.Q4_K: PanelFormat(256, 2368, _pack_q4_k, matmul_q4_k),
-    GGMLType.Q5_K: PanelFormat(256, 2880, _pack_q5_k, matmul_q5_k),
-    GGMLType.Q6_K: PanelFormat(256, 3360, _pack_q6_k, matmul_q6_k),
-    GGMLType.IQ4_XS: PanelFormat(256, 2208, _pack_iq4_xs, matmul_iq4_xs),
+    GGMLType.Q2_K: integer_format(Q2K(), _pack_q2_k),
+    GGMLType.Q3_K: integer_format(Q3K(), _pack_q3_k),
+    GGMLType.Q4_K: integer_format(Q4K(), _pack_q4_k),
+    GGMLType.Q5_K: integer_format(Q5K(), _pack_q5_k),
+    GGMLType.Q6_K: integer_format(Q6K(), _pack_q6_k),
+    GGMLType.IQ4_XS: integer_format(Iq4Xs(), _pack_iq4_xs),
 }

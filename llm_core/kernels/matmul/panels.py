@@ -1,24 +1,36 @@
-"""Matrix products out[m, n] = x[m, k] · W[n, k]: how weights are packed into panels, and the loop that all formats
+"""Matrix products out[m, n] = x[m, k] · W[n, k]: how weights are packed into panels, and the loops that all formats
 share.
 
 A panel is 16 rows of W over all of k, in the order in which the kernel reads it: units of 64 bytes (16 rows x 4
 bytes, see `dot.py`), then the scales of the block, 16 rows wide. The last panel is padded with zero rows. Nothing is
 expanded: a packed weight takes the bytes of the file (to within 4 %).
 
-A format gives a `PanelFormat`: a packer (numpy) and a panel function (`@static`) `panel(w, k, x, stride, columns)`
-that returns the wide accumulator of one panel against a tile of activation rows. `run_panels` splits the panels over
-the threads and the activation rows into tiles, so that every weight byte is read from memory once per step whatever
-the number of rows.
+`run_panels` takes the activation rows in tiles that a panel function multiplies, `run_expanded` expands a chunk of a
+panel into the first-level cache first and multiplies it with many rows. Both split the panels over the threads; every
+weight byte is read from memory once per step whatever the number of rows.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from llm_core.kernels import cpu
-from llm_core.kernels.jit import Op, apply, inline, share
-from llm_core.kernels.simd import get_i64, load_columns, load_f32, prefetch, store_columns, wide
+from llm_core.kernels.jit import Op, apply, inline, op, share
+from llm_core.kernels.matmul.integer import CHUNK, EXPANDED, expander, few_rows, tiler
+from llm_core.kernels.matmul.layout import Layout
+from llm_core.kernels.simd import (
+    fill,
+    get_i64,
+    load_columns,
+    load_f32,
+    prefetch,
+    stack_area,
+    store,
+    store_columns,
+    wide,
+)
 from llm_core.kernels.step import CHOSEN, panel_at, panel_count
 from llm_core.kernels.vectors import Columns
 
@@ -32,8 +44,11 @@ X, X_STRIDE, OUT, OUT_STRIDE, WEIGHT, PANEL_BYTES, N_PANELS, K, BIAS, RESIDUAL, 
     8 * i for i in range(2, 14)
 )
 
-_TILES = {2: (2, 1, 1), 4: (4, 2, 1), 8: (8, 4, 1)}[cpu.isa().max_columns]
-LARGE, MEDIUM, ONE = Columns(_TILES[0]), Columns(_TILES[1]), Columns(1)
+_SIZES = {2: (2, 1, 1), 4: (4, 2, 1), 8: (8, 4, 1)}[cpu.isa().max_columns]
+# Tiles of rows for weights that need no unpacking, and for quantized ones that are unpacked in registers.
+LARGE, MEDIUM, ONE, PAIR = Columns(_SIZES[0]), Columns(_SIZES[1]), Columns(1), Columns(2)
+# Expanded weights: rows per tile, rows that share an expanded chunk, and from how many rows on expanding pays.
+TILE, GROUP, MANY = cpu.isa().max_columns, 64, 3
 
 
 @dataclass(frozen=True)
@@ -97,24 +112,73 @@ def finish(op, panel, row, acc, columns):
 
 
 @inline
-def run_panels(panel, op, ctx, tid, n_threads):
-    """This thread's share of a product: every panel against tiles of LARGE, MEDIUM and single activation rows."""
+def run_panels(panel, large, medium, op, ctx, tid, n_threads):
+    """This thread's share of a product: every panel against tiles of `large`, `medium` and single activation rows."""
     rows = get_i64(ctx, get_i64(op, ROW_COUNT))
     x, stride = get_i64(op, X), get_i64(op, X_STRIDE)
     weight, size, k = get_i64(op, WEIGHT), get_i64(op, PANEL_BYTES), get_i64(op, K)
     chosen = get_i64(ctx, CHOSEN) if get_i64(op, CHOOSES) != 0 else 0
     first, last = share(panel_count(chosen, get_i64(op, N_PANELS)), tid, n_threads)
-    large, medium = len(LARGE), len(MEDIUM)
     for i in range(first, last):
         p = panel_at(chosen, i)
         w = weight + p * size
         m = 0
-        while m + large <= rows:
-            finish(op, p, m, apply(panel, w, k, x + m * stride, stride, LARGE), LARGE)
-            m += large
-        while medium > 1 and m + medium <= rows:
-            finish(op, p, m, apply(panel, w, k, x + m * stride, stride, MEDIUM), MEDIUM)
-            m += medium
+        while m + len(large) <= rows:
+            finish(op, p, m, apply(panel, w, k, x + m * stride, stride, large), large)
+            m += len(large)
+        while len(medium) > 1 and m + len(medium) <= rows:
+            finish(op, p, m, apply(panel, w, k, x + m * stride, stride, medium), medium)
+            m += len(medium)
         while m < rows:
             finish(op, p, m, apply(panel, w, k, x + m * stride, stride, ONE), ONE)
             m += 1
+
+
+_scratch = stack_area(EXPANDED + GROUP * 64)
+
+
+@inline
+def run_expanded(expand, tile, op, ctx, tid, n_threads):
+    """This thread's share of a product with many activation rows: each chunk of a panel is expanded once for a group
+    of rows."""
+    rows = get_i64(ctx, get_i64(op, ROW_COUNT))
+    x, stride = get_i64(op, X), get_i64(op, X_STRIDE)
+    weight, size, k = get_i64(op, WEIGHT), get_i64(op, PANEL_BYTES), get_i64(op, K)
+    chosen = get_i64(ctx, CHOSEN) if get_i64(op, CHOOSES) != 0 else 0
+    first, last = share(panel_count(chosen, get_i64(op, N_PANELS)), tid, n_threads)
+    scratch = _scratch()
+    sums = scratch + EXPANDED
+    for i in range(first, last):
+        p = panel_at(chosen, i)
+        for group in range(0, rows, GROUP):
+            count = min(GROUP, rows - group)
+            for m in range(GROUP):
+                store(sums, m * 64, fill(np.float32(0.0)))
+            at = weight + p * size
+            for start in range(0, k, CHUNK):
+                n_values = min(CHUNK, k - start)
+                at = apply(expand, at, scratch, n_values)
+                for m in range(0, count, TILE):
+                    apply(tile, scratch, sums, n_values, x + group * stride, k, start, stride, m, count - 1)
+            for m in range(count):
+                finish(op, p, group + m, load_f32(sums, m * 64), ONE)
+
+
+def integer_format(layout: Layout, pack: Callable[[np.ndarray], np.ndarray]) -> PanelFormat:
+    """The `PanelFormat` of a layout and a packer that writes it; formats that share a layout share its operation."""
+    return PanelFormat(layout.block, layout.nbytes, pack, _product(layout))
+
+
+@functools.cache
+def _product(layout: Layout) -> Op:
+    few, expand, tile = few_rows(layout, AHEAD), expander(layout), tiler(layout, TILE)
+
+    def matmul(op, ctx, tid, n_threads):
+        if get_i64(ctx, get_i64(op, ROW_COUNT)) < MANY:
+            run_panels(few, PAIR, ONE, op, ctx, tid, n_threads)
+        else:
+            run_expanded(expand, tile, op, ctx, tid, n_threads)
+
+    matmul.__name__, matmul.__module__ = f"matmul_{layout.name}", type(layout).__module__
+    matmul.__doc__ = type(layout).__doc__
+    return op(matmul)
