@@ -199,7 +199,7 @@ def test_the_floor_counts_the_positions_that_a_row_attends_to(tmp_path):
 
 def test_a_fresh_process_tells_what_it_took(model):
     found = fresh.run("ours", model, 2, prompt=20, gen=3, idle_s=0.01)
-    assert found.first_token_s > 0 and found.peak_rss > 10e6 and found.idle_cpu_s >= 0 and found.awake_s > 0
+    assert found.first_token_s > 0 and found.peak_rss > 10e6 and found.idle_cpu_s >= 0 and found.awake_s >= 0
     assert found.kv_bytes_per_token == 2 * 2 * 2 * 32 * 2  # k and v, layers, heads, values, bytes
 
 

@@ -2,8 +2,8 @@
 share.
 
 A panel is 16 rows of W over all of k, in the order in which the kernel reads it: units of 64 bytes (16 rows x 4
-bytes, see `dot.py`), then the scales of the block, 16 rows wide. The last panel is padded with zero rows. Nothing is
-expanded: a packed weight takes the bytes of the file (to within 4 %).
+bytes, see `dot.py`), then the scales of the block, 16 rows wide. The last panel is padded with zero rows. A
+packed weight takes the bytes of the file (to within 4 %), but for the small formats (`iquants.py`, `ternary.py`).
 
 `run_panels` takes the activation rows in tiles that a panel function multiplies, `run_expanded` expands a chunk of a
 panel into the first-level cache first and multiplies it with many rows. Both split the panels over the threads; every
