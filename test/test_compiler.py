@@ -69,9 +69,9 @@ def test_a_foreign_file_is_not_believed(tmp_path, data):
 def test_code_that_needs_what_is_not_here_is_not_linked(folder):
     fresh(threads.serve_steps).address  # noqa: B018 - asking is compiling
     symbol, _, code = next(folder.iterdir()).read_bytes()[len(objects.MAGIC) + objects.SHA_BYTES :].partition(b"\0")
-    assert "sched_yield" in objects.undefined_names(code)
+    assert "clock_gettime" in objects.undefined_names(code)
     assert objects.link(symbol.decode(), code) is not None
-    assert objects.link(symbol.decode(), code.replace(b"sched_yield", b"sched_yiel_")) is None
+    assert objects.link(symbol.decode(), code.replace(b"clock_gettime", b"clock_gettim_")) is None
 
 
 def test_a_folder_that_cannot_be_made_stops_nothing(folder):
@@ -92,7 +92,7 @@ def test_helpers_compile_too_and_all_is_told(folder, monkeypatch):
 
     monkeypatch.setattr(compiler, "_take", helpers_take)
     told = []
-    ops = [fresh(op) for op in (read_memory, threads.spin, threads.publish_step)]
+    ops = [fresh(op) for op in (read_memory, threads.run_step, threads.publish_step)]
     compiler.compile_missing(ops, lambda what, fraction: told.append((what, fraction)))
     monkeypatch.setattr(jit, "CFunc", None)  # the helper has done it all, or the next line fails
     assert all(op.on_disk() for op in ops) and adds(ops[0].address)
@@ -104,6 +104,6 @@ def test_helpers_that_die_or_cannot_start_are_done_without(folder, monkeypatch, 
     monkeypatch.setattr(compiler, "OPS_PER_PROCESS", 1)
     monkeypatch.setattr(compiler.cpu, "default_threads", lambda: 3)
     monkeypatch.setattr(compiler.sys, "executable", python)
-    ops = [fresh(op) for op in (read_memory, threads.spin)]
+    ops = [fresh(op) for op in (read_memory, threads.publish_step)]
     compiler.compile_missing(ops, lambda what, fraction: None)
     assert adds(ops[0].address) and all(op.on_disk() for op in ops)
