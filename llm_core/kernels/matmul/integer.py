@@ -128,7 +128,7 @@ def few_rows(layout: Layout, ahead: int):
             ]
             lines = -(-layout.nbytes // 64)
             for s in range(layout.n_sub):
-                if n == 1:
+                if n <= 2:  # more rows wait for arithmetic, not for memory
                     near, far = (lines * i // layout.n_sub * 64 + ahead for i in (s, s + 1))
                     _prefetch(builder, address, near, far)
                 start = s * layout.width

@@ -148,11 +148,12 @@ def run_expanded(expand, tile, op, ctx, tid, n_threads):
     first, last = share(panel_count(chosen, get_i64(op, N_PANELS)), tid, n_threads)
     scratch = _scratch()
     sums = scratch + EXPANDED
-    for i in range(first, last):
-        p = panel_at(chosen, i)
-        for group in range(0, rows, GROUP):
-            count = min(GROUP, rows - group)
-            for m in range(GROUP):
+    # Group by group, not panel by panel: a group's activations stay in the second-level cache for all panels.
+    for group in range(0, rows, GROUP):
+        count = min(GROUP, rows - group)
+        for i in range(first, last):
+            p = panel_at(chosen, i)
+            for m in range(count):
                 store(sums, m * 64, fill(np.float32(0.0)))
             at = weight + p * size
             for start in range(0, k, CHUNK):
