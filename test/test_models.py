@@ -347,3 +347,30 @@ def test_rope_tables_are_computed_as_the_context_grows(folder):
     theta = np.arange(3000, dtype=np.float64)[:, None] * angle
     expected = np.concatenate([np.cos(theta), np.sin(theta)], axis=1) * magnitude
     np.testing.assert_array_equal(table.rows, expected.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"tokens": [1, -1, 3]}, "token -1 is not in the vocabulary of"),
+        ({"tokens": [1, 1 << 30, 3]}, "token 1073741824 is not in the vocabulary of"),
+        ({"tokens": [1, 2]}, "2 tokens and 3 positions"),
+        ({"positions": [0, 1, 64]}, "position 64 is outside the context of 64"),
+        ({"positions": [0, 1, -1]}, "position -1 is outside"),
+        ({"positions": [0, 2, 0]}, r"consecutive \(not so at row 1\)"),
+        ({"starts": [0, 2]}, r"starts do not divide 3 rows \(at 2\)"),
+        ({"starts": [1, 3]}, r"starts do not divide 3 rows \(at 1\)"),
+        ({"starts": [0, 3, 3], "tables": [[0, 1]] * 2}, r"starts do not divide 3 rows \(at 3\)"),
+        ({"tables": [0, 1]}, r"tables of shape \(2,\) for 1 sequences"),
+        ({"positions": [63, 0, 1], "starts": [0, 1, 3], "tables": [[0], [1]]}, "a sequence has 2 blocks, more than"),
+        ({"tables": [[2, 0]]}, r"KV block 2 does not exist \(there are 2\)"),
+        ({"outputs": [3]}, r"output row 3 does not exist \(there are 3\)"),
+        ({"panels": [5, 4]}, "are not ascending numbers"),
+    ],
+)
+def test_a_batch_that_names_what_does_not_exist_is_refused(folder, make_runner, change, message):
+    good = {"tokens": [1, 2, 3], "positions": [0, 1, 2], "starts": [0, 3], "tables": [[0, 1]], "outputs": [2]}
+    runner = make_runner(write_tiny(folder / "batch.gguf", "llama"), n_ctx=64)
+    with pytest.raises(RequestError, match=message):
+        runner.step(Batch(**good | change))
+    assert np.isfinite(runner.step(Batch(**good))).all()

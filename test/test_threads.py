@@ -113,10 +113,10 @@ def arrive(state, own, _tid, n_threads):
 class Barrier:
     """The state of one barrier, without a pool."""
 
-    def __init__(self, patience, arrived=0):
+    def __init__(self, patience, arrived=0, late=threads.LATE_NS):
         self.words = np.zeros(threads.OWN // 8 + 64, np.int64)
         self.words[threads.ARRIVED // 8] = arrived
-        self.own = np.array([[patience, 0, 0, 0]] * 2, np.int64)
+        self.own = np.array([[patience, threads.MAX_PATIENCE_NS, late, 0, 0, 0]] * 2, np.int64)
         self._arrive = entry(arrive)
 
     def wait(self, who, target):
@@ -133,11 +133,20 @@ def test_patience_grows_when_the_others_came_in_time():
     assert barrier.own[0, 0] == threads.MAX_PATIENCE_NS
 
 
+LONG = 1 << 60
+
+
 @pytest.mark.parametrize(
-    "patience, left", [(threads.MAX_PATIENCE_NS, threads.MAX_PATIENCE_NS // 2), (2001, threads.MIN_PATIENCE_NS)]
+    "patience, late, left",
+    [
+        (threads.MAX_PATIENCE_NS, 0, threads.MAX_PATIENCE_NS // 2),
+        (2001, 0, threads.MIN_PATIENCE_NS),
+        (5000, LONG, 10_000),  # the other one only had to wake up: to sleep was wrong
+        (threads.MAX_PATIENCE_NS, LONG, threads.MAX_PATIENCE_NS),
+    ],
 )
-def test_who_waits_too_long_sleeps_is_woken_and_waits_less_next_time(patience, left):
-    barrier = Barrier(patience)
+def test_who_waits_too_long_sleeps_is_woken_and_learns(patience, late, left):
+    barrier = Barrier(patience, late=late)
     waiter = threading.Thread(target=barrier.wait, args=(0, 2))
     waiter.start()
     soon(lambda: barrier.words[threads.WAITING // 8] == 1)

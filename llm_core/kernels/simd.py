@@ -106,6 +106,7 @@ def _scalar_storer(numba_type):
 
 
 put_f32 = _scalar_storer(types.float32)
+put_i32 = _scalar_storer(types.int32)
 put_i64 = _scalar_storer(types.int64)
 
 

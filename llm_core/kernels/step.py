@@ -1,18 +1,105 @@
 """The header of a step: what every operation may read about the rows in flight (int64 words; offsets in bytes).
 
 ROWS, OUTPUTS: how many rows this step has, and how many of them want logits; OUTPUT_PAIRS: twice that. N_SEQUENCES;
-STARTS: int32 first row of each sequence, and the end; POSITIONS, SEQUENCES: int32 per row. TABLES: int32 block ids,
-TABLE_STRIDE bytes per sequence. OUTPUT_ROWS: int32 row numbers of the wanted logits. CHOSEN: int32 [n, panel…], the
-panels of 16 vocabulary rows that the output layer computes; 0: all of them.
+STARTS: int32 first row of each sequence, and the end; TOKENS, POSITIONS, SEQUENCES: int32 per row. TABLES: int32 block
+ids, TABLE_STRIDE bytes per sequence. OUTPUT_ROWS: int32 row numbers of the wanted logits. CHOSEN: int32 [n, panel…],
+the panels of 16 vocabulary rows that the output layer computes; 0: all of them.
+
+`check_step` fills SEQUENCES and END (positions in use), and FAULT and VALUE when the step names what does not exist.
 """
 
-from llm_core.kernels.jit import inline
-from llm_core.kernels.simd import get_i32
+from llm_core.kernels.jit import inline, op
+from llm_core.kernels.simd import get_i32, get_i64, put_i32, put_i64
 
-ROWS, OUTPUTS, OUTPUT_PAIRS, N_SEQUENCES, STARTS, POSITIONS, SEQUENCES, TABLES, TABLE_STRIDE, OUTPUT_ROWS, CHOSEN = (
-    8 * i for i in range(11)
-)
+(
+    ROWS,
+    OUTPUTS,
+    OUTPUT_PAIRS,
+    N_SEQUENCES,
+    STARTS,
+    TOKENS,
+    POSITIONS,
+    SEQUENCES,
+    TABLES,
+    TABLE_STRIDE,
+    OUTPUT_ROWS,
+    CHOSEN,
+    END,
+    FAULT,
+    VALUE,
+) = (8 * i for i in range(15))
 N_WORDS = 16
+
+# Words of check_step's row: the limits.
+N_VOCAB, N_CTX, N_BLOCKS, BLOCK = (8 * i for i in range(2, 6))
+# What FAULT means; {value}: the header's VALUE, the rest: by those names in the runner.
+FAULTS = (
+    "",
+    "token {value} is not in the vocabulary of {n_vocab}",
+    "position {value} is outside the context of {n_ctx}",
+    "starts do not divide {rows} rows (at {value})",
+    "positions inside a sequence must be consecutive (not so at row {value})",
+    "a sequence has {value} blocks, more than its table",
+    "KV block {value} does not exist (there are {n_blocks})",
+    "output row {value} does not exist (there are {rows})",
+)
+_NO_TOKEN, _NO_POSITION, _NO_DIVISION, _NOT_CONSECUTIVE, _NO_ENTRY, _NO_BLOCK, _NO_ROW = range(1, len(FAULTS))
+
+
+@inline
+def report(ctx, fault, value):
+    """Note the step's fault."""
+    put_i64(ctx, FAULT, fault)
+    put_i64(ctx, VALUE, value)
+
+
+@op
+def check_step(op, ctx, _tid, _n_threads):
+    """Does all exist that the step names? Only then are its addresses safe to follow."""
+    rows, n_sequences, stride = get_i64(ctx, ROWS), get_i64(ctx, N_SEQUENCES), get_i64(ctx, TABLE_STRIDE)
+    tokens, positions, starts = get_i64(ctx, TOKENS), get_i64(ctx, POSITIONS), get_i64(ctx, STARTS)
+    put_i64(ctx, FAULT, 0)
+    end = 0
+    for row in range(rows):
+        token, position = get_i32(tokens, row * 4), get_i32(positions, row * 4)
+        if token < 0 or token >= get_i64(op, N_VOCAB):
+            report(ctx, _NO_TOKEN, token)
+            return
+        if position < 0 or position >= get_i64(op, N_CTX):
+            report(ctx, _NO_POSITION, position)
+            return
+        end = max(end, position + 1)
+    put_i64(ctx, END, end)
+    first = get_i32(starts, 0)
+    if first != 0 or get_i32(starts, n_sequences * 4) != rows:
+        report(ctx, _NO_DIVISION, first if first != 0 else get_i32(starts, n_sequences * 4))
+        return
+    for sequence in range(n_sequences):
+        last = get_i32(starts, sequence * 4 + 4)
+        if last <= first or last > rows:
+            report(ctx, _NO_DIVISION, last)
+            return
+        for row in range(first, last):
+            put_i32(get_i64(ctx, SEQUENCES), row * 4, sequence)
+            if get_i32(positions, row * 4) != get_i32(positions, first * 4) + row - first:
+                report(ctx, _NOT_CONSECUTIVE, row)
+                return
+        blocks = get_i32(positions, last * 4 - 4) // get_i64(op, BLOCK) + 1
+        if blocks * 4 > stride:
+            report(ctx, _NO_ENTRY, blocks)
+            return
+        table = get_i64(ctx, TABLES) + sequence * stride
+        for i in range(blocks):
+            block = get_i32(table, i * 4)
+            if block < 0 or block >= get_i64(op, N_BLOCKS):
+                report(ctx, _NO_BLOCK, block)
+                return
+        first = last
+    for i in range(get_i64(ctx, OUTPUTS)):
+        row = get_i32(get_i64(ctx, OUTPUT_ROWS), i * 4)
+        if row < 0 or row >= rows:
+            report(ctx, _NO_ROW, row)
+            return
 
 
 @inline

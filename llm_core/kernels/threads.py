@@ -4,8 +4,9 @@ A program is int64 rows of ROW_WORDS: [address of the operation, 1 if a barrier 
 `ThreadPool.run` lets every thread call each operation in turn with its thread number; no Python runs and no lock is
 taken between the first operation and the last. Whoever waits spins for a moment and then sleeps in the kernel (Linux
 futex). Between steps after SPIN_NS, so that an idle engine uses no CPU. At a barrier after a patience that each thread
-learns: it halves when others did not come in time and grows when they do. So threads that have a core each hardly ever
-sleep, and where there are fewer free cores than threads, those that wait make room at once for those that work.
+learns: it halves when the others came late even so, and grows when they came in time or soon after (or else threads
+that wait for one another's waking up would go on to sleep at every barrier). So threads that have a core each hardly
+ever sleep, and where there are fewer free cores than threads, those that wait make room at once for those that work.
 """
 
 import ctypes
@@ -27,13 +28,16 @@ ROW_WORDS = 24
 ROW_BYTES = ROW_WORDS * 8
 SPIN_NS = 800_000
 MIN_PATIENCE_NS, MAX_PATIENCE_NS = 2_000, 60_000
+LATE_NS = 200_000  # a thread that waited so long waited for one that had no core, not for one that woke up
 PAUSES_A_LOOK = 32  # at the clock
 
 LINE = 64
 # Shared state: one cache line per word that threads write while others read; then a line for each thread's own words.
 ARRIVED, WAITING, GENERATION, SLEEPING, PROGRAM, OWN = (LINE * i for i in range(6))
 N_OPS, HEADER, BASE, STOP = (PROGRAM + 8 * i for i in range(1, 5))
-PATIENCE, SEEN, CLOCK = 0, 8, 16  # nanoseconds; the last generation that a helper has run; a timespec
+# Nanoseconds: how long to spin, how far that may grow, from when on a wait is late; the last generation that a helper
+# has run; a timespec.
+PATIENCE, MOST_PATIENCE, LATE, SEEN, CLOCK = (8 * i for i in range(5))
 
 _FUTEX = {"x86_64": 202, "AMD64": 202, "aarch64": 98, "arm64": 98, "riscv64": 98}.get(cpu.platform.machine(), -1)
 _WAIT, _WAKE, _ALL = 128, 129, 0x7FFFFFFF  # FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE, everybody
@@ -142,10 +146,10 @@ def wait_all(state, own, target):
             elif time - since > patience:
                 slept = True
                 sleep_while(state, ARRIVED, arrived, WAITING)
-    if slept:
+    if slept and now(own) - since > get_i64(own, LATE):
         put_i64(own, PATIENCE, max(MIN_PATIENCE_NS, patience // 2))
-    elif patience < MAX_PATIENCE_NS:
-        put_i64(own, PATIENCE, patience + patience // 8)
+    elif patience < get_i64(own, MOST_PATIENCE):
+        put_i64(own, PATIENCE, patience * 2 if slept else patience + patience // 8)
 
 
 @inline
@@ -230,8 +234,9 @@ class ThreadPool:
         self._memory = np.zeros((OWN + LINE * (n_threads + 1)) // 8, np.int64)
         self._state = (self._memory.ctypes.data + LINE - 1) // LINE * LINE
         self._words = self._memory[(self._state - self._memory.ctypes.data) // 8 :]
+        patience = MAX_PATIENCE_NS if n_threads <= cpu.default_threads() else MIN_PATIENCE_NS
         for tid in range(n_threads):
-            self._words[(OWN + LINE * tid + PATIENCE) // 8] = MAX_PATIENCE_NS
+            self._words[(OWN + LINE * tid) // 8 :][:3] = patience, patience, LATE_NS
         self._publish, self._run, serve = entry(publish_step), entry(run_step), entry(serve_steps)
         self._helpers = [
             threading.Thread(target=self._help, args=(serve, tid), name=f"llm_core-{tid}", daemon=True)

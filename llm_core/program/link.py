@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from llm_core.kernels import step as header
+from llm_core.kernels.matmul import PANEL_FORMATS, panels
 from llm_core.kernels.threads import ROW_WORDS
 from llm_core.program.graph import Address, Buffer, Graph, Step
 from llm_core.program.params import Param
@@ -89,13 +90,23 @@ def barriers(steps: list[Step], slot_of: Mapping[Buffer, int]) -> list[bool]:
     return after
 
 
-def encode(steps: list[Step], slot_of: Mapping[Buffer, int], resolve: Callable[[Address], int]) -> np.ndarray:
-    """int64 [steps, ROW_WORDS]: addresses of compiled operations, barrier flags, words."""
+def encode(graph: Graph, slot_of: Mapping[Buffer, int], resolve: Callable[[Address], int]) -> np.ndarray:
+    """int64 [steps, ROW_WORDS], the body and then the head: addresses of compiled operations, barrier flags, words.
+
+    Each product is told which one comes next, after the last the first, so that it asks for those weights early.
+    """
+    steps = graph.body + graph.head
     program = np.zeros((len(steps), ROW_WORDS), np.int64)
-    for row, step, barrier in zip(program, steps, barriers(steps, slot_of), strict=True):
+    after = barriers(graph.body, slot_of) + barriers(graph.head, slot_of)
+    for row, step, barrier in zip(program, steps, after, strict=True):
         row[0], row[1] = step.op.address, barrier
         for at, word in step.words.items():
             row[at // 8] = resolve(word) if isinstance(word, Address) else word
+    product_ops = {layout.op for layout in PANEL_FORMATS.values()}
+    products = [row for row, step in zip(program, steps, strict=True) if step.op in product_ops]
+    for row, following in zip(products, products[1:] + products[:1], strict=True):
+        for at in (panels.WEIGHT, panels.PANEL_BYTES, panels.N_PANELS):
+            row[(panels.NEXT + at - panels.WEIGHT) // 8] = following[at // 8]
     return program
 
 

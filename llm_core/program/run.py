@@ -131,17 +131,21 @@ class Runner:
                 return self._cache_base + (2 * target.layer + "kv".index(target.kind)) * self._piece_bytes
             return (named[target] if target in named else addresses[target]) + address.offset
 
-        self._body = link.encode(graph.body, slot_of, resolve)
-        self._head = link.encode(graph.head, slot_of, resolve)
+        self._whole = link.encode(graph, slot_of, resolve)
+        self._body, self._head = self._whole[: len(graph.body)], self._whole[len(graph.body) :]
         self._x = self._rows_of(addresses[graph.embedding.floats_at.target], self.max_rows, graph.embedding.stride)
         self._logits = self._rows_of(addresses[graph.logits.floats_at.target], self._max_outputs, graph.logits.stride)
         self._header = np.zeros(step.N_WORDS, np.int64)
+        self._sequences = np.zeros(self.max_rows, np.int32)
+        self._limits = np.zeros(threads.ROW_WORDS, np.int64)
+        self._limits[step.N_VOCAB // 8 :][:4] = self.n_vocab, self.n_ctx, self.n_blocks, BLOCK
+        self._check = threads.entry(step.check_step)
 
     def _load_kernels(self, say) -> None:
         """Compile the operations of this program, or load them from disk, telling which one is on the way."""
         graph = self._graph
         ops = dict.fromkeys(step.op for step in graph.body + graph.head)
-        compile_missing([*ops, *threads.OPS], say)
+        compile_missing([*ops, step.check_step, *threads.OPS], say)
         say("loading kernels", 1.0)
 
     def _rows_of(self, address: int, rows: int, stride: int) -> np.ndarray:
@@ -183,74 +187,55 @@ class Runner:
         """
         if self._pool is None:
             raise LLMCoreError("the runner is closed")
-        arrays = [
+        tokens, positions, starts, tables, outputs = (
             np.ascontiguousarray(a, np.int32)
             for a in (batch.tokens, batch.positions, batch.starts, batch.tables, batch.outputs)
-        ]
-        tokens, positions, starts, tables, outputs = arrays
-        self._check(*arrays)
-        chosen = self._chosen(batch.panels)
-        for table in self._tables.values():
-            table.fill(int(positions.max()) + 1)
-        n = len(tokens)
-        sequences = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
-        with np.errstate(all="ignore"):  # a broken model's overflow shows in the logits, not as a warning
-            rows = self._embedding.dequantize(tokens)
-            np.multiply(rows, self._scale, out=self._x[:n, : rows.shape[1]])
-        header = self._header
-        for at, value in (
-            (step.ROWS, n),
-            (step.N_SEQUENCES, len(starts) - 1),
-            (step.STARTS, starts.ctypes.data),
-            (step.POSITIONS, positions.ctypes.data),
-            (step.SEQUENCES, sequences.ctypes.data),
-            (step.TABLES, tables.ctypes.data),
-            (step.TABLE_STRIDE, tables.shape[1] * 4),
-            (step.CHOSEN, 0 if chosen is None else chosen.ctypes.data),
-        ):
-            header[at // 8] = value
-        self._pool.run(self._body, header)
-        slices = [outputs[i : i + self._max_outputs] for i in range(0, len(outputs), self._max_outputs)]
-        done = []
-        for wanted in slices:
-            header[step.OUTPUTS // 8], header[step.OUTPUT_PAIRS // 8] = len(wanted), 2 * len(wanted)
-            header[step.OUTPUT_ROWS // 8] = wanted.ctypes.data
-            self._pool.run(self._head, header)
-            view = self._logits[: len(wanted), : self.n_vocab]
-            done.append(view if len(slices) == 1 else view.copy())
-        return done[0] if len(done) == 1 else np.concatenate([np.empty((0, self.n_vocab), np.float32), *done])
-
-    def _check(self, tokens, positions, starts, tables, outputs) -> None:
-        n = len(tokens)
+        )
+        n, n_sequences = len(tokens), len(starts) - 1
         if not 0 < n <= self.max_rows or len(positions) != n:
             raise RequestError(
                 f"batch: {n} tokens and {len(positions)} positions; 1 to {self.max_rows} of each are allowed"
             )
-        if tokens.min() < 0 or tokens.max() >= self.n_vocab:
-            raise RequestError(
-                f"batch: token {tokens.max() if tokens.max() >= self.n_vocab else tokens.min()} "
-                f"is not in the vocabulary of {self.n_vocab}"
-            )
-        if positions.min() < 0 or positions.max() >= self.n_ctx:
-            raise RequestError(f"batch: position {positions.max()} is outside the context of {self.n_ctx}")
-        sizes = np.diff(starts)
-        if len(starts) < 2 or starts[0] != 0 or starts[-1] != n or sizes.min() < 1:
-            raise RequestError(f"batch: starts {starts.tolist()} do not divide {n} rows")
-        same = np.ones(n, bool)
-        same[starts[:-1]] = False
-        if (np.diff(positions, prepend=positions[0])[same] != 1).any():
-            raise RequestError("batch: positions inside a sequence must be consecutive")
-        last_blocks = positions[starts[1:] - 1] // BLOCK
-        if tables.ndim != 2 or len(tables) != len(sizes) or tables.shape[1] <= last_blocks.max():
-            most = last_blocks.max() + 1
-            raise RequestError(
-                f"batch: tables of shape {tables.shape}, but {len(sizes)} sequences have up to {most} blocks"
-            )
-        used = tables[np.arange(tables.shape[1]) <= last_blocks[:, None]]
-        if used.min() < 0 or used.max() >= self.n_blocks:
-            raise RequestError(f"batch: KV block {used.max()} does not exist (there are {self.n_blocks})")
-        if len(outputs) and (outputs.min() < 0 or outputs.max() >= n):
-            raise RequestError(f"batch: output row {outputs.max()} does not exist (there are {n})")
+        if n_sequences < 1 or tables.ndim != 2 or len(tables) != n_sequences:
+            raise RequestError(f"batch: tables of shape {tables.shape} for {n_sequences} sequences")
+        chosen = self._chosen(batch.panels)
+        header = self._header
+        header[: step.END // 8] = (
+            n,
+            len(outputs),
+            2 * len(outputs),
+            n_sequences,
+            *(a.ctypes.data for a in (starts, tokens, positions, self._sequences, tables)),
+            tables.shape[1] * 4,
+            outputs.ctypes.data,
+            0 if chosen is None else chosen.ctypes.data,
+        )
+        self._check(self._limits.ctypes.data, header.ctypes.data, 0, 1)
+        if header[step.FAULT // 8]:
+            raise RequestError(f"batch: {self._fault()}")
+        for table in self._tables.values():
+            table.fill(int(header[step.END // 8]))
+        with np.errstate(all="ignore"):  # a broken model's overflow shows in the logits, not as a warning
+            rows = self._embedding.dequantize(tokens)
+            np.multiply(rows, self._scale, out=self._x[:n, : rows.shape[1]])
+        if 0 < len(outputs) <= self._max_outputs:
+            self._pool.run(self._whole, header)
+            return self._logits[: len(outputs), : self.n_vocab]
+        self._pool.run(self._body, header)
+        done = [np.empty((0, self.n_vocab), np.float32)]
+        for first in range(0, len(outputs), self._max_outputs):
+            wanted = outputs[first : first + self._max_outputs]
+            header[step.OUTPUTS // 8], header[step.OUTPUT_PAIRS // 8] = len(wanted), 2 * len(wanted)
+            header[step.OUTPUT_ROWS // 8] = wanted.ctypes.data
+            self._pool.run(self._head, header)
+            done.append(self._logits[: len(wanted), : self.n_vocab].copy())
+        return np.concatenate(done)
+
+    def _fault(self) -> str:
+        """What `check_step` found."""
+        values = {"n_vocab": self.n_vocab, "n_ctx": self.n_ctx, "n_blocks": self.n_blocks}
+        rows, fault, value = (int(self._header[at // 8]) for at in (step.ROWS, step.FAULT, step.VALUE))
+        return step.FAULTS[fault].format(value=value, rows=rows, **values)
 
     def _chosen(self, panels) -> np.ndarray | None:
         """The header's list: int32 [n, panel…]."""
@@ -269,6 +254,7 @@ class Runner:
                 self._pool.close()
             self._pool = None
             self._weights.close()
-            self._memory = self._scratch = self._records = self._x = self._logits = self._body = self._head = None
+            self._memory = self._scratch = self._records = self._x = self._logits = None
+            self._whole = self._body = self._head = None
             self._tables = {}
             self._cache_memory = None

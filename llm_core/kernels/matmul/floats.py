@@ -7,39 +7,41 @@ import numpy as np
 
 from llm_core.gguf.types import GGMLType
 from llm_core.kernels.jit import inline, op, static
-from llm_core.kernels.matmul.panels import LARGE, MEDIUM, PanelFormat, fetch, run_panels
-from llm_core.kernels.simd import fma, load_bf16, load_f16, load_f32, per_column, wide, zeros
+from llm_core.kernels.matmul.panels import LARGE, MEDIUM, PanelFormat, early, run_panels
+from llm_core.kernels.simd import fma, load_bf16, load_f16, load_f32, per_column, prefetch, wide, zeros
 
 
 @inline
-def panel_of(load, size, w, k, x, stride, columns):
+def panel_of(load, size, w, end, then, k, x, stride, columns):
     """The product with values of `size` bytes that `load` turns into floats; one sum per lane, so that every tile
     width agrees bit for bit."""
     acc = zeros(columns)
     step = 16 * size
     for i in range(k):
-        if i & 3 == 0:
-            fetch(w, i * step, 4 * step, columns)
+        if len(columns) == 1 and i & 3 == 0:
+            ahead = early(w + i * step, end, then)
+            for line in range(0, 4 * step, 64):
+                prefetch(ahead, line)
         acc = fma(wide(load(w, i * step), columns), per_column(x, i * 4, stride, columns), acc)
     return acc
 
 
 @static
-def panel_f32(w, k, x, stride, columns):
+def panel_f32(w, end, then, k, x, stride, columns):
     """float32 weights"""
-    return panel_of(load_f32, 4, w, k, x, stride, columns)
+    return panel_of(load_f32, 4, w, end, then, k, x, stride, columns)
 
 
 @static
-def panel_f16(w, k, x, stride, columns):
+def panel_f16(w, end, then, k, x, stride, columns):
     """half-precision weights"""
-    return panel_of(load_f16, 2, w, k, x, stride, columns)
+    return panel_of(load_f16, 2, w, end, then, k, x, stride, columns)
 
 
 @static
-def panel_bf16(w, k, x, stride, columns):
+def panel_bf16(w, end, then, k, x, stride, columns):
     """bfloat16 weights"""
-    return panel_of(load_bf16, 2, w, k, x, stride, columns)
+    return panel_of(load_bf16, 2, w, end, then, k, x, stride, columns)
 
 
 @op

@@ -99,8 +99,8 @@ def _add(builder, layout, acc, dots, row, s, scale, offset):
     return _fma(builder, row.sum(s), offset, acc) if offset is not None else acc
 
 
-def _prefetch(builder, address, first, last):
-    for at in range(first, last, 64):
+def _prefetch(builder, address, lines):
+    for at in (64 * line for line in lines):
         pointer = builder.inttoptr(builder.add(address, I64(at)), I8.as_pointer())
         call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, I32(0), I32(3), I32(1))
 
@@ -111,16 +111,16 @@ def _named(function, layout):
     return static(function)
 
 
-def few_rows(layout: Layout, ahead: int):
-    """The panel function `panel(w, k, x, stride, columns)` of a layout; a single row asks for weights `ahead` bytes
-    early."""
+def few_rows(layout: Layout, early):
+    """The panel function `panel(w, end, then, k, x, stride, columns)` of a layout; one or two rows ask for the weights
+    at `early(address, end, then)` while they read those at `address`."""
 
     @intrinsic
-    def add_block(_ctx, acc, w, x, k, first, stride):
+    def add_block(_ctx, acc, w, ahead, x, k, first, stride):
         n = acc.lanes // LANES
 
         def generate(_context, builder, sig, args):
-            value, address, x, k, first, stride = args
+            value, address, ahead, x, k, first, stride = args
             block = Block(builder, address)
             sums = [part(builder, value, c * LANES, LANES) for c in range(n)]
             rows = [
@@ -129,8 +129,7 @@ def few_rows(layout: Layout, ahead: int):
             lines = -(-layout.nbytes // 64)
             for s in range(layout.n_sub):
                 if n <= 2:  # more rows wait for arithmetic, not for memory
-                    near, far = (lines * i // layout.n_sub * 64 + ahead for i in (s, s + 1))
-                    _prefetch(builder, address, near, far)
+                    _prefetch(builder, ahead, range(lines * s // layout.n_sub, lines * (s + 1) // layout.n_sub))
                 start = s * layout.width
                 dots = _dots(
                     builder,
@@ -145,14 +144,15 @@ def few_rows(layout: Layout, ahead: int):
                     sums[c] = _add(builder, layout, sums[c], dots[c], rows[c], s, scale, offset)
             return join(builder, sums)
 
-        return acc(acc, types.int64, types.int64, types.int64, types.int64, types.int64), generate
+        return acc(acc, *[types.int64] * 6), generate
 
     size, nbytes = layout.block, layout.nbytes
 
-    def panel(w, k, x, stride, columns):
+    def panel(w, end, then, k, x, stride, columns):
         acc = zeros(columns)
         for i in range(k // size):
-            acc = add_block(acc, w + i * nbytes, x, k, i * size, stride)
+            at = w + i * nbytes
+            acc = add_block(acc, at, early(at, end, then), x, k, i * size, stride)
         return acc
 
     return _named(panel, layout)

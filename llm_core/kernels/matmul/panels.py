@@ -25,7 +25,6 @@ from llm_core.kernels.simd import (
     get_i64,
     load_columns,
     load_f32,
-    prefetch,
     stack_area,
     store,
     store_columns,
@@ -35,13 +34,14 @@ from llm_core.kernels.step import CHOSEN, panel_at, panel_count
 from llm_core.kernels.vectors import Columns
 
 ROWS = 16
-# Prefetch distance in bytes while one row of activations streams the weights (decode); found by measurement.
+# Prefetch distance in bytes while one or two rows of activations stream the weights (decode); found by measurement.
 AHEAD = 4096
 
 # Words of a matmul's row in the program, after the operation's address and flags. CHOOSES: 1 if the step says which
-# panels are wanted (the output layer), 0 if all are.
-X, X_STRIDE, OUT, OUT_STRIDE, WEIGHT, PANEL_BYTES, N_PANELS, K, BIAS, RESIDUAL, ROW_COUNT, CHOOSES = (
-    8 * i for i in range(2, 14)
+# panels are wanted (the output layer), 0 if all are. NEXT: WEIGHT, PANEL_BYTES and N_PANELS of the product that comes
+# next in the program; zeros: none.
+X, X_STRIDE, OUT, OUT_STRIDE, WEIGHT, PANEL_BYTES, N_PANELS, K, BIAS, RESIDUAL, ROW_COUNT, CHOOSES, NEXT = (
+    8 * i for i in range(2, 15)
 )
 
 _SIZES = {2: (2, 1, 1), 4: (4, 2, 1), 8: (8, 4, 1)}[cpu.isa().max_columns]
@@ -91,11 +91,17 @@ def assemble(*parts: np.ndarray) -> np.ndarray:
 
 
 @inline
-def fetch(w, at, n_bytes, columns):
-    """While a single row streams the weights, ask for the lines that come AHEAD bytes later."""
-    if len(columns) == 1:
-        for line in range(0, n_bytes, 64):
-            prefetch(w, at + AHEAD + line)
+def early(at, end, then):
+    """The address that is read AHEAD bytes after `at`, where the panel ends at `end` and reading goes on at `then`."""
+    ahead = at + AHEAD
+    return ahead if ahead < end else then + (ahead - end)
+
+
+@inline
+def next_start(op, tid, n_threads):
+    """Where this thread begins to read the next product's weights; 0: nowhere."""
+    first, _ = share(get_i64(op, NEXT + N_PANELS - WEIGHT), tid, n_threads)
+    return get_i64(op, NEXT) + first * get_i64(op, NEXT + PANEL_BYTES - WEIGHT)
 
 
 @inline
@@ -119,18 +125,20 @@ def run_panels(panel, large, medium, op, ctx, tid, n_threads):
     weight, size, k = get_i64(op, WEIGHT), get_i64(op, PANEL_BYTES), get_i64(op, K)
     chosen = get_i64(ctx, CHOSEN) if get_i64(op, CHOOSES) != 0 else 0
     first, last = share(panel_count(chosen, get_i64(op, N_PANELS)), tid, n_threads)
+    after = next_start(op, tid, n_threads)
     for i in range(first, last):
         p = panel_at(chosen, i)
         w = weight + p * size
+        then = weight + panel_at(chosen, i + 1) * size if i + 1 < last else after
         m = 0
         while m + len(large) <= rows:
-            finish(op, p, m, apply(panel, w, k, x + m * stride, stride, large), large)
+            finish(op, p, m, apply(panel, w, w + size, then, k, x + m * stride, stride, large), large)
             m += len(large)
         while len(medium) > 1 and m + len(medium) <= rows:
-            finish(op, p, m, apply(panel, w, k, x + m * stride, stride, medium), medium)
+            finish(op, p, m, apply(panel, w, w + size, then, k, x + m * stride, stride, medium), medium)
             m += len(medium)
         while m < rows:
-            finish(op, p, m, apply(panel, w, k, x + m * stride, stride, ONE), ONE)
+            finish(op, p, m, apply(panel, w, w + size, then, k, x + m * stride, stride, ONE), ONE)
             m += 1
 
 
@@ -172,7 +180,7 @@ def integer_format(layout: Layout, pack: Callable[[np.ndarray], np.ndarray]) -> 
 
 @functools.cache
 def _product(layout: Layout) -> Op:
-    few, expand, tile = few_rows(layout, AHEAD), expander(layout), tiler(layout, TILE)
+    few, expand, tile = few_rows(layout, early), expander(layout), tiler(layout, TILE)
 
     def matmul(op, ctx, tid, n_threads):
         if get_i64(ctx, get_i64(op, ROW_COUNT)) < MANY:
