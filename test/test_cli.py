@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fake_runner import END, FakeTokenizer, fake_parts
+from tiny_models import write_tiny
 
 import llm_core.engine.engine as engine_module
 from llm_core.cli.main import main, verbs
@@ -97,6 +98,7 @@ def test_a_model_that_is_not_there_is_bad_input(capsys):
 def test_options_of_the_other_verbs_are_checked_too(capsys):
     assert "--tokens" in fails(capsys, "logits", "--tokens", "[" * 100_000, "--out", "x.npy")
     assert "/no.gguf" in fails(capsys, "bench", "--model", "/no.gguf")
+    assert "--case : unknown" in fails(capsys, "bench", "--case", "")
     assert "--rounds 1000000" in fails(capsys, "bench", "--rounds", "1000000")
 
 
@@ -116,6 +118,15 @@ def test_a_closed_stream_is_no_bug():
     assert redirected("nonsense 2>&-").returncode == 2
     done = redirected("models >/dev/full")
     assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
+
+
+def test_what_is_no_file_is_not_replaced_by_one(capsys, tmp_path):
+    source, pipe = write_tiny(tmp_path / "in.gguf"), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for target in (pipe, tmp_path):
+        message = fails(capsys, "quantize", str(source), str(target), "Q8_0")
+        assert f"{target}: is there and is no regular file" in message
+    assert pipe.is_fifo()
 
 
 def test_an_error_of_many_lines_is_told_in_one(fake, capsys, tmp_path):

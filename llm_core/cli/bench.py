@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from llm_core.models import check_config
 
     everything = args.case == ALL
-    names = args.case.split(",") if args.case and not everything else case_names(quick=not everything)
+    names = args.case.split(",") if args.case is not None and not everything else case_names(quick=not everything)
     check_cases(names)
     options = Options(
         n_threads=cpu.default_threads() if args.threads is None else args.threads,
