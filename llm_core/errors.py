@@ -5,6 +5,9 @@
 Anything else that escapes llm_core is a bug.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class LLMCoreError(Exception):
     """Base of every error raised on purpose."""
@@ -16,3 +19,14 @@ class ModelError(LLMCoreError, ValueError):
 
 class RequestError(LLMCoreError, ValueError):
     """A request that cannot be served: says which field, its value, and what is allowed."""
+
+
+@contextmanager
+def naming(source: str | None) -> Iterator[None]:
+    """Put `source`, a file's name, before the message of any ModelError that does not begin with it yet."""
+    try:
+        yield
+    except ModelError as error:
+        if source is None or str(error).startswith(source):
+            raise
+        raise ModelError(f"{source}: {error}") from None

@@ -1,10 +1,14 @@
-"""Where llm_core keeps files that it can make again: fetched models, compiled kernels, packed weights."""
+"""Where llm_core keeps files that it can make again (fetched models, compiled kernels, packed weights), and where it
+writes none.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from pathlib import Path
+
+from llm_core.errors import RequestError
 
 
 def cache_dir() -> Path:
@@ -13,6 +17,14 @@ def cache_dir() -> Path:
     if explicit:
         return Path(os.path.expanduser(explicit))
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llm_core"
+
+
+def check_output(path: Path) -> None:
+    """Raise RequestError for a path at which a whole new file cannot take the place of what is there: a folder, or a
+    device or pipe, which would be gone for everybody.
+    """
+    if path.exists() and not path.is_file():
+        raise RequestError(f"{path}: is there and is no regular file, so no file is written in its place")
 
 
 def sources_digest(*sources: Path) -> bytes:

@@ -119,6 +119,8 @@ def _stops(value) -> tuple[str, ...]:
     for text in stops:
         if not isinstance(text, str) or not text:
             raise RequestError(f"stop has {text!r}: texts of at least one character wanted")
+        if any("\ud800" <= c <= "\udfff" for c in text):
+            raise RequestError(f"stop has {text!r}: it is not Unicode text, so no answer could ever hold it")
     return tuple(stops)
 
 

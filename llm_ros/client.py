@@ -379,7 +379,7 @@ class PlannerClient(_Remote):
 def connect(name: str = "llm_ros_client", domain_id: int | None = None):
     """For scripts: a node in a context of its own, spun in a thread; `with connect() as node: LLMClient(node)...`."""
     context = rclpy.Context()
-    rclpy.init(context=context, domain_id=domain_id)
+    rclpy.init(args=[], context=context, domain_id=domain_id)  # not the program's own: a command may hold anything
     node = rclpy.create_node(name, context=context, start_parameter_services=False, enable_rosout=False)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)

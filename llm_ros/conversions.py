@@ -103,12 +103,16 @@ def messages_to_ros(messages: str | Iterable[Mapping]) -> list[ChatMessage]:
 
 
 def messages_from_ros(messages: Sequence[ChatMessage]) -> list[dict]:
-    """ChatMessage list as llm_core's messages. Raises RequestError for none at all and for an unknown role."""
+    """ChatMessage list as llm_core's messages. Raises RequestError for none at all, for an unknown role, and where no
+    message says anything.
+    """
     if not messages:
         raise RequestError("messages is empty: at least one is needed")
     for index, message in enumerate(messages):
         if message.role not in ROLES:
             raise RequestError(f"messages[{index}].role is {message.role!r}: one of {', '.join(ROLES)} wanted")
+    if not any(message.content.strip() for message in messages):
+        raise RequestError("messages have no text: at least one character is needed")
     return [{"role": message.role, "content": message.content} for message in messages]
 
 

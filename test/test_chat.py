@@ -261,6 +261,8 @@ WRONG = [
     ([{"role": "user"}], r"messages\[0\].content: missing"),
     ([{"role": "user", "content": 3}], r"messages\[0\].content: expected a string, got int"),
     ([{"role": "user", "content": [{"type": "image"}]}], r"messages\[0\].content: only parts of type 'text'"),
+    ([{"role": "assistant", "tool_calls": 3}], r"messages\[0\].tool_calls: expected a list of dicts, got '3'"),
+    ([{"role": "assistant", "content": "x", "tool_calls": ["f"]}], r"messages\[0\].tool_calls: expected a list"),
     ([{"role": "user", "content": "x", "extra": {1, 2}}], "messages: not plain data"),
 ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fake_runner import END, FakeTokenizer, fake_parts
+from tiny_models import write_tiny
 
 import llm_core.engine.engine as engine_module
 from llm_core.cli.main import main, verbs
@@ -56,9 +57,8 @@ def test_every_verb_says_what_it_does(capsys):
         assert f"llm-core {verb}" in capsys.readouterr().out
 
 
-def test_no_arguments_show_the_overview_and_fail(capsys):
-    assert main([]) == 2
-    assert "generate" in capsys.readouterr().out
+def test_no_command_is_bad_input_that_names_the_commands(capsys):
+    assert "generate, inspect" in fails(capsys)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,9 @@ def test_no_arguments_show_the_overview_and_fail(capsys):
         (["generate", "--prompt", "a", "--json-schema", "{"], "not JSON"),
         (["generate", "--prompt", "x" * 999], "1000 tokens"),
         (["generate", "--prompt", "a", "--deadline", "0"], "deadline_s"),
-        (["generate", "--prompt", "a", "--stop", ""], "stop"), (["chat", "--temp", "-1"], "temperature"),
+        (["generate", "--prompt", "a", "--stop", ""], "stop"),
+        (["generate", "--prompt", "a", "--stop", "\udcff"], "stop has '\\udcff'"),
+        (["chat", "--temp", "-1"], "temperature"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_exit_2(fake, capsys, argv, message):
@@ -95,6 +97,8 @@ def test_a_model_that_is_not_there_is_bad_input(capsys):
 
 def test_options_of_the_other_verbs_are_checked_too(capsys):
     assert "--tokens" in fails(capsys, "logits", "--tokens", "[" * 100_000, "--out", "x.npy")
+    assert "/no.gguf" in fails(capsys, "bench", "--model", "/no.gguf")
+    assert "--case : unknown" in fails(capsys, "bench", "--case", "")
     assert "--rounds 1000000" in fails(capsys, "bench", "--rounds", "1000000")
 
 
@@ -114,6 +118,15 @@ def test_a_closed_stream_is_no_bug():
     assert redirected("nonsense 2>&-").returncode == 2
     done = redirected("models >/dev/full")
     assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
+
+
+def test_what_is_no_file_is_not_replaced_by_one(capsys, tmp_path):
+    source, pipe = write_tiny(tmp_path / "in.gguf"), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for target in (pipe, tmp_path):
+        message = fails(capsys, "quantize", str(source), str(target), "Q8_0")
+        assert f"{target}: is there and is no regular file" in message
+    assert pipe.is_fifo()
 
 
 def test_an_error_of_many_lines_is_told_in_one(fake, capsys, tmp_path):

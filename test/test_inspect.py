@@ -11,8 +11,10 @@ import sys
 import numpy as np
 import pytest
 from gguf_helpers import ARCHITECTURE, gguf, scalar, tensor
+from tiny_models import write_tiny
 
 from llm_core.cli import inspect
+from llm_core.cli.main import main
 from llm_core.errors import ModelError, RequestError
 from llm_core.gguf import GGMLType, GGUFWriter, ValueType
 
@@ -37,9 +39,16 @@ def model(tmp_path_factory):
 
 
 def run(capsys, *arguments) -> str:
+    """What is shown, of a model that cannot be right too."""
     parser = argparse.ArgumentParser()
     inspect.add_arguments(parser)
-    assert inspect.run(parser.parse_args([str(a) for a in arguments])) == 0
+    try:
+        assert inspect.run(parser.parse_args([str(a) for a in arguments])) == 0
+    except ModelError:
+        shown = capsys.readouterr().out
+        if not shown:
+            raise
+        return shown
     return capsys.readouterr().out
 
 
@@ -142,6 +151,32 @@ def test_metadata_that_make_no_sense_are_shown(capsys, tmp_path, pairs):
     assert "types" in run(capsys, path)
 
 
+@pytest.mark.parametrize(
+    ("arch", "key", "value", "reason"),
+    [
+        ("llama", "llama.attention.head_count", 0, "llama.attention.head_count"),
+        ("gemma3", "gemma3.block_count", 2**32, "gemma3.block_count.*4294967296"),
+        ("qwen2", "qwen2.attention.layer_norm_rms_epsilon", math.nan, "layer_norm_rms_epsilon.*nan"),
+        ("llama", "tokenizer.ggml.eos_token_id", 291, "eos_token_id.*291"),
+        ("llama", "tokenizer.ggml.tokens", [], "tokenizer.ggml.tokens"),
+    ],
+)
+def test_a_model_that_cannot_be_right_is_shown_and_is_an_error(capsys, tmp_path, arch, key, value, reason):
+    path = write_tiny(tmp_path / "odd.gguf", arch, metadata={key: value})
+    assert main(["inspect", str(path), "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert re.fullmatch(f"error: .*odd.gguf: .*{reason}.*\n", err)
+    found = json.loads(out)
+    assert key.split(".")[-1] in found["problem"] and key in found["metadata"]
+    assert run(capsys, path, "--metadata", "general.architecture") == f"{arch}\n"
+
+
+def test_what_is_no_model_of_ours_is_no_error(capsys, tmp_path):
+    for key, value in (("general.type", "adapter"), ("general.architecture", "clip")):
+        path = write_tiny(tmp_path / "other.gguf", "llama", metadata={key: value, "llama.attention.head_count": 0})
+        assert json.loads(run(capsys, path, "--json"))["problem"] is None
+
+
 def test_a_broken_file_is_a_model_error(capsys, tmp_path):
     (tmp_path / "bad.gguf").write_bytes(b"GGUF\3\0\0\0")
     with pytest.raises(ModelError, match="bad.gguf: header at byte 8"):
@@ -152,7 +187,8 @@ def test_it_needs_no_kernels_and_no_unicode_terminal(model):
     code = (
         "import argparse, sys; from llm_core.cli import inspect; p = argparse.ArgumentParser(); "
         "inspect.add_arguments(p); "
-        "inspect.run(p.parse_args()); "
+        "args = p.parse_args(); wrong = inspect.problem(inspect.open_gguf(args.file)); assert wrong; "
+        "args.metadata = 'general.name'; inspect.run(args); "
         "heavy = {'numba', 'llvmlite', 'jinja2', 'tokenizers', 'gguf'} & set(sys.modules); assert not heavy, heavy"
     )
     done = subprocess.run(

@@ -45,6 +45,22 @@ def test_commands_written_after_the_rules(name, allowed):
             "Fetch a cola and put it on the desk",
             "go_to(refrigerator); find_object(cola); pick(cola); go_to(desk); place(cola, desk)",
         ),
+        # a condition or a reason behind the order
+        (
+            "Bring me the cola because I am thirsty",
+            "go_to(refrigerator); find_object(cola); pick(cola); find_person(me); hand_over(cola, me)",
+        ),
+        ("Go to the office unless it is locked", "go_to(office)"),
+        ("Open the front door if it is closed", "go_to(hallway); open(front_door)"),
+        # a question about nothing that is here to be looked at
+        ("What is the capital of France?", "answer_question(me)"),
+        (
+            "Tell me what the smallest object on the desk is",
+            'go_to(desk); detect("smallest object on the desk"); find_person(me); '
+            'say("The smallest object on the desk: {result}")',
+        ),
+        # to a thing: to where it is kept
+        ("Guide Dana to the cola", "find_person(dana); guide(dana, refrigerator)"),
         # a state to be brought about
         ("Make sure the front door is closed", "go_to(hallway); close(front_door)"),
     ],

@@ -40,10 +40,11 @@ def llm_ros(*args, name, timeout=60):
 @pytest.mark.parametrize(
     "args, expected",
     [
-        ((), "usage: llm-ros"),
+        ((), "a command is missing"),
         (("dance",), "'dance' is not a command"),
         (("ask",), "question"),
         (("ask", "x", "--temp", "hot"), "--temp"),
+        (("ask", " "), "the question is empty"),
         (("plan",), "give a command"),
         (("plan", "x", "--skills", "s.yaml"), "--skills needs --offline"),
         (("up", "--config", "/nonexistent.yaml"), "/nonexistent.yaml"),
@@ -53,8 +54,13 @@ def llm_ros(*args, name, timeout=60):
 def test_bad_input_is_one_line_and_code_2(args, expected):
     done = llm_ros(*args, name="bad input")
     assert done.returncode == 2 and expected in done.stderr + done.stdout
-    if args:
-        assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", [b"caf\xe9", b"--ros-args"])
+def test_text_on_the_command_line_is_nothing_to_rcl(text):
+    done = llm_ros("plan", "--wait", "0.5", "--", text, name="bad text")
+    assert done.returncode == 2 and "no planner_node found" in done.stderr
 
 
 def test_a_config_for_other_nodes_is_refused(tmp_path):

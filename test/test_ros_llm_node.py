@@ -139,7 +139,14 @@ def test_bad_requests_are_aborted_with_the_reason_and_harm_nobody(ros):
         assert error.status == "aborted", name
         assert expected.lower() in str(error).lower(), name
         assert error.result.response.text == "", name
-    for messages, expected in ([], "messages is empty"), ([{"role": "wizard", "content": "x"}], "role is 'wizard'"):
+    for messages, expected in (
+        ([], "messages is empty"),
+        ([{"role": "wizard", "content": "x"}], "role is 'wizard'"),
+        (
+            [{"role": "system", "content": ""}, {"role": "user", "content": " "}],
+            "messages have no text",
+        ),
+    ):
         assert expected in str(failure(robot.client.chat(messages)))
     assert robot.client.chat("the weather", temp=0.0).result(DEADLINE_S).message.content.startswith("It rains")
     assert robot.node.state == "active"

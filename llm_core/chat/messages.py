@@ -27,6 +27,9 @@ def _check_one(i: int, message: Any) -> Message:
         raise RequestError(f"messages[{i}]: expected a dict, got {type(message).__name__}")
     if message.get("role") not in ROLES:
         raise RequestError(f"messages[{i}].role: {message.get('role')!r} is not one of {', '.join(ROLES)}")
+    calls = message.get("tool_calls")
+    if calls is not None and not (isinstance(calls, list) and all(isinstance(call, dict) for call in calls)):
+        raise RequestError(f"messages[{i}].tool_calls: expected a list of dicts, got {str(calls)[:60]!r}")
     content = message.get("content")
     if content is None:
         if message["role"] != "assistant" or not message.get("tool_calls"):
@@ -80,7 +83,7 @@ def fold_tools(messages: list[Message]) -> list[Message]:
             name = message.get("name")
             role, content = "user", f"Result of {name}:\n{content}" if name else f"Result:\n{content}"
         elif message.get("tool_calls"):
-            calls = [call.get("function", call) if isinstance(call, dict) else call for call in message["tool_calls"]]
+            calls = [call.get("function", call) for call in message["tool_calls"]]
             content = "\n".join([*([content] if content else []), *(json.dumps(c, ensure_ascii=False) for c in calls)])
         else:
             out.append(message)

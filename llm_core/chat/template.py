@@ -16,7 +16,7 @@ from llm_core.chat.fallbacks import fallback
 from llm_core.chat.guard import Guard
 from llm_core.chat.messages import Message, check, check_tools, describe_tools, fold_system, fold_tools
 from llm_core.chat.sandbox import Sandbox, TemplateRefused
-from llm_core.errors import ModelError
+from llm_core.errors import ModelError, naming
 from llm_core.tokenizer import Tokenizer
 
 KEY = "tokenizer.chat_template"
@@ -37,7 +37,8 @@ class ChatTemplate:
     @staticmethod
     def from_metadata(metadata: Mapping[str, Any], tokenizer: Tokenizer) -> ChatTemplate:
         """The file's templates, else a fallback by the tokens in the vocabulary. ModelError: not text, or too long."""
-        sources = _sources(metadata)
+        with naming(getattr(metadata, "source", None)):
+            sources = _sources(metadata)
         if "default" in sources:
             return ChatTemplate(sources, tokenizer)
         name, source = fallback(tokenizer)

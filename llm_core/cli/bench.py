@@ -42,11 +42,13 @@ _numbers.__name__ = "list of integers"  # what argparse calls it in its error
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     from llm_core.bench import Options, case_names, check_cases, machine_load, measure_cases, table
+    from llm_core.gguf import open_gguf
     from llm_core.hub import resolve
     from llm_core.kernels import cpu
+    from llm_core.models import check_config
 
     everything = args.case == ALL
-    names = args.case.split(",") if args.case and not everything else case_names(quick=not everything)
+    names = args.case.split(",") if args.case is not None and not everything else case_names(quick=not everything)
     check_cases(names)
     options = Options(
         n_threads=cpu.default_threads() if args.threads is None else args.threads,
@@ -56,10 +58,13 @@ def run(args: argparse.Namespace) -> int:
         rounds=args.rounds,
         compare=args.compare is not None,
     )
+    path = resolve(args.model)
+    with open_gguf(path) as file:  # a model that does not run is told before anything is begun
+        check_config(file)
     load, busy = machine_load()
     if busy:
         print(f"note: load average {load:.1f}: others are at work here, figures are doubtful", file=sys.stderr)
-    result = measure_cases(resolve(args.model), options, names, _say)
+    result = measure_cases(path, options, names, _say)
     _say("")
     print(json.dumps(result) if args.json else table(result))
     return 0

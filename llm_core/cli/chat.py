@@ -29,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Talk until /exit or the end of the input. From a pipe, the first error ends the program (exit 2)."""
     params = _options.sampling_params(args)
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="strict")  # in the C locale, broken UTF-8 would pass as surrogates
     with _options.open_engine(args) as engine:
         if engine.chat_template is None:
             raise RequestError("the model has no chat template: use `llm-core generate`")

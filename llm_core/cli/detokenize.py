@@ -12,6 +12,7 @@ import json
 import re
 import sys
 
+from llm_core.catalog import DEFAULT_MODEL
 from llm_core.errors import RequestError
 from llm_core.gguf import open_gguf
 from llm_core.hub import resolve
@@ -23,7 +24,9 @@ SUMMARY = "print the text of token ids"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this verb's options."""
     parser.add_argument("ids", metavar="IDS", nargs="?", help="'[1, 2]' or '1,2'; '-' or nothing: standard input")
-    parser.add_argument("--model", metavar="M", required=True, help="a .gguf file or a model's name")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, metavar="M", help="path or name of a model (default: %(default)s)"
+    )
     parser.add_argument("--special", action="store_true", help="show control tokens as they are spelled")
     parser.add_argument("--json", action="store_true", help="print the text as a JSON string")
 

@@ -1,7 +1,9 @@
 """`llm-core inspect FILE`: what is in a GGUF file, without running any of it.
 
 Reads the header only. Everything from the file is data here: strings are printed with control characters escaped, a
-chat template is shown and never compiled, metadata that make no sense are shown as they are. Needs no kernels.
+chat template is shown and never compiled, metadata that make no sense are shown as they are. A model of an
+architecture that runs here, but whose hyperparameters or vocabulary cannot be right, is shown and is an error all the
+same (exit code 2). Needs no kernels.
 """
 
 from __future__ import annotations
@@ -13,9 +15,12 @@ import sys
 from collections import Counter
 from typing import Any
 
-from llm_core.errors import RequestError
+from llm_core.errors import ModelError, RequestError, naming
 from llm_core.gguf import GGUFFile, Metadata, ValueType, escape, open_gguf
+from llm_core.hub import resolve
+from llm_core.models import architectures, check_config
 from llm_core.quants import FORMATS
+from llm_core.tokenizer import Vocab
 
 SUMMARY = "show what is in a GGUF file: metadata, sizes, tensors"
 
@@ -35,15 +40,20 @@ _FACTS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this verb's options."""
-    parser.add_argument("file", metavar="FILE", help="a .gguf file; any part of a split set stands for the set")
+    parser.add_argument(
+        "file", metavar="FILE", help="a .gguf file (any part of a split set stands for the set) or a model's name"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument("--tensors", action="store_true", help="list every tensor")
     parser.add_argument("--metadata", metavar="KEY", help="print the whole value of this key and nothing else")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the report. Raises GGUFError for a broken file, RequestError for a key that is not there."""
-    with open_gguf(args.file) as file:
+    """Prints the report. Raises GGUFError for a broken file, RequestError for a key that is not there, and ModelError,
+    after the report, for a model that cannot be right.
+    """
+    with open_gguf(resolve(args.file, download=False)) as file:
+        wrong = problem(file) if args.metadata is None else None
         if args.metadata is not None:
             text = _one_value(file.metadata, args.metadata, args.json)
         elif args.json:
@@ -53,7 +63,27 @@ def run(args: argparse.Namespace) -> int:
     # a terminal that cannot show a letter gets its escape
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding))
+    if wrong is not None:
+        sys.stdout.flush()
+        raise wrong
     return 0
+
+
+def problem(file: GGUFFile) -> ModelError | None:
+    """Why a model of an architecture that runs here does not, as far as its metadata tell. None for one that is right,
+    and for what is no model for us: another architecture, an adapter, a vocabulary without tensors.
+    """
+    metadata = file.metadata
+    ours = metadata.get("general.architecture") in architectures()
+    if not ours or not file.tensors or metadata.get("general.type", "model") != "model":
+        return None
+    try:
+        check_config(file)
+        with naming(metadata.source):
+            Vocab.from_metadata(metadata)
+    except ModelError as error:
+        return error
+    return None
 
 
 def report(file: GGUFFile, tensors: bool = False) -> dict[str, Any]:
@@ -83,6 +113,7 @@ def report(file: GGUFFile, tensors: bool = False) -> dict[str, Any]:
         "tensor_bytes": nbytes,
         "bits_per_parameter": round(8 * nbytes / parameters, 3) if parameters else None,
         "types": by_type,
+        "problem": str(problem(file) or "") or None,
         "unsupported_types": sorted({t.type.name for t in file.tensors.values() if t.type not in FORMATS}),
         **{name: _of_architecture(metadata, key) for name, _, key in _FACTS},
         "vocabulary": _vocabulary(metadata),

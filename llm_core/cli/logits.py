@@ -5,6 +5,8 @@ import json
 
 from llm_core.cli import _options
 from llm_core.errors import RequestError
+from llm_core.gguf import open_gguf
+from llm_core.hub import resolve
 
 SUMMARY = "write the logits of a token sequence to a .npy file"
 
@@ -31,16 +33,16 @@ def parse_ids(text: str) -> list[int]:
 
 def run(args: argparse.Namespace) -> int:
     """Compute in chunks, write rows as they come."""
-    import numpy as np
-
-    from llm_core.hub import resolve
-    from llm_core.models import load_model
-    from llm_core.program import Batch, Runner
-
     ids = parse_ids(args.tokens)
     if len(ids) > args.ctx:
         raise RequestError(f"--tokens: {len(ids)} tokens do not fit the context of {args.ctx} (--ctx)")
-    model = load_model(resolve(args.model))
+    file = open_gguf(resolve(args.model))
+    import numpy as np
+
+    from llm_core.models import load_model
+    from llm_core.program import Batch, Runner
+
+    model = load_model(file)
     bad = next((i for i in ids if not 0 <= i < model.config.n_vocab), None)
     if bad is not None:
         raise RequestError(f"--tokens: id {bad} is not in the vocabulary of {model.config.n_vocab}")

@@ -102,9 +102,12 @@ def _open_missing_streams() -> None:
 
 
 def _run(argv: list[str], program: str, known: dict[str, str]) -> int:
-    if not argv or argv[0] in ("-h", "--help"):
+    if not argv:
+        report(f"a command is missing; known are {', '.join(known)} ({program} --help tells more)")
+        return BAD_INPUT
+    if argv[0] in ("-h", "--help"):
         print(_overview(program, known))
-        return DONE if argv else BAD_INPUT
+        return DONE
     if argv[0] == "--version":
         print(f"{program} {_version()}")
         return DONE

@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 
+from llm_core.catalog import DEFAULT_MODEL
 from llm_core.gguf import open_gguf
 from llm_core.hub import resolve
 from llm_core.tokenizer import Tokenizer
@@ -20,7 +21,9 @@ SUMMARY = "print the token ids of a text"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this verb's options."""
     parser.add_argument("text", metavar="TEXT", nargs="?", help="the text; '-' or nothing: standard input")
-    parser.add_argument("--model", metavar="M", required=True, help="a .gguf file or a model's name")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, metavar="M", help="path or name of a model (default: %(default)s)"
+    )
     parser.add_argument("--special", action="store_true", help="control tokens spelled in TEXT become those tokens")
     parser.add_argument("--no-bos", action="store_true", help="add no BOS, EOS or separator token")
     parser.add_argument("--json", action="store_true", help="an object with ids, tokens and count instead of the ids")

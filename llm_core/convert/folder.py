@@ -22,6 +22,7 @@ from llm_core.convert.vocabulary import vocabulary_keys
 from llm_core.errors import ModelError, RequestError
 from llm_core.gguf import GGMLType, GGUFWriter, ValueType, open_gguf
 from llm_core.models import load_model
+from llm_core.paths import check_output
 from llm_core.quants import quantize
 from llm_core.tokenizer import Tokenizer
 
@@ -64,6 +65,7 @@ def convert_folder(
     name = type.upper() if type is not None else "F16" if embedding.dtype == "F16" else "BF16"
     keys = {f"{family.architecture}.{key}": value for key, value in family.keys(config).items()}
     vocabulary = vocabulary_keys(folder, config.int("vocab_size"), family.architecture, config.values)
+    check_output(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
     try:
         with GGUFWriter(temporary) as writer:

@@ -50,14 +50,14 @@ def load_parts(
     kv_type: str = "f16",
     pool=None,
 ) -> Parts:
-    """Open, check and pack a model. Raises ModelError; imports the numeric half of the package only when called."""
+    """Open, check and pack a model. Raises ModelError. The kernels take a second to import, so they come last: what
+    is wrong with the file's header is told before."""
     say = progress or (lambda what, fraction: None)
     say("opening the model file", 0.0)
     from llm_core.chat import ChatTemplate
     from llm_core.gguf import open_gguf
     from llm_core.hub import resolve
-    from llm_core.models import load_model
-    from llm_core.program import Runner
+    from llm_core.models import check_config
     from llm_core.tokenizer import Tokenizer
 
     path = resolve(model)
@@ -65,6 +65,10 @@ def load_parts(
     say("reading the vocabulary", 0.05)
     tokenizer = Tokenizer.from_metadata(file.metadata)
     template = ChatTemplate.from_metadata(file.metadata, tokenizer)
+    check_config(file)
+    from llm_core.models import load_model
+    from llm_core.program import Runner
+
     loaded = load_model(file)
     if n_blocks is None:
         n_blocks = 2 * -(-n_ctx // Runner.block_size)

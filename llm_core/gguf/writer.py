@@ -22,6 +22,7 @@ import numpy as np
 from llm_core.errors import ModelError
 from llm_core.gguf import types as t
 from llm_core.gguf.types import GGMLType, ValueType, quoted
+from llm_core.paths import check_output
 
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
@@ -78,6 +79,7 @@ class GGUFWriter:
         if max_part_bytes is not None and max_part_bytes <= 0:
             raise ModelError(f"max_part_bytes must be positive, found {max_part_bytes}")
         self.path = Path(path)
+        check_output(self.path)
         self.paths: list[Path] = []
         """The files written, after `close`."""
         self.alignment = alignment

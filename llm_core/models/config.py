@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from llm_core.errors import ModelError
 from llm_core.gguf import GGUFFile
+from llm_core.models.names import module_name
 
 MAX_LAYERS = 1024
 MAX_WIDTH = 1 << 18
@@ -49,6 +50,12 @@ class Config:
     final_soft_cap: float
 
 
+def check_config(file: GGUFFile) -> None:
+    """Raise GGUFError or ModelError for an architecture or for hyperparameters that do not run. Looks at no layer."""
+    module_name(file.metadata)
+    read_config(file)
+
+
 def read_config(file: GGUFFile) -> Config:
     """The configuration of an opened file. Raises GGUFError or ModelError."""
     m = file.metadata
@@ -80,6 +87,11 @@ def read_config(file: GGUFFile) -> Config:
             f"{m.source}: tensor 'token_embd.weight': shape {tuple(embedding.shape)}, expected (vocabulary, {n_embd})"
         )
     n_vocab = embedding.shape[0]
+    m.int("{arch}.vocab_size", min=1, max=n_vocab, default=n_vocab)  # the rows count; more cannot be promised
+    if m.int("{arch}.expert_count", min=0, max=1 << 16, default=0) > 1:
+        raise m.error(m.key("{arch}.expert_count"), "mixtures of experts are not supported")
+    if not m.bool("{arch}.attention.causal", default=True):
+        raise m.error(m.key("{arch}.attention.causal"), "attention to later tokens is not supported")
     tokens = m.get("tokenizer.ggml.tokens")
     if isinstance(tokens, list) and len(tokens) > n_vocab:
         raise m.error("tokenizer.ggml.tokens", f"{len(tokens):,} tokens, but token_embd.weight has {n_vocab:,} rows")

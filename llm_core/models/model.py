@@ -7,31 +7,20 @@ compiles nothing; that is the runner's work. Raises ModelError with the key or t
 
 import importlib
 import math
-import pkgutil
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
 from llm_core import memory
-from llm_core.errors import ModelError, RequestError
+from llm_core.errors import ModelError, RequestError, naming
 from llm_core.gguf import GGUFFile, open_gguf
 from llm_core.kernels.kv import BLOCK, head_bytes
 from llm_core.models import rope
 from llm_core.models.config import Config, read_config
+from llm_core.models.names import module_name
 from llm_core.program.graph import Graph
 from llm_core.program.params import Param
-
-# Other names under which the same computation is published.
-ALIASES = {"mistral": "llama"}
-# Modules of this package that are no architecture.
-_TOOLS = {"model", "config", "rope", "blocks"}
-
-
-def architectures() -> list[str]:
-    """The architectures that run here."""
-    here = str(Path(__file__).parent)
-    return sorted({m.name for m in pkgutil.iter_modules([here])} - _TOOLS | set(ALIASES))
 
 
 class Block:
@@ -58,7 +47,8 @@ class Model:
         self.architecture = architecture
         self.config: Config = read_config(file)
         self._params: dict[str, Param] = {}
-        self.param("token_embd.weight").type  # noqa: B018 - refuses a type that does not run
+        with naming(self.source):
+            self.param("token_embd.weight").type  # noqa: B018 - refuses a type that does not run
 
     @property
     def source(self) -> str:
@@ -100,10 +90,8 @@ class Model:
         """The program, for a KV cache of this type."""
         c = self.config
         graph = Graph(c.n_head, c.n_kv, c.head_dim, c.eps, c.rope.n_rot, self.architecture.INTERLEAVED_ROPE, kv_type)
-        try:
+        with naming(self.source):  # a parameter knows its name, but not its file
             self.architecture.record(graph, self)
-        except ModelError as error:  # a parameter knows its name, but not its file
-            raise error if str(error).startswith(self.source) else ModelError(f"{self.source}: {error}") from None
         return graph
 
     @property
@@ -172,12 +160,7 @@ class Model:
 def load_model(source: str | Path | GGUFFile) -> Model:
     """A checked model, from a path or an opened file. Raises ModelError (GGUFError for what is wrong with the file)."""
     file = source if isinstance(source, GGUFFile) else open_gguf(source)
-    name = file.metadata.architecture
-    if ALIASES.get(name, name) not in set(architectures()) - set(ALIASES):
-        raise file.metadata.error(
-            "general.architecture", f"{name!r} is not supported; supported: {', '.join(architectures())}"
-        )
-    model = Model(file, importlib.import_module(f"llm_core.models.{ALIASES.get(name, name)}"))
+    model = Model(file, importlib.import_module(module_name(file.metadata)))
     model.record()  # recording is the check
     model.check_rope()
     model.check_memory()

@@ -6,7 +6,15 @@ models.
 """
 
 from llm_core.tokenizer.stream import StreamDecoder
-from llm_core.tokenizer.tokenizer import Tokenizer
 from llm_core.tokenizer.vocab import TokenType, Vocab
 
 __all__ = ["StreamDecoder", "TokenType", "Tokenizer", "Vocab"]
+
+
+def __getattr__(name):
+    # A vocabulary is checked without the `tokenizers` library, which takes a while to import.
+    if name == "Tokenizer":
+        from llm_core.tokenizer.tokenizer import Tokenizer
+
+        return Tokenizer
+    raise AttributeError(name)

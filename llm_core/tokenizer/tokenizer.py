@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from llm_core.errors import RequestError
+from llm_core.errors import RequestError, naming
 from llm_core.tokenizer.bpe import BPE
 from llm_core.tokenizer.partition import Partition
 from llm_core.tokenizer.spm import SPM, byte_token_value
@@ -61,7 +61,8 @@ class Tokenizer:
     @staticmethod
     def from_metadata(metadata: Mapping[str, Any]) -> Tokenizer:
         """Build from `tokenizer.ggml.*`; ModelError names the key that is missing or wrong."""
-        return Tokenizer(Vocab.from_metadata(metadata))
+        with naming(getattr(metadata, "source", None)):
+            return Tokenizer(Vocab.from_metadata(metadata))
 
     def encode(
         self, text: str | bytes, add_special: bool = True, parse_special: bool = False, guard: str = ""

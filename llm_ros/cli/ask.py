@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from llm_core.errors import RequestError
 from llm_ros.cli._client import cancelled_by_interrupt, wait_for_llm
 
 SUMMARY = "ask the running llm_node a question"
@@ -31,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     from llm_ros.conversions import FINISH_NAMES
     from llm_ros.msg import Response
 
+    if not args.question.strip():
+        raise RequestError("the question is empty")
     messages = [{"role": "system", "content": args.system}] if args.system else []
     messages.append({"role": "user", "content": args.question})
     sampling = {name: getattr(args, name) for name in ("max_tokens", "temp", "seed") if getattr(args, name) is not None}

@@ -18,6 +18,9 @@ _SEQUENCE = frozenset(
     "third thirdly fourth fifth then afterwards afterward thereafter subsequently next finally lastly".split()
 )
 _SUBORDINATE = frozenset("when once after as".split())
+# A condition or a reason: what it says is told, not ordered.
+CONDITION = frozenset("if unless because".split())
+_DEEDS = frozenset("go take bring place discard throw guide follow open close greet wait".split())
 
 
 _SAID_OF = frozenset("is are should will was ought must needs goes belongs".split())
@@ -86,7 +89,14 @@ class Bounds:
             return -1, ""
         if low == "without" and i > start and self._verb_after(i + 1):
             return -1, ""
+        if low in CONDITION and self._deed(start, i):
+            return -1, ""
         return 0, ""
+
+    def _deed(self, start: int, end: int) -> bool:
+        """Whether the clause so far orders a deed of hand or wheel, and does not ask about something."""
+        verb = self.lexicon.match(self.tokens, self.skip(start), self.at)
+        return bool(verb and verb.end < end and verb.frame in _DEEDS)
 
     def _main_verb(self, i: int, start: int) -> bool:
         """ "when you have found it give it to her": a bare verb after the subordinate clause has its own."""

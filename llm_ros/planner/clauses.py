@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from llm_ros.planner import words as w
-from llm_ros.planner.bounds import NOUNS_TOO, QUESTION, Bounds
+from llm_ros.planner.bounds import CONDITION, NOUNS_TOO, QUESTION, Bounds
 from llm_ros.planner.items import Item, ItemReader, attach
 from llm_ros.planner.tokens import Token
 from llm_ros.planner.verbs import Verb
@@ -86,7 +86,7 @@ class Splitter(Bounds):
         ):
             negated = True
             begin = self.skip(begin + (2 if tokens[begin].low == "do" else 1))
-        if begin < end and tokens[begin].low == "if" and begin not in self.at:
+        if begin < end and tokens[begin].low in CONDITION and begin not in self.at:
             return Clause(None, self.items(begin + 1, end), tokens, begin, end, False)
         while (
             begin < end

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from llm_ros.planner import words as w
 from llm_ros.planner.clauses import Clause
+from llm_ros.planner.items import Item
 from llm_ros.planner.plan import PlanError
 from llm_ros.planner.refer import Goal, Question, Referee, people_in, places_in
 from llm_ros.planner.world import OPERATOR
@@ -53,8 +54,11 @@ def guide(ref: Referee, clause: Clause) -> list[Goal]:
             target = ref.place(person.place)
         elif ref.context.sought is not None and person.kind == "person_pronoun":
             target = ref.context.sought
+        elif (found := _where_a_thing_is(ref, clause, person)) is not None:
+            target = found
         else:
-            raise Question(f"Where should I guide {ref.said(person) or 'the person'}?")
+            whom = "you" if person.kind == "me" else ref.said(person) or "the person"
+            raise Question(f"Where should I guide {whom}?")
     else:
         target = None
     sources = [item for item in places if not any(item is one for one in to)]
@@ -70,6 +74,18 @@ def guide(ref: Referee, clause: Clause) -> list[Goal]:
     ref.context.here = ref.context.delivered = target
     ref.context.fetched = None
     return goals
+
+
+def _where_a_thing_is(ref: Referee, clause: Clause, person: Item) -> str | None:
+    """ "guide me to the hammer", "show me where it is": where the thing is said, was found or is kept; else None."""
+    asked = any(token.low == "where" for token in clause.tokens[clause.start : clause.end])
+    for item in clause.items:
+        if item is person or item.kind not in ("object", "category", "thing_pronoun"):
+            continue
+        if asked or item.prep in w.DESTINATION:
+            value = ref.thing(item, "find")
+            return ref.where(item) or ref.context.found.get(value) or ref.world.home_of(value)
+    return None
 
 
 def follow(ref: Referee, clause: Clause) -> list[Goal]:

@@ -138,7 +138,10 @@ def summary(plans: list[Plan], seconds: float) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole file or none."""
+    """Whole file or none; what is there and is no file (a pipe, /dev/stdout) is written to as it is."""
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
     handle, name = tempfile.mkstemp(dir=path.parent or ".", prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:

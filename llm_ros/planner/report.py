@@ -132,6 +132,10 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         and not place
     ):
         return [], ref.context.report or f"I have the result: {RESULT}"
+    asks = low[0] in ("what", "which", "who")
+    seen = place or ref.context.here or any(item.kind not in ("text", "quote", "number") for item in inside)
+    if asks and not seen and not _COMPARISON.search(" ".join(low)) and not set(low) & _LOOKED_AT:
+        return [], FreeText(said)  # about nothing that is here to be looked at
     if (place or looking and (ref.context.here or inside)) and not low[0] == "about":
         return looking_at(ref, _subject(low, said), place, inside)
     if low[-1] in ("result", "answer", "outcome", "results") or low[:1] == ["the"] and low[-1] in ("number", "count"):
@@ -171,13 +175,17 @@ def say_thing(goal: Goal) -> str:
 
 
 def _subject(low: list[str], said: str) -> str:
-    """What to look at: "what is the biggest tin on the shelf" → "biggest tin on the shelf"."""
+    """What to look at: "what is the biggest tin on the shelf", "what the biggest tin on the shelf is" → "biggest tin on
+    the shelf".
+    """
     words = said.split()
     if low[:1] == ["who"]:
         words = ["people", *words[1:]]
         words = [words[0], *(word for word in words[1:] if word.lower() not in ("is", "are"))]
     while words and words[0].lower() in ("what", "is", "are", "which", "the", "a", "an", "me", "about"):
         words = words[1:]
+    while words and words[-1].lower() in ("is", "are", "was", "were"):
+        words = words[:-1]
     return " ".join(words)[:80] or said[:80]
 
 
