@@ -1,5 +1,5 @@
-"""The ISA levels: each gives the same products (`isa_matrix.py`; here with a few formats), those of AArch64 become the
-instructions that they are named for, and half precision without instructions for it is numpy's."""
+"""The ISA levels: each gives the same products (`isa_matrix.py`; here with a few formats), each becomes the
+instructions that it is named for, and half precision without instructions for it is numpy's."""
 
 import ctypes
 import platform
@@ -57,34 +57,39 @@ def function(emit, name="f"):
     return module
 
 
-def arm_assembly(level, emit):
-    """What LLVM makes of a function for a plain AArch64 CPU with the level's features."""
+def assembly(level, emit):
+    """What LLVM makes of a function for a plain CPU of the level's family with the level's features: its words."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-    triple = "aarch64-unknown-linux-gnu"
+    triple = f"{cpu.LEVELS[level].machines[0]}-unknown-linux-gnu"
     features = ",".join(f"+{feature}" for feature in cpu.LEVELS[level].features)
     machine = llvm.Target.from_triple(triple).create_target_machine(cpu="generic", features=features, opt=3)
     module = function(emit)
     module.triple, module.data_layout = triple, str(machine.target_data)
-    return machine.emit_assembly(llvm.parse_assembly(str(module)))
+    return machine.emit_assembly(llvm.parse_assembly(str(module))).split()
+
+
+INSTRUCTIONS = {"avx2": "vpmaddubsw", "avxvnni": "vpdpbusd", "avx512vnni": "vpdpbusd", "neon": "sdot"}
+INSTRUCTIONS["neon_i8mm"] = "smmla"
 
 
 @pytest.mark.parametrize("peak", [15, 0], ids=["unsigned", "signed"])
 @pytest.mark.parametrize(
-    "level, instruction, count", [(dot.Neon, "sdot", 128), (dot.NeonI8mm, "smmla", 64)], ids=["neon", "neon_i8mm"]
+    "level, count", [("avx2", 64), ("avxvnni", 64), ("avx512vnni", 32), ("neon", 128), ("neon_i8mm", 64)]
 )
-def test_arm_levels_become_their_instructions(level, instruction, count, peak):
-    """32 values of 16 rows times 4 columns: 2,048 products, 16 a `sdot`, 32 a `smmla`; nothing but these multiplies."""
-    made = level()
+def test_levels_become_their_instructions(level, count, peak):
+    """32 values of 16 rows times 4 columns: 2,048 products, so many an instruction; no others multiply bytes."""
+    made = dot.LEVELS[level]()
 
     def emit(builder, units, x):
         rows = [builder.add(x, I64(576 * c)) for c in range(4)]
         for c, lanes in enumerate(made.tile_dots(builder, peak, 8, units, rows)):
             store_at(builder, builder.add(x, I64(4096 + 64 * c)), lanes)
 
-    words = arm_assembly("neon_i8mm" if instruction == "smmla" else "neon", emit).split()
-    assert words.count(instruction) == count
-    assert not {"sdot", "smmla", "smull", "mul", "mla"} & set(words) - {instruction}
+    words = assembly(level, emit)
+    assert words.count(INSTRUCTIONS[level]) == count
+    others = set(INSTRUCTIONS.values()) | {"mul", "mla", "smull", "smlal", "vpmulld", "vpmullw"}
+    assert not (others - {INSTRUCTIONS[level]}) & set(words)
 
 
 def run_halves(convert, source, out, source_type):

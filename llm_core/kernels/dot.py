@@ -248,7 +248,7 @@ class NeonI8mm(Neon):
         return builder.bitcast(both, V16I8)
 
 
-_LEVELS = {
+LEVELS = {
     "generic": Generic,
     "avx2": Avx2,
     "avxvnni": lambda: Vnni(8, "llvm.x86.avx2.pshuf.b"),
@@ -256,4 +256,4 @@ _LEVELS = {
     "neon": Neon,
     "neon_i8mm": NeonI8mm,
 }
-DOT = _LEVELS[cpu.isa().name]()
+DOT = LEVELS[cpu.isa().name]()
