@@ -21,6 +21,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,10 +111,15 @@ def environment(level: cpu.Level) -> dict[str, str]:
 
 
 def run_levels(names, folder: Path) -> None:
-    """Measure `names` at every level of this machine, one process after the other. Raises CalledProcessError."""
-    for level in filter(cpu.available, cpu.LEVELS.values()):
+    """Measure `names` at every level of this machine, in as many processes at a time as there are CPUs. Raises
+    CalledProcessError."""
+
+    def run(level):
         command = [sys.executable, __file__, "--here", "--keep", str(folder), *names]
         subprocess.run(command, env=environment(level), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+
+    with ThreadPoolExecutor(cpu.default_threads()) as pool:
+        list(pool.map(run, filter(cpu.available, cpu.LEVELS.values())))
 
 
 def results(folder: Path) -> dict[str, dict[str, Result]]:
