@@ -41,7 +41,7 @@ from llm_core.quants import format_of  # noqa: E402
 
 EXACT, NEAR = 3e-6, 1e-6
 SHIFTED = ("avxvnni", "avx512vnni")  # levels that raise signed weights
-SIGNED = ("Q8_0", "IQ4_NL", "IQ4_XS", "MXFP4")  # formats whose packed weights are signed bytes
+SIGNED = ("Q8_0", "IQ4_NL", "IQ4_XS")  # formats whose packed weights are signed bytes
 FLOATS = ("F32", "F16", "BF16")
 N_ROWS = 67  # of activations: a whole group that shares an expanded chunk, and a part of a tile
 N_WEIGHTS = 40  # rows: the last panel is half empty

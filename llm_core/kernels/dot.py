@@ -38,8 +38,8 @@ class Generic:
             sums = [add(builder, sums[c], weights, word(c, u)) for c in range(n_columns)]
         return sums
 
-    def arrange(self, builder, units: Iterable) -> Iterable:
-        """The units of a sub-block as 64-byte vectors in the order in which `tile_dots` reads them."""
+    def arrange(self, builder, peak, units: Iterable) -> Iterable:
+        """The units of a sub-block as the 64-byte vectors that `tile_dots` reads, in its order."""
         return units
 
     def tile_dots(self, builder, peak, count, units, rows) -> list:
@@ -189,8 +189,17 @@ class Vnni(Generic):
             sums.append(call(builder, self._name, here.type, here, weights, spread))
         return join(builder, sums)
 
+    def arrange(self, builder, peak, units):
+        return units if peak else (self._raised(builder, unit) for unit in units)
+
+    def tile_dots(self, builder, peak, count, units, rows):
+        return super().tile_dots(builder, peak or 255, count, units, rows)  # signed bytes were raised by `arrange`
+
     def _add_signed(self, builder, acc, unit, word):
-        return self._add_unsigned(builder, acc, builder.xor(unit, const(unit.type, 0x80)), word)
+        return self._add_unsigned(builder, acc, self._raised(builder, unit), word)
+
+    def _raised(self, builder, unit):
+        return builder.xor(unit, const(unit.type, self.signed_bias))
 
 
 class Neon(Generic):
@@ -214,7 +223,7 @@ class NeonI8mm(Neon):
     """`smmla` for many columns: 2 rows of weights times 2 columns, 8 values each, twice the products of `sdot`. An
     expanded sub-block is pairs of units, each kept as 8 times 2 rows by 8 values; activations stay as they are."""
 
-    def arrange(self, builder, units):
+    def arrange(self, builder, peak, units):
         units = iter(units)
         for first in units:
             words = [builder.bitcast(unit, V16I32) for unit in (first, next(units))]

@@ -147,7 +147,7 @@ def expander(layout: Layout):
             rows = builder.add(args[1], builder.mul(args[2], I64(layout.n_sub * LANES * 4)))
             for s in range(layout.n_sub):
                 first, last = (i * layout.width // 4 for i in (s, s + 1))
-                units = DOT.arrange(builder, (layout.unit(block, u).value for u in range(first, last)))
+                units = DOT.arrange(builder, layout.peak, (layout.unit(block, u).value for u in range(first, last)))
                 for u, unit in enumerate(units, first):
                     store_at(builder, builder.add(chunk, I64(u * 64)), unit)
                 at = s * LANES * 4
