@@ -20,22 +20,22 @@ from llm_core.kernels.vectors import I8, I16, I32, I64, LANES, call, const, join
 
 V64I8, V32I8, V16I8 = (ir.VectorType(I8, n) for n in (64, 32, 16))
 V16I32, V8I32, V4I32 = (ir.VectorType(I32, n) for n in (16, 8, 4))
-V16I16 = ir.VectorType(I16, 16)
+V32I16, V16I16 = (ir.VectorType(I16, n) for n in (32, 16))
 
 
-class Generic:
-    """Plain LLVM vectors, and what most levels share."""
+class Dots:
+    """What the levels share: sums of 32 bits, units in their own order."""
 
     signed_bias = 0
 
     def dots(self, builder, peak, count, unit, word, n_columns) -> list:
         """16 int32 lanes per column: `count` units (`unit(u)`; bytes 0…peak, or signed bytes if peak is 0) times
         activations (`word(c, u)`, int32)."""
-        add = self._add_unsigned if peak else self._add_signed
+        add, hold = self._add_unsigned if peak else self._add_signed, self._hold(n_columns)
         sums = [const(V16I32, 0)] * n_columns
         for u in range(count):
             weights = unit(u)
-            sums = [add(builder, sums[c], weights, word(c, u)) for c in range(n_columns)]
+            sums = [hold(builder, add(builder, sums[c], weights, word(c, u))) for c in range(n_columns)]
         return sums
 
     def arrange(self, builder, peak, units: Iterable) -> Iterable:
@@ -55,26 +55,74 @@ class Generic:
 
     def look_up(self, builder, table, indexes):
         """A unit's bytes (0…15) replaced by the 16 bytes of `table`."""
-        result = const(indexes.type, table[0])
-        for i in range(1, 16):
-            here = builder.icmp_unsigned("==", indexes, const(indexes.type, i))
-            result = builder.select(here, const(indexes.type, table[i]), result)
-        return result
+        raise NotImplementedError
 
     def _add_unsigned(self, builder, acc, unit, word):
         """A column's lanes + a unit of unsigned bytes · 4 activations."""
-        return self._add(builder, acc, builder.zext(unit, ir.VectorType(I32, 64)), word)
+        raise NotImplementedError
 
     def _add_signed(self, builder, acc, unit, word):
         """A column's lanes + a unit of signed bytes · 4 activations (plus signed_bias times their sum)."""
-        return self._add(builder, acc, builder.sext(unit, ir.VectorType(I32, 64)), word)
+        raise NotImplementedError
 
-    def _add(self, builder, acc, weights, word):
-        activations = builder.sext(builder.bitcast(splat(builder, word, 16), V64I8), weights.type)
-        products = builder.mul(weights, activations)
-        for k in range(4):
-            acc = builder.add(acc, pick(builder, products, range(k, 64, 4)))
+    def _hold(self, n_columns):
+        """What is done to a sum after each addition."""
+        return lambda _builder, acc: acc
+
+
+class Generic(Dots):
+    """Plain LLVM vectors: 16-bit products, two of them added in each of 32 *narrow* lanes a column, which hold a few
+    units (8 of 4-bit weights) before `_widen` turns them into 16 int32 lanes."""
+
+    _BUDGET = 129  # units * 2 * 127 * peak <= 32767, so units * peak <= 129
+
+    def dots(self, builder, peak, count, unit, word, n_columns):
+        columns, hold = range(n_columns), self._hold(n_columns)
+        sums = [const(V16I32, 0)] * n_columns
+        most = min(count, self._BUDGET // (peak or 128))
+        for first in range(0, count, most):
+            last = min(first + most, count)
+            narrow = [const(V32I16, 0)] * n_columns
+            if most > 2:
+                for u in range(first, last):
+                    weights = unit(u)
+                    narrow = [
+                        hold(builder, self._add_narrow(builder, narrow[c], weights, word(c, u), not peak))
+                        for c in columns
+                    ]
+                sums = [builder.add(sums[c], self._widen(builder, narrow[c])) for c in columns]
+            else:  # column by column, so that only one narrow accumulator is alive
+                weights = [unit(u) for u in range(first, last)]
+                for c in columns:
+                    for u, w in enumerate(weights, first):
+                        narrow[c] = self._add_narrow(builder, narrow[c], w, word(c, u), not peak)
+                    sums[c] = hold(builder, builder.add(sums[c], self._widen(builder, narrow[c])))
+        return sums
+
+    def look_up(self, builder, table, indexes):
+        left = [const(indexes.type, entry) for entry in table]
+        for bit in (1, 2, 4, 8):
+            here = builder.icmp_unsigned("!=", builder.and_(indexes, const(indexes.type, bit)), const(indexes.type, 0))
+            left = [builder.select(here, one, zero) for zero, one in zip(left[::2], left[1::2], strict=True)]
+        return left[0]
+
+    def _add_narrow(self, builder, acc, unit, word, signed):
+        weights = self._bytes_of_words(builder, builder.bitcast(unit, V32I16), signed)
+        activations = self._bytes_of_words(builder, builder.bitcast(splat(builder, word, 16), V32I16), True)
+        for w, a in zip(weights, activations, strict=True):
+            acc = builder.add(acc, builder.mul(w, a))
         return acc
+
+    @staticmethod
+    def _bytes_of_words(builder, words, signed):
+        """The lower and the upper byte of each 16-bit word."""
+        eight, shift = const(words.type, 8), builder.ashr if signed else builder.lshr
+        return shift(builder.shl(words, eight), eight), shift(words, eight)
+
+    def _widen(self, builder, acc):
+        """A narrow accumulator as 16 int32 lanes."""
+        pairs, half = builder.bitcast(acc, V16I32), const(V16I32, 16)
+        return builder.add(builder.ashr(builder.shl(pairs, half), half), builder.ashr(pairs, half))
 
 
 def _look_up_registers(builder, name, lanes, table, indexes):
@@ -87,40 +135,16 @@ def _look_up_registers(builder, name, lanes, table, indexes):
 
 
 class Avx2(Generic):
-    """`vpmaddubsw`: two products a lane, added in 16 bits. A *narrow* accumulator of such sums holds a few units (8 of
-    4-bit weights) before `_widen` turns it into int32 lanes."""
-
-    _BUDGET = 129  # units * 2 * 127 * peak <= 32767, so units * peak <= 129
+    """`vpmaddubsw`: both products of a narrow lane and their sum at once, where weights are unsigned."""
 
     def dots(self, builder, peak, count, unit, word, n_columns):
-        hold = self._settle if n_columns > 1 else lambda _builder, value: value
-        columns = range(n_columns)
-        sums = [const(V16I32, 0)] * n_columns
-        if not peak:
-            for u in range(count):
-                weights = unit(u)
-                sums = [hold(builder, self._add_signed(builder, sums[c], weights, word(c, u))) for c in columns]
-            return sums
-        most = min(count, self._BUDGET // peak)
-        for first in range(0, count, most):
-            narrow = [const(ir.VectorType(I16, 2 * LANES), 0)] * n_columns
-            if most > 2:
-                for u in range(first, min(first + most, count)):
-                    weights = unit(u)
-                    narrow = [hold(builder, self._add_narrow(builder, narrow[c], weights, word(c, u))) for c in columns]
-                sums = [builder.add(sums[c], self._widen(builder, narrow[c])) for c in columns]
-            else:  # column by column, so that only one narrow accumulator is alive
-                weights = [unit(u) for u in range(first, min(first + most, count))]
-                for c in columns:
-                    for i, w in enumerate(weights):
-                        narrow[c] = self._add_narrow(builder, narrow[c], w, word(c, first + i))
-                    sums[c] = hold(builder, builder.add(sums[c], self._widen(builder, narrow[c])))
-        return sums
+        way = Generic if peak else Dots
+        return way.dots(self, builder, peak, count, unit, word, n_columns)
 
     def look_up(self, builder, table, indexes):
         return _look_up_registers(builder, "llvm.x86.avx2.pshuf.b", 32, table, indexes)
 
-    def _add_narrow(self, builder, acc, unit, word):
+    def _add_narrow(self, builder, acc, unit, word, signed):
         spread = builder.bitcast(splat(builder, word, 8), V32I8)
         halves = []
         for h in (0, 1):
@@ -141,16 +165,19 @@ class Avx2(Generic):
             halves.append(builder.add(part(builder, acc, 8 * h, 8), quads))
         return join(builder, halves)
 
-    def _settle(self, builder, acc):
-        """The same accumulator, computed here: nothing of it is put off or done in another order. Left to itself, LLVM
-        runs through half of the lanes first and spills the activations that the other half needs."""
+    def _hold(self, n_columns):
+        return self._settle if n_columns > 1 else super()._hold(n_columns)
+
+    @staticmethod
+    def _settle(builder, acc):
+        """The same sum, computed here: nothing of it is put off or done in another order. Left to itself, LLVM runs
+        through half of the lanes first and spills the activations that the other half needs."""
         lanes = 256 // acc.type.element.width
         same = ir.FunctionType(ir.VectorType(acc.type.element, lanes), [ir.VectorType(acc.type.element, lanes)])
         halves = [part(builder, acc, lanes * h, lanes) for h in (0, 1)]
         return join(builder, [builder.asm(same, "", "=x,0", [half], side_effect=True) for half in halves])
 
     def _widen(self, builder, acc):
-        """A narrow accumulator as 16 int32 lanes."""
         ones = const(V16I16, 1)
         halves = [call(builder, "llvm.x86.avx2.pmadd.wd", V8I32, part(builder, acc, 16 * h, 16), ones) for h in (0, 1)]
         return join(builder, halves)
@@ -166,7 +193,7 @@ def _vnni_operands(name, lanes):
         return ir.VectorType(I32, lanes)
 
 
-class Vnni(Generic):
+class Vnni(Dots):
     """`vpdpbusd`: unsigned times signed bytes, `lanes` int32 sums an instruction (16: AVX-512, 8: AVX-VNNI)."""
 
     signed_bias = 128
@@ -202,7 +229,7 @@ class Vnni(Generic):
         return builder.xor(unit, const(unit.type, self.signed_bias))
 
 
-class Neon(Generic):
+class Neon(Dots):
     """`sdot`: signed bytes (no unsigned weight exceeds 127), 4 int32 sums an instruction."""
 
     def look_up(self, builder, table, indexes):
