@@ -134,6 +134,19 @@ def _look_up_registers(builder, name, lanes, table, indexes):
     )
 
 
+def _settle(bits):
+    """What computes a sum here, in registers of `bits`: nothing of it is put off or done in another order. Left to
+    itself, LLVM may run through half of the lanes or one column first, in long chains, and spill what others need."""
+
+    def settle(builder, acc):
+        n = bits // acc.type.element.width
+        same = ir.FunctionType(ir.VectorType(acc.type.element, n), [ir.VectorType(acc.type.element, n)])
+        parts = [part(builder, acc, at, n) for at in range(0, acc.type.count, n)]
+        return join(builder, [builder.asm(same, "", "=v,0", [one], side_effect=True) for one in parts])
+
+    return settle
+
+
 class Avx2(Generic):
     """`vpmaddubsw`: both products of a narrow lane and their sum at once, where weights are unsigned."""
 
@@ -166,16 +179,7 @@ class Avx2(Generic):
         return join(builder, halves)
 
     def _hold(self, n_columns):
-        return self._settle if n_columns > 1 else super()._hold(n_columns)
-
-    @staticmethod
-    def _settle(builder, acc):
-        """The same sum, computed here: nothing of it is put off or done in another order. Left to itself, LLVM runs
-        through half of the lanes first and spills the activations that the other half needs."""
-        lanes = 256 // acc.type.element.width
-        same = ir.FunctionType(ir.VectorType(acc.type.element, lanes), [ir.VectorType(acc.type.element, lanes)])
-        halves = [part(builder, acc, lanes * h, lanes) for h in (0, 1)]
-        return join(builder, [builder.asm(same, "", "=x,0", [half], side_effect=True) for half in halves])
+        return _settle(256) if n_columns > 1 else super()._hold(n_columns)
 
     def _widen(self, builder, acc):
         ones = const(V16I16, 1)
@@ -205,6 +209,9 @@ class Vnni(Dots):
 
     def look_up(self, builder, table, indexes):
         return _look_up_registers(builder, self._look_up, 4 * self._lanes, table, indexes)
+
+    def _hold(self, n_columns):
+        return _settle(32 * self._lanes) if n_columns > 1 else super()._hold(n_columns)
 
     def _add_unsigned(self, builder, acc, unit, word):
         n = self._lanes
