@@ -18,6 +18,7 @@ numpy in double precision.
 import argparse
 import hashlib
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -95,13 +96,18 @@ def measure_quantization() -> Result:
 MEASURES = {"quantize": measure_quantization} | {kind.name: (lambda kind=kind: measure(kind)) for kind in PANEL_FORMATS}
 
 
+def label(level: cpu.Level) -> str:
+    """The name of a level's results: one for each family of processors."""
+    return level.name if level.machines else f"{level.name}-{platform.machine()}"
+
+
 def run_here(names, folder: Path) -> None:
     """Measure `names` at the level in use and keep the results."""
-    level = folder / cpu.isa().name
-    level.mkdir(parents=True, exist_ok=True)
+    own = folder / label(cpu.isa())
+    own.mkdir(parents=True, exist_ok=True)
     for name in names:
-        np.savez(level / f"{name}.npz", **vars(MEASURES[name]()))
-        print(f"{cpu.isa().name} {name}", flush=True)
+        np.savez(own / f"{name}.npz", **vars(MEASURES[name]()))
+        print(own.name, name, flush=True)
 
 
 def environment(level: cpu.Level) -> dict[str, str]:
@@ -123,14 +129,14 @@ def run_levels(names, folder: Path) -> None:
 
 
 def results(folder: Path) -> dict[str, dict[str, Result]]:
-    """What a folder holds: level → name → result. Results of other sources are left out."""
-    found = {}
-    for level in cpu.LEVELS:
-        for path in sorted((folder / level).glob("*.npz")):
+    """What a folder holds: label → name → result. Results of other sources are left out."""
+    found, order = {}, list(cpu.LEVELS)
+    for own in sorted(folder.iterdir(), key=lambda own: (order.index(own.name.split("-")[0]), own.name)):
+        for path in sorted(own.glob("*.npz")):
             with np.load(path) as kept:
                 result = Result(**{name: kept[name] if name == "out" else kept[name].item() for name in kept})
             if result.sources == sources():
-                found.setdefault(level, {})[path.stem] = result
+                found.setdefault(own.name, {})[path.stem] = result
     return found
 
 
