@@ -31,8 +31,8 @@ if [ ! -e "$machine/ready" ]; then
   touch "$machine/ready"
 fi
 
-# A program in the emulation cannot start another one, as two tests do; LLM_CORE_ISA=generic does what one of them does.
-[ $# -gt 0 ] || set -- -m pytest -p no:cacheprovider -k 'not generic_level and not numba_compiles_for' \
-  test/test_kernels.py test/test_quants.py
+# A program in the emulation cannot start another one, as two tests do; test/isa_matrix.py --here does what one of them does.
+[ $# -gt 0 ] || set -- -m pytest -p no:cacheprovider -k 'not levels_agree and not numba_compiles_for' \
+  test/test_isa.py test/test_kernels.py test/test_quants.py
 cd "$checkout"
 PYTHONPATH=$checkout:$machine/packages exec "$qemu" -L "$machine/root" -cpu "$cpu" "$machine/root/usr/bin/python3.11" "$@"

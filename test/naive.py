@@ -32,6 +32,20 @@ def gelu(x: Array) -> Array:
     return np.float32(0.5) * x * (1 + np.tanh(np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x**3)))
 
 
+def quantize_rows(x: Array) -> tuple[Array, Array]:
+    """float32 [m, k] → rows of int8 q, scales, sums over 32 and over 16 values (uint8 [m, bytes], the record of
+    `kernels/quantize.py`), and the values that q stands for. q = x / scale to the nearest even, scale = peak / 127."""
+    m, k = x.shape
+    blocks = x.reshape(m, -1, 32)
+    scale = np.abs(blocks).max(axis=2) * np.float32(1 / 127)
+    q = np.rint(blocks * (np.float32(1) / scale)[..., None])
+    sum16 = scale[..., None] * q.reshape(m, -1, 2, 16).sum(axis=3)
+    parts = [q.reshape(m, k).astype(np.int8), scale, sum16.sum(axis=2), sum16.reshape(m, -1)]
+    record = np.concatenate([np.ascontiguousarray(part).view(np.uint8) for part in parts], axis=1)
+    padding = np.zeros((m, ((record.shape[1] + 63) // 64 | 1) * 64 - record.shape[1]), np.uint8)
+    return np.concatenate([record, padding], axis=1), (q * scale[..., None]).reshape(m, k)
+
+
 def soft_cap(x: Array, cap: float) -> Array:
     """cap * tanh(x / cap): keeps |x| below the cap; 0 means no cap."""
     return np.float32(cap) * np.tanh(x / np.float32(cap)) if cap else x

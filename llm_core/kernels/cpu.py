@@ -1,7 +1,7 @@
 """Which instruction set the kernels are written for: one ISA level, chosen once per process.
 
 The level is the best one that this CPU has, or the one named by the environment variable LLM_CORE_ISA (so that each can
-be tested on a bigger CPU; naming one that the CPU lacks is a ModelError). It decides how `simd.py` spells the few
+be tested on a bigger CPU; naming one that the CPU lacks is a ModelError). It decides how `dot.py` spells the few
 operations that plain LLVM vectors cannot say (integer dot products, byte table look-ups) and how many activation
 columns a kernel takes at once. Everything else is left to LLVM, which splits 16-lane values into the registers that
 exist.
@@ -45,6 +45,7 @@ LEVELS = {
         Level("avxvnni", X86, ("avx2", "fma", "f16c", "avxvnni"), 4),
         Level("avx512vnni", X86, ("avx512f", "avx512bw", "avx512vl", "avx512vnni", "f16c"), 8),
         Level("neon", ARM, ("dotprod",), 4),
+        Level("neon_i8mm", ARM, ("dotprod", "i8mm"), 4),
     )
 }
 
@@ -60,6 +61,18 @@ def _linux_arm_features() -> dict[str, bool]:
     return {name: bool(getauxval(word) >> bit & 1) for name, (word, bit) in _LINUX_ARM.items()}
 
 
+def _tell_numba() -> None:
+    """Tell numba of the features that LLVM overlooks. It sets its compiler up once in a process, when the first
+    function is decorated; every module of kernels imports this one before it decorates."""
+    if config.CPU_FEATURES is None and sys.platform == "linux" and platform.machine() in ARM:
+        features = llvm.get_host_cpu_features()
+        features.update(_linux_arm_features())
+        config.CPU_FEATURES = features.flatten()
+
+
+_tell_numba()
+
+
 def _compiler() -> tuple[str, str, str]:
     """The machine, the CPU's name and its features that numba compiles for."""
     return cpu_target.target_context.codegen().magic_tuple()
@@ -69,13 +82,8 @@ def _compiler() -> tuple[str, str, str]:
 def host_features() -> frozenset[str]:
     """The CPU features, by LLVM's names, that numba compiles for: this machine's, or those of NUMBA_CPU_FEATURES.
 
-    On ARM Linux numba is told of the features that LLVM overlooks; a process whose numba was in use before has to do
-    without them, because it sets its compiler up once.
+    A process that used numba before it imported this module has to do without the ones that LLVM overlooks.
     """
-    if config.CPU_FEATURES is None and sys.platform == "linux" and platform.machine() in ARM:
-        features = llvm.get_host_cpu_features()
-        features.update(_linux_arm_features())
-        config.CPU_FEATURES = features.flatten()
     _, _, enabled = _compiler()
     return frozenset(feature[1:] for feature in enabled.split(",") if feature.startswith("+"))
 

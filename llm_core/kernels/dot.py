@@ -1,40 +1,190 @@
-"""Integer dot products and byte tables, spelled for the ISA level in use (`cpu.isa()`), for generated code (`matmul/`).
+"""Integer dot products and byte tables for generated code (`matmul/`): one class per ISA level, `DOT` the one in use.
 
 One unit of packed weights is 64 bytes: 16 rows by 4 neighbouring values of k. A dot instruction multiplies it with 4
 activations of a column (int8, read as one 32-bit word and broadcast) and adds the 4 products into the row's lane.
 
-`add_unsigned` takes unsigned weights and a *narrow* accumulator (`narrow_zero`), which AVX2 keeps in 16 bits: at most
-`NARROW_BUDGET // largest weight` units may be added before `widen` turns it into int32 lanes. `add_signed` takes signed
-weights and int32 lanes; where the machine only multiplies unsigned by signed bytes the weights are shifted by
-`SIGNED_BIAS`, and the caller takes SIGNED_BIAS times the sum of the activations off again.
+A level says how the units of a sub-block (16 or 32 values) are multiplied with a few columns while they are unpacked
+in registers (`dots`), in which order they are kept once they are expanded for many columns (`arrange`), and how they
+are multiplied from there (`tile_dots`). Sums are whole numbers, so every way gives the same ones; but where the machine
+only multiplies unsigned by signed bytes, signed weights are shifted by `signed_bias`, and the caller takes that many
+times the sum of the activations off again.
 """
+
+from collections.abc import Iterable
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 
 from llm_core.kernels import cpu
-from llm_core.kernels.vectors import (
-    I8,
-    I16,
-    I32,
-    LANES,
-    call,
-    const,
-    join,
-    part,
-    pick,
-    splat,
-)
+from llm_core.kernels.vectors import I8, I16, I32, I64, LANES, call, const, join, load_at, part, pick, splat
 
-ISA = cpu.isa().name
-NARROW = ISA == "avx2"
-SETTLES = ISA in ("avx2", "avxvnni", "avx512vnni")
-NARROW_BUDGET = (
-    129  # 16-bit sums: units * 2 * 127 * weight <= 32767, so units * weight <= 129 (8 units of 4 bits = 120)
-)
-SIGNED_BIAS = 128 if ISA in ("avxvnni", "avx512vnni") else 0
+V64I8, V32I8, V16I8 = (ir.VectorType(I8, n) for n in (64, 32, 16))
+V16I32, V8I32, V4I32 = (ir.VectorType(I32, n) for n in (16, 8, 4))
+V32I16, V16I16 = (ir.VectorType(I16, n) for n in (32, 16))
 
-V16I16, V8I32, V32I8 = ir.VectorType(I16, 16), ir.VectorType(I32, 8), ir.VectorType(I8, 32)
+
+class Dots:
+    """What the levels share: sums of 32 bits, units in their own order."""
+
+    signed_bias = 0
+
+    def dots(self, builder, peak, count, unit, word, n_columns) -> list:
+        """16 int32 lanes per column: `count` units (`unit(u)`; bytes 0…peak, or signed bytes if peak is 0) times
+        activations (`word(c, u)`, int32)."""
+        add, hold = self._add_unsigned if peak else self._add_signed, self._hold(n_columns)
+        sums = [const(V16I32, 0)] * n_columns
+        for u in range(count):
+            weights = unit(u)
+            sums = [hold(builder, add(builder, sums[c], weights, word(c, u))) for c in range(n_columns)]
+        return sums
+
+    def arrange(self, builder, peak, units: Iterable) -> Iterable:
+        """The units of a sub-block as the 64-byte vectors that `tile_dots` reads, in its order."""
+        return units
+
+    def tile_dots(self, builder, peak, count, units, rows) -> list:
+        """16 int32 lanes per column: the arranged sub-block at address `units` times the activations at each address
+        of `rows`."""
+
+        def at(address, offset, vector):
+            return load_at(builder, builder.add(address, I64(offset)), vector)
+
+        return self.dots(
+            builder, peak, count, lambda u: at(units, 64 * u, V64I8), lambda c, u: at(rows[c], 4 * u, I32), len(rows)
+        )
+
+    def look_up(self, builder, table, indexes):
+        """A unit's bytes (0…15) replaced by the 16 bytes of `table`."""
+        raise NotImplementedError
+
+    def _add_unsigned(self, builder, acc, unit, word):
+        """A column's lanes + a unit of unsigned bytes · 4 activations."""
+        raise NotImplementedError
+
+    def _add_signed(self, builder, acc, unit, word):
+        """A column's lanes + a unit of signed bytes · 4 activations (plus signed_bias times their sum)."""
+        raise NotImplementedError
+
+    def _hold(self, n_columns):
+        """What is done to a sum after each addition."""
+        return lambda _builder, acc: acc
+
+
+class Generic(Dots):
+    """Plain LLVM vectors: 16-bit products, two of them added in each of 32 *narrow* lanes a column, which hold a few
+    units (8 of 4-bit weights) before `_widen` turns them into 16 int32 lanes."""
+
+    _BUDGET = 129  # units * 2 * 127 * peak <= 32767, so units * peak <= 129
+
+    def dots(self, builder, peak, count, unit, word, n_columns):
+        columns, hold = range(n_columns), self._hold(n_columns)
+        sums = [const(V16I32, 0)] * n_columns
+        most = min(count, self._BUDGET // (peak or 128))
+        for first in range(0, count, most):
+            last = min(first + most, count)
+            narrow = [const(V32I16, 0)] * n_columns
+            if most > 2:
+                for u in range(first, last):
+                    weights = unit(u)
+                    narrow = [
+                        hold(builder, self._add_narrow(builder, narrow[c], weights, word(c, u), not peak))
+                        for c in columns
+                    ]
+                sums = [builder.add(sums[c], self._widen(builder, narrow[c])) for c in columns]
+            else:  # column by column, so that only one narrow accumulator is alive
+                weights = [unit(u) for u in range(first, last)]
+                for c in columns:
+                    for u, w in enumerate(weights, first):
+                        narrow[c] = self._add_narrow(builder, narrow[c], w, word(c, u), not peak)
+                    sums[c] = hold(builder, builder.add(sums[c], self._widen(builder, narrow[c])))
+        return sums
+
+    def look_up(self, builder, table, indexes):
+        left = [const(indexes.type, entry) for entry in table]
+        for bit in (1, 2, 4, 8):
+            here = builder.icmp_unsigned("!=", builder.and_(indexes, const(indexes.type, bit)), const(indexes.type, 0))
+            left = [builder.select(here, one, zero) for zero, one in zip(left[::2], left[1::2], strict=True)]
+        return left[0]
+
+    def _add_narrow(self, builder, acc, unit, word, signed):
+        weights = self._bytes_of_words(builder, builder.bitcast(unit, V32I16), signed)
+        activations = self._bytes_of_words(builder, builder.bitcast(splat(builder, word, 16), V32I16), True)
+        for w, a in zip(weights, activations, strict=True):
+            acc = builder.add(acc, builder.mul(w, a))
+        return acc
+
+    @staticmethod
+    def _bytes_of_words(builder, words, signed):
+        """The lower and the upper byte of each 16-bit word."""
+        eight, shift = const(words.type, 8), builder.ashr if signed else builder.lshr
+        return shift(builder.shl(words, eight), eight), shift(words, eight)
+
+    def _widen(self, builder, acc):
+        """A narrow accumulator as 16 int32 lanes."""
+        pairs, half = builder.bitcast(acc, V16I32), const(V16I32, 16)
+        return builder.add(builder.ashr(builder.shl(pairs, half), half), builder.ashr(pairs, half))
+
+
+def _look_up_registers(builder, name, lanes, table, indexes):
+    """`look_up` by an instruction `name` that takes `lanes` bytes."""
+    vector = ir.VectorType(I8, lanes)
+    entries = ir.Constant(vector, list(table) * (lanes // 16))
+    return join(
+        builder, [call(builder, name, vector, entries, part(builder, indexes, at, lanes)) for at in range(0, 64, lanes)]
+    )
+
+
+def _settle(bits):
+    """What computes a sum here, in registers of `bits`: nothing of it is put off or done in another order. Left to
+    itself, LLVM may run through half of the lanes or one column first, in long chains, and spill what others need."""
+
+    def settle(builder, acc):
+        n = bits // acc.type.element.width
+        same = ir.FunctionType(ir.VectorType(acc.type.element, n), [ir.VectorType(acc.type.element, n)])
+        parts = [part(builder, acc, at, n) for at in range(0, acc.type.count, n)]
+        return join(builder, [builder.asm(same, "", "=v,0", [one], side_effect=True) for one in parts])
+
+    return settle
+
+
+class Avx2(Generic):
+    """`vpmaddubsw`: both products of a narrow lane and their sum at once, where weights are unsigned."""
+
+    def dots(self, builder, peak, count, unit, word, n_columns):
+        way = Generic if peak else Dots
+        return way.dots(self, builder, peak, count, unit, word, n_columns)
+
+    def look_up(self, builder, table, indexes):
+        return _look_up_registers(builder, "llvm.x86.avx2.pshuf.b", 32, table, indexes)
+
+    def _add_narrow(self, builder, acc, unit, word, signed):
+        spread = builder.bitcast(splat(builder, word, 8), V32I8)
+        halves = []
+        for h in (0, 1):
+            pairs = call(builder, "llvm.x86.avx2.pmadd.ub.sw", V16I16, part(builder, unit, 32 * h, 32), spread)
+            halves.append(builder.add(part(builder, acc, 16 * h, 16), pairs))
+        return join(builder, halves)
+
+    def _add_signed(self, builder, acc, unit, word):
+        """|w| times a with w's sign: the only way to keep 16-bit pairs from saturating with 8-bit weights."""
+        spread = builder.bitcast(splat(builder, word, 8), V32I8)
+        halves = []
+        for h in (0, 1):
+            w = part(builder, unit, 32 * h, 32)
+            size = call(builder, "llvm.abs.v32i8", V32I8, w, ir.IntType(1)(0))
+            signed = call(builder, "llvm.x86.avx2.psign.b", V32I8, spread, w)
+            pairs = call(builder, "llvm.x86.avx2.pmadd.ub.sw", V16I16, size, signed)
+            quads = call(builder, "llvm.x86.avx2.pmadd.wd", V8I32, pairs, const(V16I16, 1))
+            halves.append(builder.add(part(builder, acc, 8 * h, 8), quads))
+        return join(builder, halves)
+
+    def _hold(self, n_columns):
+        return _settle(256) if n_columns > 1 else super()._hold(n_columns)
+
+    def _widen(self, builder, acc):
+        ones = const(V16I16, 1)
+        halves = [call(builder, "llvm.x86.avx2.pmadd.wd", V8I32, part(builder, acc, 16 * h, 16), ones) for h in (0, 1)]
+        return join(builder, halves)
 
 
 def _vnni_operands(name, lanes):
@@ -47,198 +197,106 @@ def _vnni_operands(name, lanes):
         return ir.VectorType(I32, lanes)
 
 
-def _dpbusd(builder, acc, weights, activations, lanes):
-    name = f"llvm.x86.avx512.vpdpbusd.{lanes * 32}"
-    operand = _vnni_operands(name, lanes)
-    return call(builder, name, acc.type, acc, builder.bitcast(weights, operand), builder.bitcast(activations, operand))
+class Vnni(Dots):
+    """`vpdpbusd`: unsigned times signed bytes, `lanes` int32 sums an instruction (16: AVX-512, 8: AVX-VNNI)."""
+
+    signed_bias = 128
+
+    def __init__(self, lanes, look_up):
+        self._lanes, self._look_up = lanes, look_up
+        self._name = f"llvm.x86.avx512.vpdpbusd.{lanes * 32}"
+        self._operand = _vnni_operands(self._name, lanes)
+
+    def look_up(self, builder, table, indexes):
+        return _look_up_registers(builder, self._look_up, 4 * self._lanes, table, indexes)
+
+    def _hold(self, n_columns):
+        return _settle(32 * self._lanes) if n_columns > 1 else super()._hold(n_columns)
+
+    def _add_unsigned(self, builder, acc, unit, word):
+        n = self._lanes
+        spread = builder.bitcast(splat(builder, word, n), self._operand)
+        sums = []
+        for at in range(0, LANES, n):
+            weights = builder.bitcast(part(builder, unit, 4 * at, 4 * n), self._operand)
+            here = part(builder, acc, at, n)
+            sums.append(call(builder, self._name, here.type, here, weights, spread))
+        return join(builder, sums)
+
+    def arrange(self, builder, peak, units):
+        return units if peak else (self._raised(builder, unit) for unit in units)
+
+    def tile_dots(self, builder, peak, count, units, rows):
+        return super().tile_dots(builder, peak or 255, count, units, rows)  # signed bytes were raised by `arrange`
+
+    def _add_signed(self, builder, acc, unit, word):
+        return self._add_unsigned(builder, acc, self._raised(builder, unit), word)
+
+    def _raised(self, builder, unit):
+        return builder.xor(unit, const(unit.type, self.signed_bias))
 
 
-def _unsigned_avx512(builder, acc, weights, word):
-    return _dpbusd(builder, acc, weights, splat(builder, word, 16), 16)
+class Neon(Dots):
+    """`sdot`: signed bytes (no unsigned weight exceeds 127), 4 int32 sums an instruction."""
+
+    def look_up(self, builder, table, indexes):
+        return _look_up_registers(builder, "llvm.aarch64.neon.tbl1.v16i8", 16, table, indexes)
+
+    def _add_signed(self, builder, acc, unit, word):
+        spread = builder.bitcast(splat(builder, word, 4), V16I8)
+        name, sums = "llvm.aarch64.neon.sdot.v4i32.v16i8", []
+        for q in range(4):
+            here, weights = part(builder, acc, 4 * q, 4), part(builder, unit, 16 * q, 16)
+            sums.append(call(builder, name, V4I32, here, weights, spread))
+        return join(builder, sums)
+
+    _add_unsigned = _add_signed
 
 
-def _unsigned_avxvnni(builder, acc, weights, word):
-    spread = splat(builder, word, 8)
-    return join(
-        builder,
-        [_dpbusd(builder, part(builder, acc, 8 * h, 8), part(builder, weights, 32 * h, 32), spread, 8) for h in (0, 1)],
-    )
+class NeonI8mm(Neon):
+    """`smmla` for many columns: 2 rows of weights times 2 columns, 8 values each, twice the products of `sdot`. An
+    expanded sub-block is pairs of units, each kept as 8 times 2 rows by 8 values; activations stay as they are."""
+
+    def arrange(self, builder, peak, units):
+        units = iter(units)
+        for first in units:
+            words = [builder.bitcast(unit, V16I32) for unit in (first, next(units))]
+            for half in (0, 8):  # 8 rows: their words of the first unit and of the second one by turns
+                order = [at for row in range(half, half + 8) for at in (row, LANES + row)]
+                mask = ir.Constant(V16I32, order)
+                yield builder.bitcast(builder.shuffle_vector(*words, mask), V64I8)
+
+    def tile_dots(self, builder, peak, count, units, rows):
+        pairs = range(0, len(rows), 2)
+        sums = {c: [const(V4I32, 0)] * 8 for c in pairs}
+        for at in range(0, 4 * count, 8):
+            two = {c: self._columns(builder, rows[c], rows[c + 1], at) for c in pairs}
+            for i in range(8):
+                weights = load_at(builder, builder.add(units, I64(at * LANES + 16 * i)), V16I8)
+                for c in pairs:
+                    sums[c][i] = call(
+                        builder, "llvm.aarch64.neon.smmla.v4i32.v16i8", V4I32, sums[c][i], weights, two[c]
+                    )
+        # of each sum, lanes 0 and 2 are the first column's, 1 and 3 the second's
+        joined = [join(builder, sums[c]) for c in pairs]
+        return [pick(builder, both, range(odd, 2 * LANES, 2)) for both in joined for odd in (0, 1)]
+
+    @staticmethod
+    def _columns(builder, first, second, at):
+        """8 activations of one column and of the next, from their values `at` on."""
+        both = ir.Constant(ir.VectorType(I64, 2), ir.Undefined)
+        for i, address in enumerate((first, second)):
+            eight = load_at(builder, builder.add(address, I64(at)), I64)
+            both = builder.insert_element(both, eight, I32(i))
+        return builder.bitcast(both, V16I8)
 
 
-def _unsigned_avx2(builder, acc, weights, word):
-    """16-bit sums: two products a lane, 32 lanes a column."""
-    spread = builder.bitcast(splat(builder, word, 8), V32I8)
-    halves = []
-    for h in (0, 1):
-        pairs = call(builder, "llvm.x86.avx2.pmadd.ub.sw", V16I16, part(builder, weights, 32 * h, 32), spread)
-        halves.append(builder.add(part(builder, acc, 16 * h, 16), pairs))
-    return join(builder, halves)
-
-
-def _sdot_neon(builder, acc, weights, word):
-    spread = builder.bitcast(splat(builder, word, 4), ir.VectorType(I8, 16))
-    return join(
-        builder,
-        [
-            call(
-                builder,
-                "llvm.aarch64.neon.sdot.v4i32.v16i8",
-                ir.VectorType(I32, 4),
-                part(builder, acc, 4 * q, 4),
-                part(builder, weights, 16 * q, 16),
-                spread,
-            )
-            for q in range(4)
-        ],
-    )
-
-
-def _generic(extend):
-    def dot(builder, acc, weights, word):
-        wide = ir.VectorType(I32, 64)
-        activations = builder.sext(builder.bitcast(splat(builder, word, 16), ir.VectorType(I8, 64)), wide)
-        products = builder.mul(getattr(builder, extend)(weights, wide), activations)
-        for k in range(4):
-            acc = builder.add(acc, pick(builder, products, range(k, 64, 4)))
-        return acc
-
-    return dot
-
-
-def _signed_vnni(unsigned):
-    def dot(builder, acc, weights, word):
-        return unsigned(builder, acc, builder.xor(weights, const(weights.type, 0x80)), word)
-
-    return dot
-
-
-def _signed_avx2(builder, acc, weights, word):
-    """|w| times a with w's sign: the only way to keep 16-bit pairs from saturating with 8-bit weights."""
-    spread = builder.bitcast(splat(builder, word, 8), V32I8)
-    halves = []
-    for h in (0, 1):
-        w = part(builder, weights, 32 * h, 32)
-        size = call(builder, "llvm.abs.v32i8", V32I8, w, ir.IntType(1)(0))
-        signed = call(builder, "llvm.x86.avx2.psign.b", V32I8, spread, w)
-        pairs = call(builder, "llvm.x86.avx2.pmadd.ub.sw", V16I16, size, signed)
-        quads = call(builder, "llvm.x86.avx2.pmadd.wd", V8I32, pairs, const(V16I16, 1))
-        halves.append(builder.add(part(builder, acc, 8 * h, 8), quads))
-    return join(builder, halves)
-
-
-_UNSIGNED = {
-    "avx512vnni": _unsigned_avx512,
-    "avxvnni": _unsigned_avxvnni,
-    "avx2": _unsigned_avx2,
-    "neon": _sdot_neon,
-    "generic": _generic("zext"),
-}[ISA]
-_SIGNED = {
-    "avx512vnni": _signed_vnni(_unsigned_avx512),
-    "avxvnni": _signed_vnni(_unsigned_avxvnni),
-    "avx2": _signed_avx2,
-    "neon": _sdot_neon,
-    "generic": _generic("sext"),
-}[ISA]
-_NARROW_LANES = 2 * LANES if NARROW else LANES  # lanes of a narrow accumulator per column
-
-
-def narrow_zero():
-    """A column's narrow accumulator of zeros, as an LLVM constant."""
-    return const(ir.VectorType(I16 if NARROW else I32, _NARROW_LANES), 0)
-
-
-def add_unsigned(builder, acc, unit, word):
-    """A column's narrow accumulator + a unit of unsigned bytes · 4 activations (one int32 word)."""
-    return _UNSIGNED(builder, acc, unit, word)
-
-
-def add_signed(builder, acc, unit, word):
-    """A column's 16 int32 lanes + a unit of signed bytes · 4 activations (plus SIGNED_BIAS times their sum)."""
-    return _SIGNED(builder, acc, unit, word)
-
-
-def settle(builder, acc):
-    """The same accumulator, computed here: nothing of it is put off or done in another order. Left to itself, LLVM
-    finishes one column before it begins the next, so that every product waits for the one before it (AVX-512 with 8
-    columns: 2.3 times the time), or runs through half of the lanes first and spills the activations that the other
-    half needs (AVX2)."""
-    if not SETTLES:
-        return acc
-    bits = 512 if ISA == "avx512vnni" else 256
-    lanes = bits // acc.type.element.width
-    piece = ir.VectorType(acc.type.element, lanes)
-    same = ir.FunctionType(piece, [piece])
-    register = "v" if bits == 512 else "x"
-    return join(
-        builder,
-        [
-            builder.asm(same, "", f"={register},0", [part(builder, acc, at, lanes)], side_effect=True)
-            for at in range(0, acc.type.count, lanes)
-        ],
-    )
-
-
-def widen(builder, acc):
-    """A column's narrow accumulator as 16 int32 lanes."""
-    if not NARROW:
-        return acc
-    ones = const(V16I16, 1)
-    halves = [
-        call(builder, "llvm.x86.avx2.pmadd.wd", V8I32, part(builder, acc, 16 * h, 16), ones) for h in (0, 1)
-    ]
-    return join(builder, halves)
-
-
-# --- byte tables -----------------------------------------------------------------------------------------------------
-
-
-def _look_up_x86(name, lanes):
-    def look_up(builder, table, indexes):
-        vector = ir.VectorType(I8, lanes)
-        entries = ir.Constant(vector, list(table) * (lanes // 16))
-        return join(
-            builder,
-            [call(builder, name, vector, entries, part(builder, indexes, at, lanes)) for at in range(0, 64, lanes)],
-        )
-
-    return look_up
-
-
-def _look_up_neon(builder, table, indexes):
-    vector = ir.VectorType(I8, 16)
-    return join(
-        builder,
-        [
-            call(
-                builder,
-                "llvm.aarch64.neon.tbl1.v16i8",
-                vector,
-                ir.Constant(vector, list(table)),
-                part(builder, indexes, at, 16),
-            )
-            for at in range(0, 64, 16)
-        ],
-    )
-
-
-def _look_up_generic(builder, table, indexes):
-    result = const(indexes.type, table[0])
-    for i in range(1, 16):
-        here = builder.icmp_unsigned("==", indexes, const(indexes.type, i))
-        result = builder.select(here, const(indexes.type, table[i]), result)
-    return result
-
-
-_LOOK_UP = {
-    "avx512vnni": _look_up_x86("llvm.x86.avx512.pshuf.b.512", 64),
-    "avxvnni": _look_up_x86("llvm.x86.avx2.pshuf.b", 32),
-    "avx2": _look_up_x86("llvm.x86.avx2.pshuf.b", 32),
-    "neon": _look_up_neon,
-    "generic": _look_up_generic,
-}[ISA]
-
-
-def look_up(builder, table, indexes):
-    """A unit's bytes (0…15) replaced by the 16 bytes of `table`."""
-    return _LOOK_UP(builder, table, indexes)
+LEVELS = {
+    "generic": Generic,
+    "avx2": Avx2,
+    "avxvnni": lambda: Vnni(8, "llvm.x86.avx2.pshuf.b"),
+    "avx512vnni": lambda: Vnni(16, "llvm.x86.avx512.pshuf.b.512"),
+    "neon": Neon,
+    "neon_i8mm": NeonI8mm,
+}
+DOT = LEVELS[cpu.isa().name]()

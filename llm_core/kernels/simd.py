@@ -13,8 +13,8 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin
 
+from llm_core.kernels.halves import to_floats, to_halves
 from llm_core.kernels.vectors import (
-    F16,
     F32,
     I8,
     I32,
@@ -49,12 +49,6 @@ def _loader(vec, convert=None, result=None):
     return load
 
 
-def _half_to_float(builder, value):
-    return builder.fpext(
-        builder.bitcast(value, ir.VectorType(F16, value.type.count)), ir.VectorType(F32, value.type.count)
-    )
-
-
 def _bfloat_to_float(builder, value):
     wide = builder.zext(value, ir.VectorType(I32, value.type.count))
     return builder.bitcast(builder.shl(wide, const(wide.type, 16)), ir.VectorType(F32, value.type.count))
@@ -72,7 +66,7 @@ _U16X16 = Vec(types.uint16, LANES)
 _U8X16 = Vec(types.uint8, LANES)
 load_u8x64 = _loader(U8X64)
 load_f32 = _loader(f32())
-load_f16 = _loader(_U16X16, _half_to_float, f32())  # 16 halves → 16 floats
+load_f16 = _loader(_U16X16, to_floats, f32())  # 16 halves → 16 floats
 load_bf16 = _loader(_U16X16, _bfloat_to_float, f32())
 load_i8 = _loader(_U8X16, _signed_to_float, f32())
 
@@ -115,7 +109,7 @@ def put_f16(_ctx, address, at, value):
     """Store a float32 as a half (round to nearest even)."""
 
     def generate(_context, builder, _sig, args):
-        store_at(builder, builder.add(args[0], args[1]), builder.fptrunc(args[2], F16))
+        store_at(builder, builder.add(args[0], args[1]), to_halves(builder, splat(builder, args[2], 1)))
         return cgutils.get_null_value(ir.IntType(8).as_pointer())
 
     return types.void(types.int64, types.int64, types.float32), generate
@@ -389,19 +383,18 @@ def store_f16(_ctx, address, at, value):
     """Store a float vector as halves (round to nearest even)."""
 
     def generate(_context, builder, _sig, args):
-        halves = builder.fptrunc(args[2], ir.VectorType(F16, args[2].type.count))
-        store_at(builder, builder.add(args[0], args[1]), halves)
+        store_at(builder, builder.add(args[0], args[1]), to_halves(builder, args[2]))
         return cgutils.get_null_value(ir.IntType(8).as_pointer())
 
     return types.void(types.int64, types.int64, value), generate
 
 
-def _scatterer(element, narrow):
+def _scatterer(narrow):
     @intrinsic
     def scatter(_ctx, address, at, stride, value):
         def generate(_context, builder, _sig, args):
             base = builder.add(args[0], args[1])
-            lanes = getattr(builder, narrow)(args[3], ir.VectorType(element, args[3].type.count))
+            lanes = narrow(builder, args[3])
             for i in range(lanes.type.count):
                 place = builder.add(base, builder.mul(args[2], I64(i)))
                 store_at(builder, place, builder.extract_element(lanes, I32(i)))
@@ -412,5 +405,9 @@ def _scatterer(element, narrow):
     return scatter
 
 
-scatter_f16 = _scatterer(F16, "fptrunc")  # floats → halves, `stride` bytes apart
-scatter_i8 = _scatterer(I8, "trunc")  # int32 (-128…127) → bytes, `stride` bytes apart
+def _to_bytes(builder, values):
+    return builder.trunc(values, ir.VectorType(I8, values.type.count))
+
+
+scatter_f16 = _scatterer(to_halves)  # floats → halves, `stride` bytes apart
+scatter_i8 = _scatterer(_to_bytes)  # int32 (-128…127) → bytes, `stride` bytes apart

@@ -11,7 +11,7 @@ from llm_core.kernels.matmul.layout import Layout
 from llm_core.kernels.matmul.panels import assemble, integer_format, lanes, words
 
 IQ4_VALUES = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
-MXFP4_VALUES = (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12)
+MXFP4_VALUES, MXFP4_TOP = (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12), 12
 
 
 class Nibbles(Layout):
@@ -78,9 +78,10 @@ class Codebook(Nibbles):
 
 
 class Fp4(Codebook):
-    """w = 2^(e - 128) table[q]: MXFP4; the power of two is packed as bfloat16, which holds all of them"""
+    """w = 2^(e - 128) (table[q] - 12), the table raised by as much, so that it has no negative numbers: MXFP4; the
+    power of two is packed as bfloat16, which holds all of them"""
 
-    name, table = "mxfp4", MXFP4_VALUES
+    name, peak, zero, table = "mxfp4", 2 * MXFP4_TOP, MXFP4_TOP, tuple(v + MXFP4_TOP for v in MXFP4_VALUES)
 
     def scale(self, b, s):
         return b.bf16(256)

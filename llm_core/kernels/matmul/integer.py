@@ -1,6 +1,6 @@
 """What a `Layout` becomes: the kernel for few activation rows, which unpacks weights in registers, and the pair for
 many rows, `expand` (a packed block → units, scales and offsets in the first-level cache) and `tile` (those times a
-tile of rows).
+tile of rows). How bytes are multiplied, and in which order they are expanded, is the ISA level's (`dot.py`).
 
 Both add the same floats in the same order: sub-block after sub-block, activation scale times dot, times weight scale.
 So a row's result does not depend on how many rows there are.
@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from llm_core.kernels import dot
+from llm_core.kernels.dot import DOT
 from llm_core.kernels.jit import static
 from llm_core.kernels.matmul.layout import Block, Layout
 from llm_core.kernels.simd import zeros
@@ -24,34 +24,6 @@ OFFSETS = SCALES + CHUNK // 16 * LANES * 4
 EXPANDED = OFFSETS + CHUNK // 16 * LANES * 4
 
 FLOATS = ir.VectorType(F32, LANES)
-
-
-def _dots(builder, layout: Layout, unit, word, n_columns):
-    """int32 lanes per column: the units of one sub-block (`unit(u)`) times activations (`word(c, u)`)."""
-    count, columns = layout.width // 4, range(n_columns)
-    hold = dot.settle if n_columns > 1 else lambda _builder, value: value
-    sums = [const(ir.VectorType(I32, LANES), 0)] * n_columns
-    if not layout.peak:
-        for u in range(count):
-            weights = unit(u)
-            sums = [hold(builder, dot.add_signed(builder, sums[c], weights, word(c, u))) for c in columns]
-        return sums
-    # A narrow accumulator holds a few units only; int32 addition is exact, so the order changes nothing.
-    most = min(count, dot.NARROW_BUDGET // layout.peak) if dot.NARROW else count
-    for first in range(0, count, most):
-        narrow = [dot.narrow_zero()] * n_columns
-        if most > 2:
-            for u in range(first, first + most):
-                weights = unit(u)
-                narrow = [hold(builder, dot.add_unsigned(builder, narrow[c], weights, word(c, u))) for c in columns]
-            sums = [builder.add(sums[c], dot.widen(builder, narrow[c])) for c in columns]
-        else:  # column by column, so that only one narrow accumulator is alive
-            weights = [unit(u) for u in range(first, first + most)]
-            for c in columns:
-                for i, w in enumerate(weights):
-                    narrow[c] = dot.add_unsigned(builder, narrow[c], w, word(c, first + i))
-                sums[c] = hold(builder, builder.add(sums[c], dot.widen(builder, narrow[c])))
-    return sums
 
 
 def _fma(builder, a, b, c):
@@ -73,9 +45,13 @@ class _Row:
         else:
             self._sums = builder.add(builder.add(start, builder.add(eighth, eighth)), builder.shl(block, I64(2)))
 
+    def at(self, value):
+        """The address of activation `value`."""
+        return self._builder.add(self._values, I64(value))
+
     def word(self, value):
         """Activations value … value + 3."""
-        return load_at(self._builder, self._builder.add(self._values, I64(value)), I32)
+        return load_at(self._builder, self.at(value), I32)
 
     def scale(self, s):
         """The activation scale of sub-block s, in all lanes."""
@@ -92,7 +68,7 @@ class _Row:
 def _add(builder, layout, acc, dots, row, s, scale, offset):
     """One column's sum with sub-block s: the arithmetic that few and many rows share."""
     value = builder.fmul(builder.sitofp(dots, FLOATS), row.scale(s))
-    zero = layout.zero + (0 if layout.peak else dot.SIGNED_BIAS)
+    zero = layout.zero + (0 if layout.peak else DOT.signed_bias)
     if zero:
         value = _fma(builder, row.sum(s), const(FLOATS, -float(zero)), value)
     acc = _fma(builder, value, scale, acc)
@@ -131,9 +107,10 @@ def few_rows(layout: Layout, early):
                 if n <= 2:  # more rows wait for arithmetic, not for memory
                     _prefetch(builder, ahead, range(lines * s // layout.n_sub, lines * (s + 1) // layout.n_sub))
                 start = s * layout.width
-                dots = _dots(
+                dots = DOT.dots(
                     builder,
-                    layout,
+                    layout.peak,
+                    layout.width // 4,
                     lambda u, start=start: layout.unit(block, start // 4 + u).value,
                     lambda c, u, start=start: rows[c].word(start + 4 * u),
                     n,
@@ -166,11 +143,13 @@ def expander(layout: Layout):
     def expand(_ctx, w, scratch, i):
         def generate(context, builder, _sig, args):
             block = Block(builder, args[0])
-            units = builder.add(args[1], builder.mul(args[2], I64(layout.block * LANES)))
+            chunk = builder.add(args[1], builder.mul(args[2], I64(layout.block * LANES)))
             rows = builder.add(args[1], builder.mul(args[2], I64(layout.n_sub * LANES * 4)))
             for s in range(layout.n_sub):
-                for u in range(s * layout.width // 4, (s + 1) * layout.width // 4):
-                    store_at(builder, builder.add(units, I64(u * 64)), layout.unit(block, u).value)
+                first, last = (i * layout.width // 4 for i in (s, s + 1))
+                units = DOT.arrange(builder, layout.peak, (layout.unit(block, u).value for u in range(first, last)))
+                for u, unit in enumerate(units, first):
+                    store_at(builder, builder.add(chunk, I64(u * 64)), unit)
                 at = s * LANES * 4
                 store_at(builder, builder.add(rows, I64(SCALES + at)), layout.scale(block, s).value)
                 if layout.has_offset:
@@ -213,14 +192,12 @@ def tiler(layout: Layout, n_columns: int):
                 accs = [load_at(builder, builder.add(at_sums, I64(c * LANES * 4)), FLOATS) for c in range(n_columns)]
                 for s in range(per_turn):
                     start = s * layout.width
-                    dots = _dots(
+                    dots = DOT.tile_dots(
                         builder,
-                        layout,
-                        lambda u, start=start: load_at(
-                            builder, builder.add(units, I64((start + 4 * u) * LANES)), ir.VectorType(I8, 64)
-                        ),
-                        lambda c, u, start=start: rows[c].word(start + 4 * u),
-                        n_columns,
+                        layout.peak,
+                        layout.width // 4,
+                        builder.add(units, I64(start * LANES)),
+                        [row.at(start) for row in rows],
                     )
                     at = s * LANES * 4
                     scale = load_at(builder, builder.add(floats, I64(SCALES + at)), FLOATS)

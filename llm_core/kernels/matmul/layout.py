@@ -11,8 +11,9 @@ sub-block of 32 or 16 values.
 
 from llvmlite import ir
 
-from llm_core.kernels.dot import look_up
-from llm_core.kernels.vectors import F16, F32, I8, I16, I32, I64, LANES, const, load_at
+from llm_core.kernels.dot import DOT
+from llm_core.kernels.halves import to_floats
+from llm_core.kernels.vectors import F32, I8, I16, I32, I64, LANES, const, load_at
 
 
 class Code:
@@ -48,7 +49,7 @@ class Code:
 
     def look_up(self, table) -> "Code":
         """Each byte (0…15) replaced by `table[byte]`, 16 signed bytes."""
-        return Code(self.builder, look_up(self.builder, [v & 255 for v in table], self.value))
+        return Code(self.builder, DOT.look_up(self.builder, [v & 255 for v in table], self.value))
 
 
 class Block:
@@ -70,7 +71,7 @@ class Block:
 
     def f16(self, at) -> Code:
         """A half-precision number per row."""
-        return self._float("fpext", at, F16)
+        return Code(self._builder, to_floats(self._builder, self._load(at, I16, LANES)))
 
     def bf16(self, at) -> Code:
         """A bfloat16 number per row."""

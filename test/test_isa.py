@@ -1,0 +1,135 @@
+"""The ISA levels: each gives the same products (`isa_matrix.py`; here with a few formats), each becomes the
+instructions that it is named for, and half precision without instructions for it is numpy's."""
+
+import ctypes
+import platform
+import sys
+
+import isa_matrix
+import llvmlite.binding as llvm
+import numpy as np
+import pytest
+from llvmlite import ir
+
+from llm_core.kernels import cpu, dot, halves
+from llm_core.kernels.vectors import I16, I64, load_at, store_at
+
+# One per way of multiplying: 4-bit and 6-bit unsigned weights, signed bytes, signed bytes by a table.
+CHOSEN = ("Q4_1", "Q6_K", "Q8_0", "IQ4_NL")
+
+
+@pytest.mark.skipif(platform.machine() not in cpu.ARM or sys.platform != "linux", reason="asks ARM Linux")
+def test_level_is_what_arm_linux_tells():
+    """Whichever module came first, numba compiles for the features that LLVM overlooks."""
+    told = cpu._linux_arm_features()
+    assert cpu.isa().name == ("generic" if not told["dotprod"] else "neon_i8mm" if told["i8mm"] else "neon")
+
+
+def test_levels_agree(tmp_path):
+    """Every level of this machine, each compiled for a CPU that has no more than the level needs."""
+    isa_matrix.run_levels(("quantize", *CHOSEN), tmp_path)
+    found = isa_matrix.results(tmp_path)
+    assert list(found) == [isa_matrix.label(level) for level in cpu.LEVELS.values() if cpu.available(level)]
+    assert all(len(by_name) == 1 + len(CHOSEN) for by_name in found.values())
+    assert isa_matrix.faults(found) == []
+
+
+def test_the_matrix_sees_faults():
+    """One wrong bit in one level's result, a result that depends on the step, and inputs that differ."""
+    good = isa_matrix.Result(np.ones((2, 2), np.float32), 1e-7, True, "inputs", "sources")
+    bad = {
+        "Q4_1": isa_matrix.Result(np.float32([[1, 1], [1, 1 + 2**-23]]), 1e-7, True, "inputs", "sources"),
+        "Q8_0": isa_matrix.Result(good.out * 2, 1e-5, False, "inputs", "sources"),
+        "F16": isa_matrix.Result(good.out, 1e-7, True, "others", "sources"),
+    }
+    faults = isa_matrix.faults({"generic": dict.fromkeys(bad, good), "avx512vnni": bad})
+    for name, count in (("Q4_1", 1), ("Q8_0", 3), ("F16", 1)):
+        assert sum(f"avx512vnni {name}:" in fault for fault in faults) == count, faults
+
+
+def function(emit, name="f"):
+    """A module of one function `void(int64, int64)`; `emit(builder, a, b)` writes its body."""
+    module = ir.Module()
+    made = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64, I64]), name=name)
+    builder = ir.IRBuilder(made.append_basic_block())
+    emit(builder, *made.args)
+    builder.ret_void()
+    return module
+
+
+def assembly(level, emit):
+    """What LLVM makes of a function for a plain CPU of the level's family with the level's features: its words."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    triple = f"{cpu.LEVELS[level].machines[0]}-unknown-linux-gnu"
+    features = ",".join(f"+{feature}" for feature in cpu.LEVELS[level].features)
+    machine = llvm.Target.from_triple(triple).create_target_machine(cpu="generic", features=features, opt=3)
+    module = function(emit)
+    module.triple, module.data_layout = triple, str(machine.target_data)
+    return machine.emit_assembly(llvm.parse_assembly(str(module))).split()
+
+
+INSTRUCTIONS = {"avx2": "vpmaddubsw", "avxvnni": "vpdpbusd", "avx512vnni": "vpdpbusd", "neon": "sdot"}
+INSTRUCTIONS["neon_i8mm"] = "smmla"
+
+
+@pytest.mark.parametrize("peak", [15, 0], ids=["unsigned", "signed"])
+@pytest.mark.parametrize(
+    "level, count", [("avx2", 64), ("avxvnni", 64), ("avx512vnni", 32), ("neon", 128), ("neon_i8mm", 64)]
+)
+def test_levels_become_their_instructions(level, count, peak):
+    """32 values of 16 rows times 4 columns: 2,048 products, so many an instruction; no others multiply bytes."""
+    made = dot.LEVELS[level]()
+
+    def emit(builder, units, x):
+        rows = [builder.add(x, I64(576 * c)) for c in range(4)]
+        for c, lanes in enumerate(made.tile_dots(builder, peak, 8, units, rows)):
+            store_at(builder, builder.add(x, I64(4096 + 64 * c)), lanes)
+
+    words = assembly(level, emit)
+    assert words.count(INSTRUCTIONS[level]) == count
+    others = set(INSTRUCTIONS.values()) | {"mul", "mla", "smull", "smlal", "vpmulld", "vpmullw"}
+    assert not (others - {INSTRUCTIONS[level]}) & set(words)
+
+
+def run_halves(convert, source, out, source_type):
+    """Convert 16 numbers at a time, compiled for this machine."""
+
+    def emit(builder, a, b):
+        store_at(builder, b, convert(builder, load_at(builder, a, ir.VectorType(source_type, 16))))
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(opt=2)
+    module = llvm.parse_assembly(str(function(emit)))
+    with llvm.create_mcjit_compiler(module, machine) as engine:
+        engine.finalize_object()
+        call = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(engine.get_function_address("f"))
+        for i in range(0, len(source), 16):
+            call(source[i:].ctypes.data, out[i:].ctypes.data)
+    return out
+
+
+def test_halves_without_instructions_are_numpys(monkeypatch):
+    """Every half as a float; and as a half every float that is one, lies between two, or is next to such a one."""
+    monkeypatch.setattr(halves, "NATIVE", False)
+    words = np.arange(65536, dtype=np.uint16)
+    with np.errstate(invalid="ignore"):
+        expected = words.view(np.float16).astype(np.float32)
+    ours = run_halves(halves.to_floats, words, np.zeros(65536, np.float32), I16)
+    real = ~np.isnan(expected)
+    assert np.array_equal(ours.view(np.uint32)[real], expected.view(np.uint32)[real]) and np.isnan(ours[~real]).all()
+
+    exact = np.sort(expected[np.isfinite(expected)])
+    between = exact[:-1] + np.diff(exact) / 2
+    floats = np.concatenate([exact, between, [65520, -65520, 65536, 1e30, -1e30, np.inf, -np.inf, np.nan, 1e-40]])
+    floats = floats.astype(np.float32)
+    floats = np.concatenate(
+        [floats, np.nextafter(floats, np.float32(np.inf)), np.nextafter(floats, np.float32(-np.inf))]
+    )
+    floats = np.concatenate([floats, np.zeros(-len(floats) % 16, np.float32)])
+    with np.errstate(over="ignore"):
+        expected = floats.astype(np.float16)
+    ours = run_halves(halves.to_halves, floats, np.zeros(len(floats), np.uint16), ir.FloatType()).view(np.float16)
+    real = ~np.isnan(expected)
+    assert np.array_equal(ours.view(np.uint16)[real], expected.view(np.uint16)[real]) and np.isnan(ours[~real]).all()
