@@ -5,7 +5,6 @@ the head. All memory is taken when the runner is made; the KV cache is one reser
 they are first written. A runner is owned by one thread at a time.
 """
 
-import mmap
 from collections.abc import Callable
 
 import numpy as np
@@ -21,6 +20,7 @@ from llm_core.models.model import Model
 from llm_core.program import link
 from llm_core.program.batch import Batch
 from llm_core.program.graph import Address, Cache
+from llm_core.program.packed_file import huge_pages
 from llm_core.program.params import Param
 from llm_core.program.weights import Weights
 
@@ -88,13 +88,14 @@ class Runner:
         self.block_bytes = 2 * config.n_layer * self._piece_bytes
         self.kv_bytes = self.n_blocks * self.block_bytes
         try:
-            self._cache_memory = mmap.mmap(-1, self.kv_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        except (OSError, OverflowError, ValueError) as error:
+            # In huge pages: the pieces that one head reads lie far apart, and small pages cost a walk of tables each.
+            self._cache_memory = huge_pages(self.kv_bytes)
+        except (MemoryError, OverflowError, ValueError) as error:
             raise RequestError(
                 f"n_ctx = {self.n_ctx}, n_blocks = {self.n_blocks}: a KV cache of {self.kv_bytes / 1e9:.1f} GB "
                 f"cannot be reserved ({error})"
             ) from error
-        self._cache_base = np.frombuffer(self._cache_memory, np.uint8).ctypes.data
+        self._cache_base = self._cache_memory.ctypes.data
 
     def _link(self, say) -> None:
         # What may be refused comes first: packing takes seconds.
