@@ -28,12 +28,14 @@ X86, ARM = ("x86_64", "AMD64"), ("aarch64", "arm64")
 
 @dataclass(frozen=True)
 class Level:
-    """One instruction-set level: what it needs, and the widest tile of activation columns that its registers hold."""
+    """One instruction-set level: what it needs, the widest tile of activation columns that its registers hold, and how
+    many panels of weights a tile of expanded ones has (each then takes its part of the columns)."""
 
     name: str
     machines: tuple[str, ...]
     features: tuple[str, ...]
     max_columns: int
+    tile_panels: int = 1
 
 
 # Best last. "generic" has no needs: plain LLVM vectors on any machine.
@@ -43,7 +45,7 @@ LEVELS = {
         Level("generic", (), (), 2),
         Level("avx2", X86, ("avx2", "fma", "f16c"), 4),
         Level("avxvnni", X86, ("avx2", "fma", "f16c", "avxvnni"), 4),
-        Level("avx512vnni", X86, ("avx512f", "avx512bw", "avx512vl", "avx512vnni", "f16c"), 8),
+        Level("avx512vnni", X86, ("avx512f", "avx512bw", "avx512vl", "avx512vnni", "f16c"), 8, tile_panels=2),
         Level("neon", ARM, ("dotprod",), 4),
         Level("neon_i8mm", ARM, ("dotprod", "i8mm"), 4),
     )

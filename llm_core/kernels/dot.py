@@ -23,6 +23,10 @@ V16I32, V8I32, V4I32 = (ir.VectorType(I32, n) for n in (16, 8, 4))
 V32I16, V16I16 = (ir.VectorType(I16, n) for n in (32, 16))
 
 
+def _at(builder, address, offset, vector):
+    return load_at(builder, builder.add(address, I64(offset)), vector)
+
+
 class Dots:
     """What the levels share: sums of 32 bits, units in their own order."""
 
@@ -42,16 +46,20 @@ class Dots:
         """The units of a sub-block as the 64-byte vectors that `tile_dots` reads, in its order."""
         return units
 
-    def tile_dots(self, builder, peak, count, units, rows) -> list:
-        """16 int32 lanes per column: the arranged sub-block at address `units` times the activations at each address
-        of `rows`."""
-
-        def at(address, offset, vector):
-            return load_at(builder, builder.add(address, I64(offset)), vector)
-
-        return self.dots(
-            builder, peak, count, lambda u: at(units, 64 * u, V64I8), lambda c, u: at(rows[c], 4 * u, I32), len(rows)
-        )
+    def tile_dots(self, builder, peak, count, panels, rows) -> list[list]:
+        """For each panel 16 int32 lanes per column: the arranged sub-block at each address of `panels` times the
+        activations at each address of `rows`."""
+        return [
+            self.dots(
+                builder,
+                peak,
+                count,
+                lambda u, units=units: _at(builder, units, 64 * u, V64I8),
+                lambda c, u: _at(builder, rows[c], 4 * u, I32),
+                len(rows),
+            )
+            for units in panels
+        ]
 
     def look_up(self, builder, table, indexes):
         """A unit's bytes (0…15) replaced by the 16 bytes of `table`."""
@@ -214,9 +222,11 @@ class Vnni(Dots):
         return _settle(32 * self._lanes) if n_columns > 1 else super()._hold(n_columns)
 
     def _add_unsigned(self, builder, acc, unit, word):
-        n = self._lanes
-        spread = builder.bitcast(splat(builder, word, n), self._operand)
-        sums = []
+        return self._add_spread(builder, acc, unit, splat(builder, word, self._lanes))
+
+    def _add_spread(self, builder, acc, unit, spread):
+        n, sums = self._lanes, []
+        spread = builder.bitcast(spread, self._operand)
         for at in range(0, LANES, n):
             weights = builder.bitcast(part(builder, unit, 4 * at, 4 * n), self._operand)
             here = part(builder, acc, at, n)
@@ -226,8 +236,22 @@ class Vnni(Dots):
     def arrange(self, builder, peak, units):
         return units if peak else (self._raised(builder, unit) for unit in units)
 
-    def tile_dots(self, builder, peak, count, units, rows):
-        return super().tile_dots(builder, peak or 255, count, units, rows)  # signed bytes were raised by `arrange`
+    def tile_dots(self, builder, peak, count, panels, rows):
+        """All panels at once: a broadcast word serves each of them. (Signed bytes were raised by `arrange`.)"""
+        hold = self._hold(len(rows) * len(panels))
+        sums = [[const(V16I32, 0)] * len(rows) for _ in panels]
+        for u in range(count):
+            units = [_at(builder, address, 64 * u, V64I8) for address in panels]
+            for c, row in enumerate(rows):
+                spread = self._spread(builder, _at(builder, row, 4 * u, I32), len(panels))
+                for of_panel, unit in zip(sums, units, strict=True):
+                    of_panel[c] = hold(builder, self._add_spread(builder, of_panel[c], unit, spread))
+        return sums
+
+    def _spread(self, builder, word, times):
+        """A word in all lanes; in a register if it is used several times, else LLVM makes it an operand of each."""
+        spread = splat(builder, word, self._lanes)
+        return _settle(32 * self._lanes)(builder, spread) if times > 1 else spread
 
     def _add_signed(self, builder, acc, unit, word):
         return self._add_unsigned(builder, acc, self._raised(builder, unit), word)
@@ -266,7 +290,10 @@ class NeonI8mm(Neon):
                 mask = ir.Constant(V16I32, order)
                 yield builder.bitcast(builder.shuffle_vector(*words, mask), V64I8)
 
-    def tile_dots(self, builder, peak, count, units, rows):
+    def tile_dots(self, builder, peak, count, panels, rows):
+        return [self._tile_dots(builder, count, units, rows) for units in panels]
+
+    def _tile_dots(self, builder, count, units, rows):
         pairs = range(0, len(rows), 2)
         sums = {c: [const(V4I32, 0)] * 8 for c in pairs}
         for at in range(0, 4 * count, 8):

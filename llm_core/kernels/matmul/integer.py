@@ -136,8 +136,7 @@ def few_rows(layout: Layout, early):
 
 
 def expander(layout: Layout):
-    """`expand(w, scratch, n_values)`: the packed blocks from w on become an expanded chunk; returns where the next
-    one begins."""
+    """`expand(w, scratch, n_values)`: the packed blocks from w on become an expanded chunk."""
 
     @intrinsic
     def expand(_ctx, w, scratch, i):
@@ -163,52 +162,60 @@ def expander(layout: Layout):
     def expand_chunk(w, scratch, n_values):
         for i in range(n_values // size):
             expand(w + i * nbytes, scratch, i)
-        return w + n_values // size * nbytes
 
     return _named(expand_chunk, layout)
 
 
-def tiler(layout: Layout, n_columns: int):
-    """`tile(scratch, sums, n_values, x, k, first, stride, row, last)`: add the expanded chunk, values first … of k,
-    times activation rows row … row + n_columns - 1 (none after `last`: it stands in for those) to their float sums."""
+def tiler(layout: Layout, n_columns: int, n_panels: int, sums_bytes: int):
+    """`tile(scratch, sums, n_values, x, k, first, stride, row, last)`: add `n_panels` expanded chunks (one every
+    EXPANDED bytes), values first … of k, times activation rows row … row + n_columns - 1 (none after `last`: it stands
+    in for those) to their float sums (those of a panel: every `sums_bytes`)."""
 
     @intrinsic
     def tile(_ctx, scratch, sums, n_values, x, k, first, stride, row, last):
         def generate(context, builder, _sig, args):
             scratch, sums, n_values, x, k, first, stride, row, last = args
+            columns, panels = range(n_columns), range(n_panels)
             addresses = []
-            for c in range(n_columns):
+            for c in columns:
                 own = builder.add(row, I64(c))
                 own = builder.select(builder.icmp_signed("<", own, last), own, last)
                 addresses.append(builder.add(x, builder.mul(own, stride)))
             at_sums = builder.add(sums, builder.mul(row, I64(LANES * 4)))
+            places = {
+                (p, c): builder.add(at_sums, I64(p * sums_bytes + c * LANES * 4)) for p in panels for c in columns
+            }
+            accs = {at: cgutils.alloca_once(builder, FLOATS) for at in places}  # registers, after LLVM's first pass
+            for at, place in places.items():
+                builder.store(load_at(builder, place, FLOATS), accs[at])
             step = 32  # values per turn: whole activation blocks
             with cgutils.for_range(builder, builder.lshr(n_values, I64(5))) as loop:
                 value = builder.mul(loop.index, I64(step))
-                units = builder.add(scratch, builder.mul(loop.index, I64(step * LANES)))
                 per_turn = step // layout.width
+                units = builder.add(scratch, builder.mul(loop.index, I64(step * LANES)))
                 floats = builder.add(scratch, builder.mul(loop.index, I64(per_turn * LANES * 4)))
                 rows = [_Row(builder, layout, a, k, builder.add(first, value)) for a in addresses]
-                accs = [load_at(builder, builder.add(at_sums, I64(c * LANES * 4)), FLOATS) for c in range(n_columns)]
                 for s in range(per_turn):
                     start = s * layout.width
                     dots = DOT.tile_dots(
                         builder,
                         layout.peak,
                         layout.width // 4,
-                        builder.add(units, I64(start * LANES)),
+                        [builder.add(units, I64(p * EXPANDED + start * LANES)) for p in panels],
                         [row.at(start) for row in rows],
                     )
-                    at = s * LANES * 4
-                    scale = load_at(builder, builder.add(floats, I64(SCALES + at)), FLOATS)
-                    offset = (
-                        load_at(builder, builder.add(floats, I64(OFFSETS + at)), FLOATS) if layout.has_offset else None
-                    )
-                    accs = [
-                        _add(builder, layout, accs[c], dots[c], rows[c], s, scale, offset) for c in range(n_columns)
-                    ]
-                for c in range(n_columns):
-                    store_at(builder, builder.add(at_sums, I64(c * LANES * 4)), accs[c])
+                    for p in panels:
+                        at = p * EXPANDED + s * LANES * 4
+                        scale = load_at(builder, builder.add(floats, I64(SCALES + at)), FLOATS)
+                        offset = None
+                        if layout.has_offset:
+                            offset = load_at(builder, builder.add(floats, I64(OFFSETS + at)), FLOATS)
+                        for c in columns:
+                            acc = builder.load(accs[p, c])
+                            acc = _add(builder, layout, acc, dots[p][c], rows[c], s, scale, offset)
+                            builder.store(acc, accs[p, c])
+            for at, place in places.items():
+                store_at(builder, place, builder.load(accs[at]))
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 9), generate

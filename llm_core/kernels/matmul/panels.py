@@ -47,8 +47,10 @@ X, X_STRIDE, OUT, OUT_STRIDE, WEIGHT, PANEL_BYTES, N_PANELS, K, BIAS, RESIDUAL, 
 _SIZES = {2: (2, 1, 1), 4: (4, 2, 1), 8: (8, 4, 1)}[cpu.isa().max_columns]
 # Tiles of rows for weights that need no unpacking, and for quantized ones that are unpacked in registers.
 LARGE, MEDIUM, ONE, PAIR = Columns(_SIZES[0]), Columns(_SIZES[1]), Columns(1), Columns(2)
-# Expanded weights: rows per tile, rows that share an expanded chunk, and from how many rows on expanding pays.
-TILE, GROUP, MANY = cpu.isa().max_columns, 64, 3
+# Expanded weights: panels and rows per tile, rows that share an expanded chunk, from how many rows on expanding pays.
+PANELS = cpu.isa().tile_panels
+TILE, GROUP, MANY = cpu.isa().max_columns // PANELS, 64, 3
+SUMS = GROUP * 64  # bytes of a panel's sums
 
 
 @dataclass(frozen=True)
@@ -142,35 +144,37 @@ def run_panels(panel, large, medium, op, ctx, tid, n_threads):
             m += 1
 
 
-_scratch = stack_area(EXPANDED + GROUP * 64)
+_scratch = stack_area(PANELS * (EXPANDED + SUMS))
 
 
 @inline
 def run_expanded(expand, tile, op, ctx, tid, n_threads):
-    """This thread's share of a product with many activation rows: each chunk of a panel is expanded once for a group
-    of rows."""
+    """This thread's share of a product with many activation rows: a chunk of PANELS panels is expanded once for a
+    group of rows."""
     rows = get_i64(ctx, get_i64(op, ROW_COUNT))
     x, stride = get_i64(op, X), get_i64(op, X_STRIDE)
     weight, size, k = get_i64(op, WEIGHT), get_i64(op, PANEL_BYTES), get_i64(op, K)
     chosen = get_i64(ctx, CHOSEN) if get_i64(op, CHOOSES) != 0 else 0
     first, last = share(panel_count(chosen, get_i64(op, N_PANELS)), tid, n_threads)
     scratch = _scratch()
-    sums = scratch + EXPANDED
+    sums = scratch + PANELS * EXPANDED
     # Group by group, not panel by panel: a group's activations stay in the second-level cache for all panels.
     for group in range(0, rows, GROUP):
         count = min(GROUP, rows - group)
-        for i in range(first, last):
-            p = panel_at(chosen, i)
-            for m in range(count):
-                store(sums, m * 64, fill(np.float32(0.0)))
-            at = weight + p * size
+        for i in range(first, last, PANELS):
+            for at in range(0, PANELS * SUMS, 64):
+                store(sums, at, fill(np.float32(0.0)))
             for start in range(0, k, CHUNK):
                 n_values = min(CHUNK, k - start)
-                at = apply(expand, at, scratch, n_values)
+                for p in range(PANELS):  # where one is left, it stands in for the other
+                    w = weight + panel_at(chosen, min(i + p, last - 1)) * size + start * size // k
+                    apply(expand, w, scratch + p * EXPANDED, n_values)
                 for m in range(0, count, TILE):
                     apply(tile, scratch, sums, n_values, x + group * stride, k, start, stride, m, count - 1)
-            for m in range(count):
-                finish(op, p, group + m, load_f32(sums, m * 64), ONE)
+            for p in range(min(PANELS, last - i)):
+                panel = panel_at(chosen, i + p)
+                for m in range(count):
+                    finish(op, panel, group + m, load_f32(sums, p * SUMS + m * 64), ONE)
 
 
 def integer_format(layout: Layout, pack: Callable[[np.ndarray], np.ndarray]) -> PanelFormat:
@@ -180,7 +184,7 @@ def integer_format(layout: Layout, pack: Callable[[np.ndarray], np.ndarray]) -> 
 
 @functools.cache
 def _product(layout: Layout) -> Op:
-    few, expand, tile = few_rows(layout, early), expander(layout), tiler(layout, TILE)
+    few, expand, tile = few_rows(layout, early), expander(layout), tiler(layout, TILE, PANELS, SUMS)
 
     def matmul(op, ctx, tid, n_threads):
         if get_i64(ctx, get_i64(op, ROW_COUNT)) < MANY:
