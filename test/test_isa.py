@@ -83,7 +83,7 @@ def test_levels_become_their_instructions(level, count, peak):
 
     def emit(builder, units, x):
         rows = [builder.add(x, I64(576 * c)) for c in range(4)]
-        for c, lanes in enumerate(made.tile_dots(builder, peak, 8, units, rows)):
+        for c, lanes in enumerate(made.tile_dots(builder, peak, 8, [units], rows)[0]):
             store_at(builder, builder.add(x, I64(4096 + 64 * c)), lanes)
 
     words = assembly(level, emit)
