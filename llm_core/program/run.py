@@ -188,15 +188,20 @@ class Runner:
             for a in (batch.tokens, batch.positions, batch.starts, batch.tables, batch.outputs)
         ]
         tokens, positions, starts, tables, outputs = arrays
-        self._check(*arrays)
+        brought = self._brought(batch.embeddings)
+        self._check(*arrays, len(brought))
+        sees = self._sees(batch.sees, positions, starts)
         chosen = self._chosen(batch.panels)
         for table in self._tables.values():
             table.fill(int(positions.max()) + 1)
         n = len(tokens)
         sequences = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
         with np.errstate(all="ignore"):  # a broken model's overflow shows in the logits, not as a warning
-            rows = self._embedding.dequantize(tokens)
+            rows = self._embedding.dequantize(np.maximum(tokens, 0))
             np.multiply(rows, self._scale, out=self._x[:n, : rows.shape[1]])
+        own = np.flatnonzero(tokens < 0)
+        if len(own):
+            self._x[own, : brought.shape[1]] = brought[-1 - tokens[own]]
         header = self._header
         for at, value in (
             (step.ROWS, n),
@@ -207,6 +212,7 @@ class Runner:
             (step.TABLES, tables.ctypes.data),
             (step.TABLE_STRIDE, tables.shape[1] * 4),
             (step.CHOSEN, 0 if chosen is None else chosen.ctypes.data),
+            (step.SEES, 0 if sees is None else sees.ctypes.data),
         ):
             header[at // 8] = value
         self._pool.run(self._body, header)
@@ -220,16 +226,43 @@ class Runner:
             done.append(view if len(slices) == 1 else view.copy())
         return done[0] if len(done) == 1 else np.concatenate([np.empty((0, self.n_vocab), np.float32), *done])
 
-    def _check(self, tokens, positions, starts, tables, outputs) -> None:
+    def _brought(self, embeddings) -> np.ndarray:
+        """The rows that the batch brings, float32 [e, width]."""
+        width = self.model.config.n_embd
+        if embeddings is None:
+            return np.empty((0, width), np.float32)
+        rows = np.ascontiguousarray(embeddings, np.float32)
+        if rows.ndim != 2 or rows.shape[1] != width:
+            raise RequestError(f"batch: embeddings of shape {rows.shape}, but the model is {width} wide")
+        return rows
+
+    def _sees(self, sees, positions, starts) -> np.ndarray | None:
+        """The header's array: int32 [2, rows]."""
+        if sees is None:
+            return None
+        rows = np.ascontiguousarray(sees, np.int32)
+        last = np.repeat(positions[starts[1:] - 1], np.diff(starts))
+        if rows.shape != (2, len(positions)):
+            raise RequestError(f"batch: sees has shape {rows.shape}, but there are {len(positions)} rows")
+        if (rows[0] > positions).any() or (rows[1] < positions).any() or rows.min() < 0 or (rows[1] > last).any():
+            raise RequestError("batch: a row is outside the group that it sees, or the group outside its sequence")
+        same = np.ones(len(positions) - 1, bool)
+        same[starts[1:-1] - 1] = False
+        apart = (np.diff(rows, axis=1) != 0).any(axis=0)
+        if (same & apart & (rows[0, 1:] <= rows[1, :-1])).any():
+            raise RequestError("batch: groups of rows overlap")
+        return rows
+
+    def _check(self, tokens, positions, starts, tables, outputs, n_brought) -> None:
         n = len(tokens)
         if not 0 < n <= self.max_rows or len(positions) != n:
             raise RequestError(
                 f"batch: {n} tokens and {len(positions)} positions; 1 to {self.max_rows} of each are allowed"
             )
-        if tokens.min() < 0 or tokens.max() >= self.n_vocab:
+        if tokens.min() < -n_brought or tokens.max() >= self.n_vocab:
             raise RequestError(
                 f"batch: token {tokens.max() if tokens.max() >= self.n_vocab else tokens.min()} "
-                f"is not in the vocabulary of {self.n_vocab}"
+                f"is not in the vocabulary of {self.n_vocab}, nor one of {n_brought} embeddings"
             )
         if positions.min() < 0 or positions.max() >= self.n_ctx:
             raise RequestError(f"batch: position {positions.max()} is outside the context of {self.n_ctx}")
