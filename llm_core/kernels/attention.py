@@ -1,5 +1,5 @@
-"""Causal attention over the paged KV cache, with grouped queries, sliding window, soft cap and online softmax; rows of a
-group (`step.SEES`) see each other.
+"""Causal attention over the paged KV cache, with grouped queries, sliding window, soft cap and online softmax; rows
+of a group (`step.SEES`) see each other.
 
 The queries of one sequence that share a kv head are cut into strips of STRIP, and the positions that a strip sees into
 chunks of CHUNK. A strip meets a chunk in three passes, each over the chunk's cache blocks: scores (16 positions a load,

@@ -1,8 +1,8 @@
 """Attention of all rows over all rows, as vision towers have it: no cache, no mask, heads of any size up to 128.
 
 `pack_heads` copies each head's keys and values to where the register tile reads them (keys as panels of 16 rows over
-the head's values, values as panels of 16 over the rows), `full_attention` takes tiles of queries: scores, softmax, weighted
-sum, all in scratch memory of the thread. The threads share the (head, tile) pairs.
+the head's values, values as panels of 16 over the rows), `full_attention` takes tiles of queries: scores, softmax,
+weighted sum, all in scratch memory of the thread. The threads share the (head, tile) pairs.
 """
 
 import numpy as np

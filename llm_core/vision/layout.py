@@ -9,10 +9,12 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embeddings of tile number `tile`, or what `join` makes of all tiles' (a list of [tokens, width] → [n, width])."""
+    """Embeddings of tile number `tile`, or the `count` that `join` makes of all tiles' (a list of [tokens, width] →
+    [count, width])."""
 
     tile: int = 0
     join: Callable[[list[np.ndarray]], np.ndarray] | None = None
+    count: int = 0
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,11 @@ class VisionModel:
         """What errors call the file."""
         return self.file.metadata.source
 
+    @property
+    def sees_whole(self) -> bool:
+        """Do a picture's rows see each other in the language model?"""
+        return getattr(self.projector, "SEES_WHOLE", False)
+
     def find(self, name: str) -> Param | None:
         """The parameter of this GGUF name, or None."""
         if name not in self._params:

@@ -41,24 +41,28 @@ def look(model, image) -> Layout:
     tiles = preprocess.cut(preprocess.fit(image, (wide, high), "bicubic"), c.image_size)
     grid = (high // c.image_size, wide // c.image_size)
 
-    def join(features: list[np.ndarray]) -> np.ndarray:
-        return join_tiles(features, grid, c.side, image.size, model.newline, c.unpad)
+    newline = model.newline
 
-    return Layout([whole, *tiles], [Embeddings(join=join)])
+    def join(features: list[np.ndarray]) -> np.ndarray:
+        end = None if newline is None else newline[: features[0].shape[1]]
+        return join_tiles(features, grid, c.side, image.size, end, c.unpad)
+
+    count = len(join([np.empty((c.n_patches, 0), np.float32)] * (1 + len(tiles))))
+    return Layout([whole, *tiles], [Embeddings(join=join, count=count)])
 
 
 def join_tiles(features, grid, side, size, newline, unpad: bool) -> np.ndarray:
     """Embeddings of the whole picture, then those of all tiles row by row over the picture, without the rows or columns
     that are padding, each row ended by `newline`."""
     rows, columns = grid
-    whole = np.stack(features[1:]).reshape(rows, columns, side, side, -1).transpose(0, 2, 1, 3, 4)
-    whole = whole.reshape(rows * side, columns * side, -1)
+    whole = np.stack(features[1:]).reshape(rows, columns, side, side, features[0].shape[1]).transpose(0, 2, 1, 3, 4)
+    whole = whole.reshape(rows * side, columns * side, features[0].shape[1])
     if unpad:
         whole = unpadded(whole, size)
     if newline is not None:
         ends = np.broadcast_to(newline, (len(whole), 1, len(newline)))
         whole = np.concatenate([whole, ends], axis=1)
-    return np.concatenate([features[0], whole.reshape(-1, whole.shape[-1])])
+    return np.concatenate([features[0], whole.reshape(whole.shape[0] * whole.shape[1], -1 if whole.size else 0)])
 
 
 def unpadded(patches: np.ndarray, size: tuple[int, int]) -> np.ndarray:
