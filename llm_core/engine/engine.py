@@ -14,7 +14,7 @@ from pathlib import Path
 
 from llm_core.engine.cache import BlockCache
 from llm_core.engine.handle import Completion, Event, Handle
-from llm_core.engine.loader import ModelInfo, Parts, Progress, load_draft, load_parts
+from llm_core.engine.loader import ModelInfo, Parts, Progress, load_draft, load_parts, load_tower, with_eyes
 from llm_core.engine.loop import EngineStats, Loop
 from llm_core.engine.prompt import Prompt, PromptReader
 from llm_core.engine.request import Limits, Request
@@ -72,7 +72,12 @@ class Engine:
         if draft_model is not None and not speculate:
             raise RequestError(f"draft_model is {draft_model!r}: it guesses, but speculate is False")
         if isinstance(model, (str, Path)):
-            model = load_parts(model, n_ctx, n_blocks, max_rows, n_threads, pin, progress, kv_type, mmproj=mmproj)
+            tower = None if mmproj is None else load_tower(mmproj)
+            # A step may be longer rather than cut a picture whose rows see each other.
+            rows = max_rows + tower.n_tokens if tower is not None and tower.sees_whole else max_rows
+            model = load_parts(model, n_ctx, n_blocks, rows, n_threads, pin, progress, kv_type)
+            if tower is not None:
+                model = with_eyes(model, tower, progress)
         elif mmproj is not None:
             raise RequestError(f"mmproj is {str(mmproj)!r}: a path needs a model that is one too")
         runner, self.tokenizer, self.chat_template, info, self._eyes = parts = Parts(*model)
@@ -113,11 +118,11 @@ class Engine:
 
         `prompt`: raw text, token ids, or messages (dicts with role and content) for the model's chat template, with
         `tools`. With an `mmproj` a message's content may be a list of {"type": "text", "text": …} and {"type": "image",
-        "image": …}, and raw text may have `<image>` where the pictures of `images` go (a path, a file's bytes, a PIL
-        image or an array each). `priority`: higher ones go first and may put lower ones on hold. `deadline_s`: seconds
-        from now after which the request ends with what it has (finish_reason "deadline"). `on_event`: called in the
-        engine thread with every event; it must be quick, and if it raises, the request fails. Raises RequestError (QueueFull,
-        EngineClosed among them).
+        "image": …}, and raw text may have `<image>`, token ids -1, where the pictures of `images` go (a path, a file's
+        bytes, a PIL image or an array each). `priority`: higher ones go first and may put lower ones on hold.
+        `deadline_s`: seconds from now after which the request ends with what it has (finish_reason "deadline").
+        `on_event`: called in the engine thread with every event; it must be quick, and if it raises, the request fails.
+        Raises RequestError (QueueFull, EngineClosed among them).
         """
         self._loop.check_open()
         params = SamplingParams() if params is None else params
@@ -128,7 +133,10 @@ class Engine:
             if isinstance(deadline_s, bool) or not isinstance(deadline_s, Real) or not 0 < deadline_s < 1e9:
                 raise RequestError(f"deadline_s is {deadline_s!r}: a number of seconds above 0 wanted")
         params.check_vocabulary(self._limits.n_vocab)
-        tokens, spots = self._prompts.read(prompt, tools, images)
+        if self._eyes is None and images is None:
+            tokens, spots = self.encode(prompt, tools), []
+        else:
+            tokens, spots = self._prompts.read(prompt, tools, images)
         self._check_length(tokens)
         constraint = None if params.grammar is None else self._grammars.compile(params.grammar)
         handle = Handle(on_event)

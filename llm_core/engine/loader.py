@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +38,7 @@ class Parts(NamedTuple):
     tokenizer: object
     chat_template: object | None = None
     info: ModelInfo | None = None
-    eyes: object | None = None
+    eyes: object | None = None  # vision.splice.Eyes
 
 
 def load_parts(
@@ -51,10 +51,8 @@ def load_parts(
     progress: Progress | None,
     kv_type: str = "f16",
     pool=None,
-    mmproj: str | Path | None = None,
 ) -> Parts:
-    """Open, check and pack a model, and the vision tower that goes with it. Raises ModelError; imports the numeric half
-    of the package only when called."""
+    """Open, check and pack a model. Raises ModelError; imports the numeric half of the package only when called."""
     say = progress or (lambda what, fraction: None)
     say("opening the model file", 0.0)
     from llm_core.chat import ChatTemplate
@@ -70,9 +68,6 @@ def load_parts(
     tokenizer = Tokenizer.from_metadata(file.metadata)
     template = ChatTemplate.from_metadata(file.metadata, tokenizer)
     loaded = load_model(file)
-    tower = None if mmproj is None else _load_tower(mmproj, loaded)
-    if tower is not None and tower.sees_whole:
-        max_rows += tower.n_tokens  # a step may be longer, rather than cut a picture
     if n_blocks is None:
         n_blocks = 2 * -(-n_ctx // Runner.block_size)
     try:
@@ -89,33 +84,38 @@ def load_parts(
         )
     except MemoryError as error:
         raise ModelError(f"{path}: not enough memory to load the model ({error or 'none left'})") from error
-    eyes = None
-    if tower is not None:
-        from llm_core.vision.runner import VisionRunner
-        from llm_core.vision.splice import Eyes
-
-        try:
-            eyes = Eyes(tower, VisionRunner(tower, pool=runner.pool, progress=progress))
-        except BaseException as error:
-            runner.close()
-            if isinstance(error, MemoryError):
-                raise ModelError(f"{mmproj}: not enough memory to load the tower ({error or 'none left'})") from error
-            raise
     say("ready", 1.0)
-    return Parts(runner, tokenizer, template, _info(file, path, runner, tower), eyes)
+    return Parts(runner, tokenizer, template, _info(file, path, runner))
 
 
-def _load_tower(mmproj: str | Path, model):
-    """The vision tower of an mmproj file. Raises ModelError unless its embeddings are the model's."""
+def load_tower(mmproj: str | Path):
+    """The checked vision tower of an mmproj file (`vision.VisionModel`). Raises ModelError."""
     from llm_core.vision.model import load_vision
 
-    tower = load_vision(Path(mmproj))
-    if tower.width != model.config.n_embd:
-        raise ModelError(
-            f"{tower.source}: its embeddings are {tower.width} wide, those of {model.source} {model.config.n_embd}: "
-            "the two files do not belong together"
-        )
-    return tower
+    return load_vision(Path(mmproj))
+
+
+def with_eyes(parts: Parts, tower, progress: Progress | None) -> Parts:
+    """The parts of an engine that sees, with the tower on the threads of its runner. Raises ModelError unless the
+    tower's embeddings are the model's; the runner is closed then."""
+    from llm_core.vision.runner import VisionRunner
+    from llm_core.vision.splice import Eyes
+
+    model = parts.runner.model
+    try:
+        if tower.width != model.config.n_embd:
+            raise ModelError(
+                f"{tower.source}: its embeddings are {tower.width} wide, those of {model.source} "
+                f"{model.config.n_embd}: the two files do not belong together"
+            )
+        eyes = Eyes(tower, VisionRunner(tower, pool=parts.runner.pool, progress=progress))
+    except BaseException as error:
+        parts.runner.close()
+        if isinstance(error, MemoryError):
+            raise ModelError(f"{tower.source}: not enough memory to load it ({error or 'none left'})") from error
+        raise
+    info = None if parts.info is None else replace(parts.info, vision=tower.config.projector)
+    return parts._replace(info=info, eyes=eyes)
 
 
 def load_draft(
@@ -140,7 +140,7 @@ def load_draft(
     raise ModelError(f"draft_model {model.info.name if model.info else ''}: its vocabulary is not the model's: {why}")
 
 
-def _info(file, path: Path, runner, tower=None) -> ModelInfo:
+def _info(file, path: Path, runner) -> ModelInfo:
     metadata = file.metadata
     parameters: Counter = Counter()
     for tensor in file.tensors.values():
@@ -159,5 +159,4 @@ def _info(file, path: Path, runner, tower=None) -> ModelInfo:
         quantization=parameters.most_common(1)[0][0] if parameters else "",
         size_bytes=sum(tensor.data.nbytes for tensor in file.tensors.values()),
         has_chat_template="tokenizer.chat_template" in metadata,
-        vision="" if tower is None else tower.config.projector,
     )

@@ -26,16 +26,17 @@ class PromptReader:
         """(ids, spots): ids below 0 where `spots` say that embeddings go. Raises RequestError."""
         if isinstance(prompt, str):
             return self._text(prompt, list(images or ()))
-        if images is not None:
-            raise RequestError("images belong to a prompt that is text; messages hold their own")
         if isinstance(prompt, (bytes, bytearray)) or not hasattr(prompt, "__len__") or isinstance(prompt, Mapping):
             raise RequestError(f"prompt is a {type(prompt).__name__}: text, token ids or messages wanted")
         if len(prompt) and all(isinstance(message, Mapping) for message in prompt):
+            if images is not None:
+                raise RequestError("images belong to a prompt of text or token ids; messages hold their own")
             return self._messages(list(prompt), tools)
+        least = -1 if images else 0
         for token in prompt:
-            if isinstance(token, bool) or not isinstance(token, Integral) or not 0 <= token < self._n_vocab:
-                raise RequestError(f"prompt has {token!r}: token ids from 0 to {self._n_vocab - 1} wanted")
-        return [int(token) for token in prompt], []
+            if isinstance(token, bool) or not isinstance(token, Integral) or not least <= token < self._n_vocab:
+                raise RequestError(f"prompt has {token!r}: token ids from {least} to {self._n_vocab - 1} wanted")
+        return self._ids([int(token) for token in prompt], list(images or ()))
 
     def _messages(self, messages: list[Mapping], tools) -> tuple[list[int], list]:
         if self._template is None:
@@ -64,6 +65,21 @@ class PromptReader:
             out.append(guard.protect_text(piece, mark))
         ids = self._tokenizer.encode("".join(out), add_special=True, parse_special=True, guard=mark, mark=tile)
         return self._eyes.place(ids, pictures)
+
+    def _ids(self, tokens: list[int], images: list) -> tuple[list[int], list]:
+        if not images:
+            return tokens, []
+        if tokens.count(-1) != len(images):
+            raise RequestError(f"prompt has {tokens.count(-1)} times -1, but there are {len(images)} images")
+        pictures = self._looked_at([(f"images[{i}]", image) for i, image in enumerate(images)])
+        following, out = iter(pictures), []
+        for token in tokens:
+            if token >= 0:
+                out.append(token)
+                continue
+            for part in next(following).parts:
+                out += [-1] if part is None else self._tokenizer.encode(part, add_special=False, parse_special=True)
+        return self._eyes.place(out, pictures)
 
     def _looked_at(self, sources: list[tuple[str, object]]) -> list:
         if self._eyes is None:
