@@ -8,7 +8,7 @@ from test_kernels import call, random_weights
 
 from llm_core.gguf import GGMLType
 from llm_core.kernels import activation, full_attention, layer_norm, rows, step
-from llm_core.kernels.matmul import PANEL_FORMATS, many, panels, tile
+from llm_core.kernels.matmul import PANEL_FORMATS, int16, many, panels, tile
 from llm_core.program.graph import float_bits
 
 
@@ -48,6 +48,43 @@ def test_many_rows_have_the_bits_of_one_alone(kind, m, n, k):
     np.testing.assert_allclose(whole[:, :n], expected, atol=2e-5 * math.sqrt(k) + 1e-4)
     for first in (0, m // 2, m - 1):
         np.testing.assert_array_equal(product(first, 1, 1)[0], whole[first])
+
+
+@pytest.mark.skipif(not int16.AVAILABLE, reason="needs AVX-512 VNNI")
+@pytest.mark.parametrize("m, n, k", [(577, 48, 1024), (12, 16, 588), (100, 33, 128), (2, 20, 72), (30, 40, 4304)])
+def test_products_of_16_bit_integers_are_close_and_never_overflow(m, n, k):
+    rng = np.random.default_rng(k)
+    _, x, stride = strided(m, k, rng)
+    weights = rng.standard_normal((n, k)).astype(np.float16).astype(np.float32)
+    x[0] = 1e4 * weights[0]  # as large a sum as can be: everything has one sign
+    x[m // 2] = 0
+    packed = int16.pack(np.concatenate([weights, np.zeros((-n % 16, k), np.float32)]))
+    assert packed.shape == (-(-n // 16), int16.panel_bytes(k))
+    width, chunk = len(packed) * 16, int16.chunk_bytes(m)
+    rows16 = np.zeros(chunk * int16.chunks_of(k), np.uint8)
+    bias, residual = rng.standard_normal(width).astype(np.float32), rng.standard_normal((m, width)).astype(np.float32)
+    out = np.full((m + 1, width), np.inf, np.float32)
+    quantize = {
+        panels.X: x.ctypes.data, panels.X_STRIDE: stride, panels.OUT: rows16.ctypes.data, panels.OUT_STRIDE: chunk,
+        panels.K: k, panels.ROW_COUNT: step.ROWS,
+    }  # fmt: skip
+    multiply = {
+        panels.X: rows16.ctypes.data, panels.X_STRIDE: chunk, panels.OUT: out.ctypes.data, panels.OUT_STRIDE: width * 4,
+        panels.WEIGHT: packed.ctypes.data, panels.PANEL_BYTES: packed.shape[1], panels.N_PANELS: len(packed),
+        panels.BIAS: bias.ctypes.data, panels.RESIDUAL: residual.ctypes.data, panels.K: k,
+        panels.ROW_COUNT: step.ROWS,
+    }  # fmt: skip
+    call(int16.quantize_int16, quantize, m, n_threads=3)
+    call(int16.matmul_int16, multiply, m, n_threads=2)
+    exact = x.astype(np.float64) @ weights.astype(np.float64).T
+    error = np.abs(out[:m, :n] - bias[:n] - residual[:, :n] - exact)
+    # A product of two vectors is measured by their lengths.
+    lengths = np.linalg.norm(x, axis=1)[:, None] * np.linalg.norm(weights, axis=1)
+    assert (error <= 6e-5 * lengths + 1e-4).all() and np.isinf(out[m]).all()
+    x[1, 5] = np.nan
+    call(int16.quantize_int16, quantize, m)
+    call(int16.matmul_int16, multiply, m)
+    assert np.isnan(out[1, :n]).all() and np.isfinite(out[2:m]).all() and np.isfinite(out[0]).all()
 
 
 @pytest.mark.parametrize(

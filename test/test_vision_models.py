@@ -92,6 +92,17 @@ def test_other_weights_are_close(name, type, bound, tmp_path):
         assert difference(embeddings(mmproj, CASES[name]["side"]), golden[name]) < bound
 
 
+def test_half_precision_weights_meet_floats_where_integers_are_slower(tmp_path):
+    _, mmproj = convert(tmp_path, CASES["llava"], "F16")
+    fast = embeddings(mmproj, 56)
+    model = load_vision(mmproj)
+    model.graph = model.record(exact=True)
+    runner = VisionRunner(model, n_threads=2)
+    exact = runner.encode(normalised(Image.fromarray(picture(56)), MEAN, STD))
+    runner.close()
+    assert difference(fast, exact) < 1e-3
+
+
 def test_names_of_older_folders_are_known(tmp_path):
     """As they were before transformers 5, in files that are published."""
     names = {

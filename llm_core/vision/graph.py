@@ -6,20 +6,100 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from llm_core.gguf import GGMLType
 from llm_core.kernels import activation, full_attention, layer_norm, rows
 from llm_core.kernels import step as header
+from llm_core.kernels.matmul import ROWS, int16, panels
 from llm_core.program.graph import Address, Buffer, Graph, Value, float_bits, padded
-from llm_core.program.params import Param
+from llm_core.program.params import PIECE_BYTES, Param
 from llm_core.vision.tensors import vector
 
 
-class VisionGraph(Graph):
-    """`n_rows`: rows of the body, the same in every step. `lists`: the numbers that row operations read."""
+class Int16Param(Param):
+    """A matrix of half-precision numbers, packed as 16-bit integers with scales (`kernels/matmul/int16.py`)."""
 
-    def __init__(self, n_rows: int, n_head: int, head_dim: int, eps: float):
+    layout = "int16"
+
+    @property
+    def packed_shape(self) -> tuple[int, int]:
+        """Panels and bytes of each."""
+        return self._panels_of(self.rows), int16.panel_bytes(self.tensor.shape[1])
+
+    def pieces(self) -> list[range]:
+        """The panels in pieces that may be packed in any order and at the same time."""
+        n_panels = self.packed_shape[0]
+        step = max(1, PIECE_BYTES // (ROWS * self.tensor.shape[1] * 4))
+        return [range(first, min(first + step, n_panels)) for first in range(0, n_panels, step)]
+
+    def pack(self, panels: range) -> None:
+        """Write one of the `pieces` into `packed`, and give the file's pages back."""
+        rows = slice(panels.start * ROWS, panels.stop * ROWS)
+        values = self.tensor.dequantize(rows)
+        values = np.concatenate([values, np.zeros((-len(values) % ROWS, values.shape[1]), np.float32)])
+        self.packed[panels.start : panels.stop] = int16.pack(values)
+        self.tensor.release(rows)
+
+
+class VisionGraph(Graph):
+    """`n_rows`: rows of the body, the same in every step. `lists`: the numbers that row operations read. `exact`: half-
+    precision weights meet floats, not 16-bit integers."""
+
+    def __init__(self, n_rows: int, n_head: int, head_dim: int, eps: float, exact: bool = False):
         super().__init__(n_head, n_head, head_dim, eps, 0, False)
         self.n_rows, self.n_outputs = n_rows, n_rows
         self.lists: dict[str, np.ndarray] = {}
+        self._exact = exact or not int16.AVAILABLE
+        self._int16: dict[Value, Buffer] = {}
+
+    def linear(self, x: Value, weight: Param, n_out=None, *, bias=None, residual=None, chooses=False) -> Value:
+        """As in `Graph`; half-precision weights take rows as 16-bit integers."""
+        n_out = weight.rows if n_out is None else n_out
+        weight.expect(n_out, x.width)
+        if self._exact or weight.type not in (GGMLType.F16, GGMLType.BF16):
+            return super().linear(x, weight, n_out, bias=bias, residual=residual)
+        source = self._as_int16(x)
+        out = Value(n_out, x.count)
+        buffer = self._buffer(out)
+        words = {
+            panels.X: Address(source),
+            panels.X_STRIDE: int16.chunk_bytes(self._rows(x)),
+            panels.OUT: out.floats_at,
+            panels.OUT_STRIDE: out.stride,
+            panels.WEIGHT: Address(self._param16(weight)),
+            panels.PANEL_BYTES: int16.panel_bytes(x.width),
+            panels.N_PANELS: -(-n_out // ROWS),
+            panels.K: x.width,
+        }
+        reads = [source]
+        if bias is not None:
+            bias.expect(n_out)
+            words[panels.BIAS] = Address(bias)
+        if residual is not None:
+            words[panels.RESIDUAL] = self._floats(residual)
+            reads.append(residual.floats_at.target)
+        self._record(out, int16.matmul_int16, words, panels.ROW_COUNT, tuple(reads), (buffer,))
+        return out
+
+    def _rows(self, x: Value) -> int:
+        return self.n_rows if x.count == header.ROWS else self.n_outputs
+
+    def _param16(self, weight: Param) -> Param:
+        return Int16Param(weight.tensor)
+
+    def _as_int16(self, x: Value) -> Buffer:
+        if x not in self._int16:
+            source = self._floats(x)
+            rows, chunk = self._rows(x), int16.chunk_bytes(self._rows(x))
+            buffer = self._int16[x] = Buffer(-(-chunk * int16.chunks_of(x.width) // rows), x.count)
+            words = {
+                panels.X: source,
+                panels.X_STRIDE: x.stride,
+                panels.OUT: Address(buffer),
+                panels.OUT_STRIDE: chunk,
+                panels.K: x.width,
+            }
+            self._record(x, int16.quantize_int16, words, panels.ROW_COUNT, (source.target,), (buffer,))
+        return self._int16[x]
 
     def constant(self, name: str, values: np.ndarray) -> Value:
         """Rows float32 [n, width] that are there from the start."""

@@ -116,10 +116,10 @@ class VisionModel:
         exchanged = up.shape[-1] != self.config.n_embd and up.shape[0] == self.config.n_embd
         return ("ffn_down", "ffn_up") if exchanged else ("ffn_up", "ffn_down")
 
-    def record(self) -> VisionGraph:
-        """The program for one tile."""
+    def record(self, exact: bool = False) -> VisionGraph:
+        """The program for one tile; `exact`: half-precision weights meet floats."""
         c = self.config
-        graph = VisionGraph(self.first + c.n_patches, c.n_head, c.head_dim, c.eps)
+        graph = VisionGraph(self.first + c.n_patches, c.n_head, c.head_dim, c.eps, exact)
         try:
             graph.logits = self.projector.record(graph, self, vit(graph, self))
         except ModelError as error:  # a parameter knows its name, but not its file
