@@ -254,8 +254,8 @@ def test_files_that_are_broken_or_not_supported_are_refused_by_name(models, tmp_
     assert "bad.gguf" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_older_files_have_their_layers_exchanged_and_drop_the_last(models, tmp_path):
-    """ffn_up and ffn_down the other way round, no feature layer: the last of the file is not run, as in llama.cpp."""
+def test_older_files_have_their_feed_forward_exchanged(models, tmp_path):
+    """ffn_up and ffn_down the other way round, no feature layer (all layers of the file), no length."""
     file = open_gguf(models["llava"][1])
     swap = {}
     for layer in range(2):
@@ -264,5 +264,5 @@ def test_older_files_have_their_layers_exchanged_and_drop_the_last(models, tmp_p
             swap[up], swap[down] = file.tensors[down].dequantize(), file.tensors[up].dequantize()
     keys = {"clip.vision.feature_layer": None, "clip.vision.feed_forward_length": 0}
     model = load_vision(rewritten(models["llava"][1], tmp_path / "old.gguf", keys, tensors=swap))
-    assert model.n_layer == 1 and model.feed_forward("v.blk.0.") == ("ffn_down", "ffn_up")
+    assert model.n_layer == 2 and model.feed_forward("v.blk.0.") == ("ffn_down", "ffn_up")
     np.testing.assert_array_equal(model.param("v.blk.0.ffn_down.weight").tensor.shape, (96, 64))

@@ -35,9 +35,9 @@ def weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return values * np.float32(2.5 / math.sqrt(math.prod(shape[1:])))
 
 
-def picture(side: int) -> np.ndarray:
-    """A picture, uint8 [side, side, 3], with something different everywhere."""
-    y, x = np.mgrid[:side, :side]
+def picture(side: int, wide: int = 0) -> np.ndarray:
+    """A picture, uint8 [side, wide or side, 3], with something different everywhere."""
+    y, x = np.mgrid[:side, : wide or side]
     return np.stack([x * 5 + y, y * 7 + x * x // 9, (x ^ y) * 3], axis=-1).astype(np.uint8)
 
 

@@ -106,15 +106,13 @@ def read_config(file: GGUFFile) -> VisionConfig:
     )
 
 
-def layers_run(file: GGUFFile, config: VisionConfig, drops_last: bool) -> int:
-    """How many layers come before the features. `drops_last`: the last layer of the file does not, unless
-    `feature_layer` says it. Refuses features of several layers."""
+def layers_run(file: GGUFFile, config: VisionConfig) -> int:
+    """How many layers come before the features: those of the file, or fewer where `feature_layer` says so. Refuses
+    features of several layers."""
     m = file.metadata
     layers = m.ints("clip.vision.feature_layer", min=0, max=MAX_LAYERS, max_length=MAX_LAYERS, default=[])
-    if not drops_last:
-        return config.n_layer
     if not layers:
-        return config.n_layer - 1
+        return config.n_layer
     if len(layers) > 1 or not 1 <= layers[0] <= config.n_layer:
         raise m.error("clip.vision.feature_layer", f"{layers[:8]} is not supported (one of 1 to {config.n_layer} is)")
     return layers[0]

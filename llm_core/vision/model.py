@@ -32,7 +32,7 @@ class VisionModel:
         self._params: dict[str, Param] = {}
         self.config: VisionConfig = read_config(file)
         self.projector = find_projector(self)
-        self.n_layer = layers_run(file, self.config, self.projector.DROPS_LAST_LAYER)
+        self.n_layer = layers_run(file, self.config)
         self.first = int(CLASS in file.tensors)  # rows before the patches
         self.graph = self.record()
         self.width = self.graph.logits.width  # of the language model that it was made for

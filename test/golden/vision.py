@@ -5,6 +5,7 @@ test/golden/vision.py` (needs torch and transformers 5).
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import tokenizers
 import torch
 import transformers as tf
+from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent)]
@@ -22,6 +24,7 @@ from vision_folders import DATA, MEAN, N_VOCAB, STD, picture, weights  # noqa: E
 
 IMAGE_TOKEN = 280
 ANSWER = 10
+WIDE = 100  # pixels of the picture that is cut into tiles
 MARGIN = 0.1  # between the best logits of every step
 LLAMA = dict(
     vocab_size=N_VOCAB, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=2,
@@ -74,7 +77,29 @@ def gemma3():
     return tf.Gemma3ForConditionalGeneration, config, size, "\n\n<start_of_image>", "<end_of_image>\n\n"
 
 
-CASES = {"llava": llava, "idefics3": idefics3, "gemma3": gemma3}
+def llava_next():
+    kind, config, preprocessor, before, after = llava()
+    pinpoints = [[56, 112], [112, 56], [112, 112]]
+    config = tf.LlavaNextConfig(
+        vision_config=config.vision_config, text_config=config.text_config, image_token_id=IMAGE_TOKEN,
+        vision_feature_layer=-2, tie_word_embeddings=False, image_grid_pinpoints=pinpoints,
+    )  # fmt: skip
+    return tf.LlavaNextForConditionalGeneration, config, preprocessor, before, after
+
+
+def tiles(name: str, side: int) -> tuple[list, tuple[int, int]]:
+    """The tiles of the case's picture as we cut them, and its (height, width)."""
+    if name != "llava_next":
+        return [picture(side)], (side, side)
+    spec = importlib.util.spec_from_file_location("preprocess", HERE.parents[1] / "llm_core/vision/preprocess.py")
+    preprocess = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(preprocess)
+    image = Image.fromarray(picture(side, WIDE))
+    whole = preprocess.stretch(image, (side, side), "bicubic")
+    return [whole, *preprocess.cut(preprocess.fit(image, (2 * side, side), "bicubic"), side)], (side, WIDE)
+
+
+CASES = {"llava_next": llava_next, "llava": llava, "idefics3": idefics3, "gemma3": gemma3}
 
 
 def record(name: str) -> tuple[dict, np.ndarray]:
@@ -87,12 +112,14 @@ def record(name: str) -> tuple[dict, np.ndarray]:
     missing, unexpected = model.load_state_dict(state, strict=False)
     assert not unexpected and all("position_ids" in n or n == "lm_head.weight" for n in missing), (missing, unexpected)
     side = config.vision_config.image_size
-    pixels = (picture(side).astype(np.float32) / np.float32(255) - np.float32(MEAN)) / np.float32(STD)
-    values = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None]
-    if name == "idefics3":
+    parts, size = tiles(name, side)
+    pixels = [(np.asarray(p).astype(np.float32) / np.float32(255) - np.float32(MEAN)) / np.float32(STD) for p in parts]
+    values = torch.from_numpy(np.stack(pixels).transpose(0, 3, 1, 2).copy())
+    if name in ("idefics3", "llava_next"):
         values = values[None]
+    sizes = {"image_sizes": torch.tensor([size])} if name == "llava_next" else {}
     with torch.no_grad():
-        out = model.get_image_features(pixel_values=values)
+        out = model.get_image_features(pixel_values=values, **sizes)
         out = getattr(out, "pooler_output", out)
         features = out[0] if isinstance(out, (list, tuple)) else out
         features = features.reshape(-1, features.shape[-1]).numpy()
@@ -105,7 +132,7 @@ def record(name: str) -> tuple[dict, np.ndarray]:
             for _ in range(ANSWER):
                 inputs = torch.tensor([ids + answer])
                 extra = {"token_type_ids": (inputs == IMAGE_TOKEN).int()} if name == "gemma3" else {}
-                logits = model(input_ids=inputs, pixel_values=values, use_cache=False, **extra).logits[0, -1]
+                logits = model(input_ids=inputs, pixel_values=values, use_cache=False, **extra, **sizes).logits[0, -1]
                 best = logits.topk(2)
                 doubt = min(doubt, float(best.values[0] - best.values[1]))
                 answer.append(int(best.indices[0]))
@@ -116,7 +143,7 @@ def record(name: str) -> tuple[dict, np.ndarray]:
     saved = json.loads(config.to_json_string(use_diff=False))
     saved["architectures"] = [kind.__name__]
     case = {
-        "config": saved, "preprocessor": preprocessor | {"image_mean": MEAN, "image_std": STD}, "side": side,
+        "config": saved, "preprocessor": preprocessor | {"image_mean": MEAN, "image_std": STD}, "side": side, "size": size,
         "tensors": {n: list(t.shape) for n, t in state.items()}, "prompt": [*prompt[0], -1, *prompt[1]],
         "answer": answer,
     }  # fmt: skip

@@ -1,6 +1,6 @@
 """From a tower's features to a language model's embeddings: one short file a projector, by the name in the file.
 
-A module has `DROPS_LAST_LAYER`, `SPELLING` (how chat templates write an image), `record(graph, model, features)`, which
+A module has `SPELLING` (how chat templates write an image), `record(graph, model, features)`, which
 records the projector, and `look(model, image)`, which cuts a picture into tiles and says how text and embeddings of the
 tiles follow each other (`vision/layout.py`).
 """

@@ -6,7 +6,6 @@ from llm_core.vision import preprocess
 from llm_core.vision.config import expect_merge
 from llm_core.vision.layout import Embeddings, Layout, squares
 
-DROPS_LAST_LAYER = False
 SPELLING = "<start_of_image>"
 SEES_WHOLE = True
 MERGE = 4

@@ -8,7 +8,6 @@ from llm_core.vision import preprocess
 from llm_core.vision.config import expect_merge
 from llm_core.vision.layout import Embeddings, Layout, squares
 
-DROPS_LAST_LAYER = False
 SPELLING = "<image>"
 AROUND, WHOLE = "<fake_token_around_image>", "<global-img>"
 EDGE_TILES = 4  # tiles along the longer side, where the file does not say (all published models)

@@ -8,7 +8,6 @@ from llm_core.errors import ModelError
 from llm_core.vision import preprocess
 from llm_core.vision.layout import Embeddings, Layout
 
-DROPS_LAST_LAYER = True
 SPELLING = "<image>"
 HIDDEN_NAMES = ("mm.1.weight", "mm.3.weight", "mm.4.weight")
 
