@@ -171,6 +171,19 @@ def test_a_long_conversation_with_few_blocks_is_preempted_and_goes_on(models):
         assert [handle.result().tokens for handle in handles] == alone
 
 
+def test_a_tower_that_fails_ends_one_request(models, monkeypatch):
+    model, mmproj = models["llava"]
+    params = SamplingParams(temperature=0, max_tokens=4, ignore_eos=True)
+    with Engine(model, mmproj=mmproj, n_ctx=96, n_threads=2) as engine:
+        good = engine.generate([3, -1, 5], params, images=[picture(56)])
+        monkeypatch.setattr(engine._eyes._runner, "encode", lambda pixels: 1 / 0)
+        failed = engine.submit([3, -1, 5], params, images=[255 - picture(56)])
+        beside = engine.submit([3, -1, 5], params, images=[picture(56)])
+        with pytest.raises(ZeroDivisionError):
+            failed.result()
+        assert beside.result().tokens == good.tokens and engine.stats().state == "ready"
+
+
 def test_the_command_line_shows_pictures(models, tmp_path, capsys, monkeypatch):
     model, mmproj = (str(path) for path in models["llava"])
     from PIL import Image

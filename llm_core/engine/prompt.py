@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral
 
 from llm_core.chat.guard import Guard
-from llm_core.chat.pictures import Pictures, take_pictures
+from llm_core.chat.pictures import MAX_PICTURES, Pictures, take_pictures
 from llm_core.errors import RequestError
 
 Prompt = str | Sequence[int] | Sequence[Mapping]
@@ -84,4 +84,6 @@ class PromptReader:
     def _looked_at(self, sources: list[tuple[str, object]]) -> list:
         if self._eyes is None:
             raise RequestError(f"{sources[0][0]}: a picture, but the engine was made without an mmproj")
+        if len(sources) > MAX_PICTURES:
+            raise RequestError(f"prompt: {len(sources)} pictures, at most {MAX_PICTURES} are taken")
         return [self._eyes.picture(source, name) for name, source in sources]

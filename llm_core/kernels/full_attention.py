@@ -2,7 +2,7 @@
 
 `pack_heads` copies each head's keys and values to where the register tile reads them (keys as panels of 16 rows over
 the head's values, values as panels of 16 over the rows), `full_attention` takes tiles of queries: scores, softmax,
-weighted sum, all in scratch memory of the thread. The threads share the (head, tile) pairs.
+weighted sum, all in scratch memory of the thread. The threads draw (head, tile) pairs.
 """
 
 import numpy as np
@@ -24,9 +24,10 @@ from llm_core.kernels.simd import (
     total,
 )
 from llm_core.kernels.step import ROWS
+from llm_core.kernels.tickets import draw
 
 # Words of the operations' rows: float rows Q, K, V → OUT; PACKED: the heads' keys and values, `packed_bytes`; SCRATCH:
-# SCRATCH_BYTES a thread.
+# SCRATCH_BYTES a thread; TICKETS counts.
 (
     Q,
     Q_STRIDE,
@@ -42,7 +43,8 @@ from llm_core.kernels.step import ROWS
     PACKED,
     SCRATCH,
     SCRATCH_BYTES,
-) = (8 * i for i in range(2, 16))
+    TICKETS,
+) = (8 * i for i in range(2, 17))
 
 MAX_HEAD_DIM = CHUNK
 MASKED = np.float32(-1e30)
@@ -155,8 +157,9 @@ def full_attention(op, ctx, tid, n_threads):
     q = get_i64(op, SCRATCH) + tid * get_i64(op, SCRATCH_BYTES)
     outputs = q + TILE
     scores = outputs + COLUMNS * MAX_HEAD_DIM * 4
-    first, last = share(get_i64(op, N_HEAD) * tiles, tid, n_threads)
-    for i in range(first, last):
+    n_items = get_i64(op, N_HEAD) * tiles
+    i = draw(op, TICKETS, ctx, n_items, n_threads)
+    while i < n_items:
         head, query = i // tiles, i % tiles * COLUMNS
         count = min(COLUMNS, rows - query)
         keys, values = head_at(op, head, rows)
@@ -184,3 +187,4 @@ def full_attention(op, ctx, tid, n_threads):
         for c in range(count):
             out = get_i64(op, OUT) + (query + c) * get_i64(op, OUT_STRIDE) + head * d * 4
             put_row(out, outputs + c * MAX_HEAD_DIM * 4, np.float32(1.0) / get_f32(q, c * 4), d)
+        i = draw(op, TICKETS, ctx, n_items, n_threads)

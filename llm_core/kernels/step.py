@@ -4,7 +4,8 @@ ROWS, OUTPUTS: how many rows this step has, and how many of them want logits; OU
 STARTS: int32 first row of each sequence, and the end; POSITIONS, SEQUENCES: int32 per row. TABLES: int32 block ids,
 TABLE_STRIDE bytes per sequence. OUTPUT_ROWS: int32 row numbers of the wanted logits. CHOSEN: int32 [n, panel…], the
 panels of 16 vocabulary rows that the output layer computes; 0: all of them. SEES: int32 [2, rows], first and last
-position of the group that each row sees as a whole (its own position: none); 0: no row has one.
+position of the group that each row sees as a whole (its own position: none); 0: no row has one. TURN: how many steps
+there were before, for operations whose threads draw tickets (`kernels/tickets.py`).
 """
 
 import numpy as np
@@ -25,7 +26,8 @@ from llm_core.kernels.simd import get_i32, get_i64
     OUTPUT_ROWS,
     CHOSEN,
     SEES,
-) = (8 * i for i in range(12))
+    TURN,
+) = (8 * i for i in range(13))
 N_WORDS = 16
 
 

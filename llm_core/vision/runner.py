@@ -81,6 +81,7 @@ class VisionRunner:
         self._x[:, : rows.shape[1]] = rows
         for program in self._programs:
             self._pool.run(program, self._header)
+        self._header[step.TURN // 8] += 1
         return self._out.copy()
 
     def close(self) -> None:

@@ -22,7 +22,6 @@ from llm_core.vision.model import VisionModel
 from llm_core.vision.preprocess import normalised, open_image
 from llm_core.vision.runner import VisionRunner
 
-MAX_PICTURES = 64  # of one prompt
 KNOWN = 4096  # pictures whose numbers are remembered
 REMEMBERED_BYTES = 128 << 20  # of embeddings
 

@@ -143,7 +143,8 @@ def record(name: str) -> tuple[dict, np.ndarray]:
     saved = json.loads(config.to_json_string(use_diff=False))
     saved["architectures"] = [kind.__name__]
     case = {
-        "config": saved, "preprocessor": preprocessor | {"image_mean": MEAN, "image_std": STD}, "side": side, "size": size,
+        "config": saved, "preprocessor": preprocessor | {"image_mean": MEAN, "image_std": STD}, "side": side,
+        "size": size,
         "tensors": {n: list(t.shape) for n, t in state.items()}, "prompt": [*prompt[0], -1, *prompt[1]],
         "answer": answer,
     }  # fmt: skip

@@ -19,6 +19,7 @@ from llm_core.kernels.dot import vnni_operands
 from llm_core.kernels.jit import inline, op, share
 from llm_core.kernels.matmul.panels import (
     BIAS,
+    CHOOSES,
     N_PANELS,
     OUT,
     OUT_STRIDE,
@@ -47,6 +48,7 @@ from llm_core.kernels.simd import (
     to_i32,
     total,
 )
+from llm_core.kernels.tickets import draw
 from llm_core.kernels.vectors import F32, I16, I32, I64, LANES, call, const, load_at, splat, store_at
 
 AVAILABLE = cpu.isa().name == "avx512vnni"
@@ -54,6 +56,7 @@ CHUNK = 128
 CHUNK_BYTES = 64 + CHUNK * LANES * 2  # of a packed panel
 X_BYTES = CHUNK * 2 + 64  # of a row: an odd number of cache lines, so that rows do not meet in the same sets
 GROUP_BYTES = 1 << 20  # of activations that meet a strip of weights while they are in the second level
+TICKETS = CHOOSES + 8  # a further word of the operation's row
 LIMIT_W, LIMIT_X, PEAK = 32700.0, 65400.0, 32767.0
 
 _FLOATS, _INTS = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
@@ -245,20 +248,21 @@ def run_strip(op, w, x, sums, panel, n_panels, group, count):
 
 @op
 def matmul_int16(op, ctx, tid, n_threads):
-    """This thread's strips of a product of packed weights with rows of `quantize_int16`."""
+    """A product of packed weights with rows of `quantize_int16`; threads draw groups of rows and strips."""
     rows, k = get_i64(ctx, get_i64(op, ROW_COUNT)), get_i64(op, K)
     n_panels, chunks = get_i64(op, N_PANELS), (k + CHUNK - 1) // CHUNK
-    first, last = share((n_panels + PANELS - 1) // PANELS, tid, n_threads)
+    strips = (n_panels + PANELS - 1) // PANELS
     sums = _area()
     groups = (rows * chunks * X_BYTES + GROUP_BYTES - 1) // GROUP_BYTES
     each = ((rows + groups - 1) // groups + COLUMNS - 1) // COLUMNS * COLUMNS
-    for group in range(0, rows, each):
-        count = min(each, rows - group)
-        for s in range(first, last):
-            panel = s * PANELS
-            wide = min(PANELS, n_panels - panel)
-            begin(op, panel, wide, group, count)
-            for chunk in range(chunks):
-                w = get_i64(op, WEIGHT) + panel * get_i64(op, PANEL_BYTES) + chunk * CHUNK_BYTES
-                x = get_i64(op, X) + chunk * get_i64(op, X_STRIDE) + group * X_BYTES
-                run_strip(op, w, x, sums, panel, wide, group, count)
+    n_items = strips * ((rows + each - 1) // each)
+    item = draw(op, TICKETS, ctx, n_items, n_threads)
+    while item < n_items:
+        group, panel = item // strips * each, item % strips * PANELS
+        count, wide = min(each, rows - group), min(PANELS, n_panels - panel)
+        begin(op, panel, wide, group, count)
+        for chunk in range(chunks):
+            w = get_i64(op, WEIGHT) + panel * get_i64(op, PANEL_BYTES) + chunk * CHUNK_BYTES
+            x = get_i64(op, X) + chunk * get_i64(op, X_STRIDE) + group * X_BYTES
+            run_strip(op, w, x, sums, panel, wide, group, count)
+        item = draw(op, TICKETS, ctx, n_items, n_threads)
