@@ -137,7 +137,9 @@ def cut(
     return [[tokenizer.bos_id, *chunk[1:]] for chunk in chunks] if tokenizer.add_bos else chunks
 
 
-def scored(contender: Contender, chunk: list[int], stride: int | None = None) -> Iterator[tuple[np.ndarray, list[int]]]:
+def scored(
+    contender: Contender, chunk: list[int], stride: int | None = None
+) -> Iterator[tuple[np.ndarray, list[int]]]:
     """Pieces of a chunk's second half: logits float32 [n, n_vocab] (valid until the next piece) and what came next.
 
     With `stride`, of its last so many tokens, which no other chunk scores.

@@ -173,7 +173,9 @@ def widen(builder, acc):
     if not NARROW:
         return acc
     ones = const(V16I16, 1)
-    halves = [call(builder, "llvm.x86.avx2.pmadd.wd", V8I32, part(builder, acc, 16 * h, 16), ones) for h in (0, 1)]
+    halves = [
+        call(builder, "llvm.x86.avx2.pmadd.wd", V8I32, part(builder, acc, 16 * h, 16), ones) for h in (0, 1)
+    ]
     return join(builder, halves)
 
 

@@ -123,7 +123,9 @@ def few_rows(layout: Layout, ahead: int):
             value, address, x, k, first, stride = args
             block = Block(builder, address)
             sums = [part(builder, value, c * LANES, LANES) for c in range(n)]
-            rows = [_Row(builder, layout, builder.add(x, builder.mul(stride, I64(c))), k, first) for c in range(n)]
+            rows = [
+                _Row(builder, layout, builder.add(x, builder.mul(stride, I64(c))), k, first) for c in range(n)
+            ]
             lines = -(-layout.nbytes // 64)
             for s in range(layout.n_sub):
                 if n == 1:
