@@ -94,7 +94,9 @@ MIXES: dict[str, Mix] = {
     "Q5_0": _mix(T.Q5_0, 8, ffn_down=with_imatrix(first_part(8, T.Q5_1))),
     "Q5_1": _mix(T.Q5_1, 9),
     "Q8_0": _mix(T.Q8_0, 7, None),
-    "Q2_K": _mix(T.Q2_K, 10, attn_v=shared_heads(T.Q4_K, T.Q3_K), ffn_down=always(T.Q3_K), attn_output=always(T.Q3_K)),
+    "Q2_K": _mix(
+        T.Q2_K, 10, attn_v=shared_heads(T.Q4_K, T.Q3_K), ffn_down=always(T.Q3_K), attn_output=always(T.Q3_K)
+    ),
     "Q2_K_S": _mix(T.Q2_K, 21, attn_v=shared_heads(T.Q4_K), ffn_down=first_part(8, T.Q4_K)),
     "Q3_K_S": _mix(T.Q3_K, 11),
     "Q3_K_M": _mix(

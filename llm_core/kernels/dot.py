@@ -36,7 +36,7 @@ SIGNED_BIAS = 128 if ISA in ("avxvnni", "avx512vnni") else 0
 V16I16, V8I32, V32I8 = ir.VectorType(I16, 16), ir.VectorType(I32, 8), ir.VectorType(I8, 32)
 
 
-def vnni_operands(name, lanes):
+def _vnni_operands(name, lanes):
     """The operand type that this LLVM wants: bytes in newer releases, int32 words in older ones."""
     words, octets = f"<{lanes} x i32>", f"<{lanes * 4} x i8>"
     try:
@@ -48,7 +48,7 @@ def vnni_operands(name, lanes):
 
 def _dpbusd(builder, acc, weights, activations, lanes):
     name = f"llvm.x86.avx512.vpdpbusd.{lanes * 32}"
-    operand = vnni_operands(name, lanes)
+    operand = _vnni_operands(name, lanes)
     return call(builder, name, acc.type, acc, builder.bitcast(weights, operand), builder.bitcast(activations, operand))
 
 

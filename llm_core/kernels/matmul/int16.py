@@ -9,13 +9,13 @@ A packed panel is a chunk after another: 16 float scales, then for each pair of 
 activations: a chunk of all rows after another, X_BYTES a row: its values, then its scale.
 """
 
+import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from llm_core.kernels import cpu
-from llm_core.kernels.dot import vnni_operands
 from llm_core.kernels.jit import inline, op, share
 from llm_core.kernels.matmul.panels import (
     BIAS,
@@ -151,6 +151,16 @@ def _last_values(x, out, start, whole, n, inverse):
         store(area, 0, fill(np.float32(0.0)))
 
 
+def _operands(name: str) -> ir.VectorType:
+    """The operand type that this LLVM wants: 16-bit words in newer releases, int32 words in older ones."""
+    words, halves = f"<{LANES} x i32>", f"<{2 * LANES} x i16>"
+    try:
+        llvm.parse_assembly(f"declare {words} @{name}({words}, {halves}, {halves})").verify()
+        return ir.VectorType(I16, 2 * LANES)
+    except RuntimeError:
+        return _INTS
+
+
 def _tile(panels: int):
     """tile(w, bytes from panel to panel, x, out, stride): OUT += a chunk's products."""
 
@@ -159,7 +169,7 @@ def _tile(panels: int):
         def generate(context, builder, _sig, args):
             w, panel_size, x, out, stride = args
             name = "llvm.x86.avx512.vpdpwssd.512"
-            operand = vnni_operands(name, LANES)
+            operand = _operands(name)
             bases = [builder.add(w, builder.mul(panel_size, I64(p))) for p in range(panels)]
             before = builder.block
             loop, after = builder.append_basic_block("tile"), builder.append_basic_block("tile.end")
