@@ -152,13 +152,13 @@ def _last_values(x, out, start, whole, n, inverse):
 
 
 def _operands(name: str) -> ir.VectorType:
-    """The operand type that this LLVM wants: 16-bit words in newer releases, int32 words in older ones."""
-    words, halves = f"<{LANES} x i32>", f"<{2 * LANES} x i16>"
+    """The operand type that this LLVM takes: int32 words, or 16-bit words if it takes nothing else."""
+    words = f"<{LANES} x i32>"
     try:
-        llvm.parse_assembly(f"declare {words} @{name}({words}, {halves}, {halves})").verify()
-        return ir.VectorType(I16, 2 * LANES)
-    except RuntimeError:
+        llvm.parse_assembly(f"declare {words} @{name}({words}, {words}, {words})").verify()
         return _INTS
+    except RuntimeError:
+        return ir.VectorType(I16, 2 * LANES)
 
 
 def _tile(panels: int):
