@@ -204,8 +204,9 @@ def temperature(c: Candidates, t: float) -> Candidates:
 
 
 def penalize(logits: np.ndarray, recent: Sequence[int], params: SamplingParams) -> None:
-    """Lower the logits [n_vocab] of the `recent` tokens in place, as llama.cpp does."""
-    ids, counts = np.unique(np.asarray(recent, dtype=np.int64), return_counts=True)
+    """Lower the logits [n_vocab] of the `recent` tokens in place, as llama.cpp does; numbers below 0 are no tokens."""
+    ids, counts = np.unique([token for token in recent if token >= 0], return_counts=True)
+    ids = ids.astype(np.int64)
     x = logits[ids]
     x = np.where(x > 0, x / params.repeat_penalty, x * params.repeat_penalty)
     logits[ids] = x - counts * params.frequency_penalty - params.presence_penalty

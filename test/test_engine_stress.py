@@ -98,11 +98,14 @@ class FakeRequest:
         self.arrival, self.priority = next(self._arrivals), priority
         self.tokens, self.total, self.generated = list(tokens), total, 0
         self.computed, self.table, self.registered, self.serial, self.last_turn = 0, [], 0, ROOT, 0
-        self.cached, self.draft = 0, []
+        self.cached, self.draft, self.spots = 0, [], ()
 
     @property
     def pending(self):
         return len(self.tokens) - self.computed
+
+    def whole(self, rows):
+        return rows
 
     def started(self, cached):
         self.cached = cached

@@ -9,20 +9,21 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from llm_core.chat.pictures import PLACE
 from llm_core.errors import RequestError
 
 ROLES = ("system", "user", "assistant", "tool")
 Message = dict[str, Any]
 
 
-def check(messages: Any) -> list[Message]:
-    """Copies of the messages; content becomes a str (None becomes "")."""
+def check(messages: Any, place: str = "") -> list[Message]:
+    """Copies of the messages; content becomes a str (None becomes "", a picture's place `place`, if there is one)."""
     if not isinstance(messages, (list, tuple)) or not messages:
         raise RequestError(f"messages: expected a list with at least one message, got {str(messages)[:60]!r}")
-    return [_check_one(i, message) for i, message in enumerate(messages)]
+    return [_check_one(i, message, place) for i, message in enumerate(messages)]
 
 
-def _check_one(i: int, message: Any) -> Message:
+def _check_one(i: int, message: Any, place: str) -> Message:
     if not isinstance(message, dict):
         raise RequestError(f"messages[{i}]: expected a dict, got {type(message).__name__}")
     if message.get("role") not in ROLES:
@@ -36,13 +37,15 @@ def _check_one(i: int, message: Any) -> Message:
             raise RequestError(f"messages[{i}].content: missing")
         content = ""
     elif isinstance(content, list):
-        content = "".join(_part(i, part) for part in content)
+        content = "".join(_part(i, part, place) for part in content)
     elif not isinstance(content, str):
         raise RequestError(f"messages[{i}].content: expected a string, got {type(content).__name__}")
     return {**message, "content": content}
 
 
-def _part(i: int, part: Any) -> str:
+def _part(i: int, part: Any, place: str) -> str:
+    if place and part == PLACE:
+        return place
     if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str):
         return part["text"]
     raise RequestError(f"messages[{i}].content: only parts of type 'text' are text, got {str(part)[:60]!r}")

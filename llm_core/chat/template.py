@@ -15,12 +15,14 @@ from typing import Any
 from llm_core.chat.fallbacks import fallback
 from llm_core.chat.guard import Guard
 from llm_core.chat.messages import Message, check, check_tools, describe_tools, fold_system, fold_tools
+from llm_core.chat.pictures import Pictures, parted
 from llm_core.chat.sandbox import Sandbox, TemplateRefused
-from llm_core.errors import ModelError, naming
+from llm_core.errors import ModelError, RequestError, naming
 from llm_core.tokenizer import Tokenizer
 
 KEY = "tokenizer.chat_template"
 MAX_SOURCE = 1 << 20
+_MUST_SHOW = ("system", "tool")
 TOOL_TEMPLATES = ("tool_use", "tools")
 
 
@@ -63,19 +65,27 @@ class ChatTemplate:
         messages: list[Message],
         tools: list[dict] | None = None,
         add_generation_prompt: bool = True,
+        pictures: Pictures | None = None,
         **variables: Any,
     ) -> list[int]:
-        """The prompt as token ids, BOS once if the model wants one; parameters and errors as for `render`."""
-        messages, tools = check(messages), check_tools(tools)
-        if self._guard is None:
-            self._guard = Guard(self._tokenizer.control_tokens)
+        """The prompt as token ids, BOS once if the model wants one; parameters and errors as for `render`.
+
+        `pictures`: what stands for the pictures whose places the messages have (`chat.pictures`); -1 among the ids is
+        a run of embeddings.
+        """
+        tools = check_tools(tools)
         said = json.dumps([messages, tools, variables], ensure_ascii=False, default=str)
         mark = Guard.pick(said, *self.sources.values())
-        kept = [self._protected(message, mark) for message in messages]
-        tools, variables = self._guard.protect(tools, mark), self._guard.protect(variables, mark)
-        text = self._render(kept, tools, add_generation_prompt, variables)
+        tile = Guard.pick(said, mark, *self.sources.values())
+        messages = check(messages, tile if pictures else "")
+        guard = self._guard_for(pictures)
+        kept = [self._protected(guard, message, mark) for message in messages]
+        tools, variables = guard.protect(tools, mark), guard.protect(variables, mark)
+        text = self._render(kept, tools, add_generation_prompt, variables, pictures, tile)
         text = text.replace(f"\\u{ord(mark):04x}", mark)  # a template may have written its values as ASCII-only JSON
-        ids = self._tokenizer.encode(text, add_special=False, parse_special=True, guard=mark)
+        ids = self._tokenizer.encode(
+            text, add_special=False, parse_special=True, guard=mark, mark=tile if pictures else ""
+        )
         bos = self._tokenizer.bos_id
         return [bos, *ids] if self._tokenizer.add_bos and ids[:1] != [bos] else ids
 
@@ -84,12 +94,31 @@ class ChatTemplate:
         for sandbox in self._sandboxes.values():
             sandbox.close()
 
-    def _protected(self, message: Message, mark: str) -> Message:
-        """The role stays as it is: templates build control tokens from it ("<|" + role + "|>")."""
-        content = self._guard.protect_text(message["content"], mark)
-        return {**self._guard.protect(message, mark), "content": content, "role": message["role"]}
+    def _guard_for(self, pictures: Pictures | None) -> Guard:
+        """What keeps text plain: spellings of control tokens, and of pictures where there are some."""
+        spellings = [*self._tokenizer.control_tokens, *([pictures.spelling] if pictures else [])]
+        if pictures:
+            return Guard(spellings)
+        if self._guard is None:
+            self._guard = Guard(spellings)
+        return self._guard
 
-    def _render(self, messages: list[Message], tools: list[dict] | None, add: bool, extra: dict) -> str:
+    def _protected(self, guard: Guard, message: Message, mark: str) -> Message:
+        """The role stays as it is: templates build control tokens from it ("<|" + role + "|>")."""
+        content = guard.protect_text(message["content"], mark)
+        return {**guard.protect(message, mark), "content": content, "role": message["role"]}
+
+    def _render(
+        self,
+        messages: list[Message],
+        tools: list[dict] | None,
+        add: bool,
+        extra: dict,
+        pictures: Pictures | None = None,
+        tile: str = "",
+    ) -> str:
+        """The text; where pictures are, what stands for them, with `tile` (also their places in the messages) for
+        embeddings."""
         key = next((k for k in TOOL_TEMPLATES if tools and k in self.sources), "default")
         if tools and "tools" not in self.sources[key]:
             messages, tools = describe_tools(messages, tools), None
@@ -108,15 +137,25 @@ class ChatTemplate:
         }
         refusal: TemplateRefused | None = None
         best = ""
-        for attempt in _attempts(messages):
+        attempts = [(attempt, False) for attempt in _attempts(messages)]
+        parts_known = "type" in self.sources[key]
+        if parts_known:  # it may want parts; with pictures rather those
+            parts = [(attempt, True) for attempt in _attempts(messages)]
+            attempts = [*parts, *attempts] if pictures else [*attempts, *parts]
+        for attempt, as_parts in attempts:
+            given = [{**m, "content": parted(m["content"], tile or "\0")} for m in attempt] if as_parts else attempt
             try:
-                text = self._sandboxes[key].render({**variables, "messages": attempt})
+                text = self._sandboxes[key].render({**variables, "messages": given})
             except TemplateRefused as error:
                 refusal = refusal or error
                 continue
-            if _shows(text, attempt):
+            if pictures:
+                text = _with_pictures(text, pictures, tile, as_parts)
+            if text is not None and _shows(text, attempt, tile, _MUST_SHOW + (("user",) if parts_known else ())):
                 return text
-            best = best or text
+            best = best or text or ""
+        if pictures:
+            raise refusal or RequestError("messages: the chat template does not show their pictures")
         if best or refusal is None:
             return best  # nothing shows it all: the template as it is
         raise refusal
@@ -133,11 +172,22 @@ def _attempts(messages: list[Message]) -> list[list[Message]]:
     return out
 
 
-def _shows(text: str, messages: list[Message]) -> bool:
-    """False if a system or tool turn is not in the rendered text: some templates pass over roles they do not know."""
+def _with_pictures(text: str, pictures: Pictures, tile: str, as_parts: bool) -> str | None:
+    """The rendered text with what stands for each picture; None if it does not show so many."""
+    first, *others = text.split(pictures.spelling if as_parts else tile)
+    if len(others) != len(pictures.parts):
+        return None
+    return first + "".join(pictures.text(i, tile) + piece for i, piece in enumerate(others))
+
+
+def _shows(text: str, messages: list[Message], tile: str, roles: tuple[str, ...]) -> bool:
+    """False if what somebody said is not in the rendered text: some templates pass over roles that they do not know,
+    or over content that is no list of parts."""
     for message in messages:
         content = message["content"].strip()
-        if message["role"] in ("system", "tool") and content and content not in text:
+        if tile and tile in content:
+            continue  # what stands for a picture is not what its message says
+        if message["role"] in roles and content and content not in text:
             quoted = json.dumps(message["content"], ensure_ascii=False)[1:-1]
             if quoted.strip() not in text and json.dumps(content)[1:-1] not in text:
                 return False

@@ -46,6 +46,13 @@ def add_model_options(parser: argparse.ArgumentParser, engine: bool = True) -> N
     parser.add_argument("--threads", type=int, metavar="N", help="threads that compute (default: one a CPU)")
 
 
+def add_vision_options(parser: argparse.ArgumentParser) -> None:
+    """--mmproj."""
+    parser.add_argument(
+        "--mmproj", metavar="P", help="GGUF file of the vision tower that belongs to the model; then it sees pictures"
+    )
+
+
 def add_text_options(parser: argparse.ArgumentParser) -> None:
     """A text to evaluate a model on: FILE, --model, --ctx, --stride, --chunks, --threads, --compare, --json."""
     parser.add_argument("file", metavar="FILE", help='the text, UTF-8; "-": standard input')
@@ -181,6 +188,7 @@ def open_engine(args: argparse.Namespace):
         kv_type=args.kv_type,
         speculate=args.speculate,
         draft_model=args.draft_model,
+        mmproj=getattr(args, "mmproj", None),
         progress=progress_line(),
     )
 

@@ -1,8 +1,8 @@
 """`llm-core chat`: a conversation on the terminal, or with lines from a pipe (each line is one message).
 
 The answer comes as it is made; Ctrl-C ends an answer (what was said stays in the conversation), a second one at the
-prompt ends the program. Lines that begin with "/" are commands. Earlier turns are not computed again: the engine
-finds them in its cache.
+prompt ends the program. Lines that begin with "/" are commands; with `--mmproj` one of them shows the model a picture.
+Earlier turns, pictures among them, are not computed again: the engine finds them in its cache.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ from llm_core.errors import RequestError
 
 SUMMARY = "talk with a model"
 
-HELP = "/reset  forget the conversation   /system TEXT  set the system message and reset   /exit  leave"
+HELP = (
+    "/reset  forget the conversation   /system TEXT  set the system message and reset   "
+    "/image FILE  show a picture with the next message   /exit  leave"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     _options.add_model_options(parser)
     _options.add_speculation_options(parser)
+    _options.add_vision_options(parser)
     parser.add_argument("--system", metavar="T", help="system message")
     _options.add_sampling_options(parser)
 
@@ -51,6 +55,7 @@ class Conversation:
     def set_system(self, system: str | None) -> None:
         """Begin anew, with this system message."""
         self.system = system
+        self.pictures: list[dict] = []  # for the next message
         self.messages = [] if system is None else [{"role": "system", "content": system}]
 
     def run(self) -> None:
@@ -83,15 +88,27 @@ class Conversation:
         commands = {
             "/reset": lambda: self.set_system(self.system),
             "/system": lambda: self.set_system(rest.strip() or None),
+            "/image": lambda: self.show(rest.strip()),
             "/help": lambda: print(HELP),
         }
         if name not in commands:
             raise RequestError(f"{name} is not a command: {HELP}")
         commands[name]()
 
+    def show(self, path: str) -> None:
+        """A picture that goes with the next message; RequestError when it is none, or the model cannot see."""
+        if self.engine.info is None or not self.engine.info.vision:
+            raise RequestError("/image: the model does not see (--mmproj gives it a vision tower)")
+        from llm_core.vision import open_image
+
+        open_image(path, "/image:")
+        self.pictures.append({"type": "image", "image": path})
+
     def answer(self, text: str) -> None:
         """One turn: the user's text, the model's answer. A turn that fails leaves the conversation as it was."""
-        turn = [*self.messages, {"role": "user", "content": text}]
+        pictures, self.pictures = self.pictures, []
+        content = [*pictures, {"type": "text", "text": text}] if pictures else text
+        turn = [*self.messages, {"role": "user", "content": content}]
         handle = self.engine.submit(turn, self.params)
         try:
             for event in handle:

@@ -1,7 +1,8 @@
 """`llm-core generate`: one prompt in, one answer out, as it comes; or one JSON object with --json.
 
 `--prompt` and `--prompt-file` are continued as they are (raw text), or with `--chat` taken as a user's message;
-`--messages` is a conversation in a JSON file, for the model's chat template.
+`--messages` is a conversation in a JSON file, for the model's chat template. With `--mmproj` each `--image` is a
+picture: where raw text says `<image>`, before it otherwise, or in front of a user's message.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import asdict
 from llm_core.cli import _options
 from llm_core.errors import RequestError
 
+IMAGE = "<image>"  # as in llm_core.engine.prompt, which is not imported for --help
+
 SUMMARY = "continue a prompt, or answer a message"
 
 
@@ -20,6 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     _options.add_model_options(parser)
     _options.add_speculation_options(parser)
+    _options.add_vision_options(parser)
+    parser.add_argument(
+        "--image", action="append", default=[], metavar="F", help="file of a picture; may be given several times"
+    )
     prompt = parser.add_mutually_exclusive_group(required=True)
     prompt.add_argument("--prompt", metavar="T", help="text to continue")
     prompt.add_argument("--prompt-file", metavar="F", help="file with the text to continue; -: stdin")
@@ -46,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     prompt = _prompt(args)
     params = _options.sampling_params(args, logprobs=args.logprobs, grammar=_options.grammar(args))
     with _options.open_engine(args) as engine:
-        handle = engine.submit(prompt, params, deadline_s=args.deadline)
+        handle = engine.submit(prompt, params, images=_images(args), deadline_s=args.deadline)
         if not args.json:
             for event in handle:
                 print(event.text, end="", flush=True)
@@ -61,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _prompt(args: argparse.Namespace):
     if args.messages is not None:
-        if args.chat or args.raw or args.system is not None:
-            raise RequestError("--messages is a whole conversation: --chat, --raw and --system do not go with it")
+        if args.chat or args.raw or args.system is not None or args.image:
+            raise RequestError("--messages is a whole conversation: --chat, --raw, --system, --image do not go with it")
         messages = _options.read_json(args.messages)
         if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
             raise RequestError(f"{args.messages}: a list of messages (objects with role and content) wanted")
@@ -70,10 +77,17 @@ def _prompt(args: argparse.Namespace):
     text = args.prompt if args.prompt is not None else _options.read_text(args.prompt_file)
     if args.chat:
         system = [] if args.system is None else [{"role": "system", "content": args.system}]
-        return [*system, {"role": "user", "content": text}]
+        pictures = [{"type": "image", "image": path} for path in args.image]
+        return [*system, {"role": "user", "content": [*pictures, {"type": "text", "text": text}] if pictures else text}]
     if args.system is not None:
         raise RequestError("--system needs --chat")
-    return text
+    missing = len(args.image) - text.count(IMAGE)
+    return f"{IMAGE}\n" * missing + text
+
+
+def _images(args: argparse.Namespace) -> list[str] | None:
+    """The pictures that raw text has places for."""
+    return None if args.chat or not args.image else args.image
 
 
 def _report(engine, completion) -> dict:

@@ -16,6 +16,8 @@ import numpy as np
 
 from llm_core.convert.hyperparameters import Family, HFConfig, Placed, find_family, place
 from llm_core.convert.mixes import MIXES, fitting
+from llm_core.convert.mmproj import write_mmproj
+from llm_core.convert.multimodal import split_config, split_tensors
 from llm_core.convert.quantize import QUANTIZATION_VERSION, SLAB
 from llm_core.convert.safetensors import SafeTensor, open_folder, read_json
 from llm_core.convert.vocabulary import vocabulary_keys
@@ -46,8 +48,11 @@ def convert_folder(
     target: str | os.PathLike,
     type: str | None = None,
     progress: Callable[[str, float], None] | None = None,
+    mmproj: str | os.PathLike | None = None,
 ) -> Converted:
     """Write the model in `folder` as `target`, matrices in `type` (of TYPES; None: F16 if they are that, else BF16).
+
+    Of a model that sees this is the language model; `mmproj` is the file for its vision tower and projector.
 
     `progress(tensor name, share done)` is called before every tensor, and with 1.0 at the end. Raises ModelError for
     what is missing, broken or not supported in the folder, RequestError for the type.
@@ -57,8 +62,14 @@ def convert_folder(
         raise RequestError(f"--type {type}: must be one of {', '.join(TYPES)}")
     source = str(folder / "config.json")
     config = HFConfig(read_json(folder / "config.json"), source)
+    parts = split_config(config)
+    tensors, tower = open_folder(folder), {}
+    if parts is not None:
+        config = parts.text
+        tensors, tower = split_tensors(tensors, str(folder))
+    elif mmproj is not None:
+        raise RequestError(f"--mmproj {os.fspath(mmproj)}: the model in {folder} does not see")
     family = find_family(config)
-    tensors = open_folder(folder)
     if _EMBEDDING not in tensors:
         raise ModelError(f"{folder}: tensor '{_EMBEDDING}' is missing")
     embedding = tensors[_EMBEDDING]
@@ -80,6 +91,8 @@ def convert_folder(
             load_model(file)
             Tokenizer.from_metadata(file.metadata)
             size = sum(tensor.nbytes for tensor in file.tensors.values())
+        if mmproj is not None:
+            write_mmproj(folder, Path(mmproj), name, parts, tower)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from llm_core.program.batch import Batch
@@ -27,6 +29,8 @@ def build_batch(plan: list[tuple], panels: np.ndarray | None = None) -> tuple[Ba
     starts = [0]
     outputs: list[int] = []
     drawing = []
+    embeddings: list[np.ndarray] = []
+    sees: list[np.ndarray] = []
     tables = np.zeros((len(plan), max(len(request.table) for request, _ in plan)), dtype=np.int32)
     for at, (request, rows) in enumerate(plan):
         first = request.computed
@@ -40,5 +44,19 @@ def build_batch(plan: list[tuple], panels: np.ndarray | None = None) -> tuple[Ba
             drawing.append(request)
         positions += range(first, first + rows)
         starts.append(len(tokens))
+        own = np.arange(first, first + rows)
+        sees.append(np.array([own, own], dtype=np.int32))
+        for spot in request.spots:
+            low, high = max(spot.first, first), min(spot.last, first + rows)
+            if low >= high:
+                continue
+            row, brought = starts[-2] + low - first, sum(map(len, embeddings))
+            tokens[row : row + high - low] = range(-1 - brought, -1 - brought - (high - low), -1)
+            embeddings.append(spot.rows(low, high))
+            if spot.whole:
+                sees[-1][:, low - first : high - first] = [[spot.first], [spot.last - 1]]
     arrays = (np.array(values, dtype=np.int32) for values in (tokens, positions, starts))
-    return Batch(*arrays, tables, np.array(outputs, dtype=np.int32), panels), drawing
+    batch = Batch(*arrays, tables, np.array(outputs, dtype=np.int32), panels)
+    if embeddings:
+        batch = replace(batch, embeddings=np.concatenate(embeddings), sees=np.concatenate(sees, axis=1))
+    return batch, drawing

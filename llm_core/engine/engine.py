@@ -14,8 +14,9 @@ from pathlib import Path
 
 from llm_core.engine.cache import BlockCache
 from llm_core.engine.handle import Completion, Event, Handle
-from llm_core.engine.loader import ModelInfo, Parts, Progress, load_draft, load_parts
+from llm_core.engine.loader import ModelInfo, Parts, Progress, load_draft, load_parts, load_tower, with_eyes
 from llm_core.engine.loop import EngineStats, Loop
+from llm_core.engine.prompt import Prompt, PromptReader
 from llm_core.engine.request import Limits, Request
 from llm_core.engine.scheduler import Scheduler
 from llm_core.engine.speculate import Speculator
@@ -24,7 +25,6 @@ from llm_core.grammar import GrammarCompiler
 from llm_core.sampling import SamplingParams
 
 MAX_PRIORITY = 1000
-Prompt = str | Sequence[int] | Sequence[Mapping]
 
 
 class Engine:
@@ -36,7 +36,8 @@ class Engine:
     one step, all requests together. `kv_type`: how the KV cache holds numbers, "f16" or "q8_0" (half the memory).
     `max_requests`: requests that run at once; `max_queue`: more that may wait. `speculate`: guess tokens ahead, from
     what the request has said before, where that is faster; `draft_model`: path or name of a smaller model with the
-    same vocabulary that guesses too, for a request that runs alone; answers are the same. `progress`: called while
+    same vocabulary that guesses too, for a request that runs alone; answers are the same. `mmproj`: path of the vision
+    tower that belongs to the model; then prompts may hold pictures. `progress`: called while
     loading with (what is being done, fraction). Raises ModelError or RequestError.
     """
 
@@ -54,6 +55,7 @@ class Engine:
         max_queue: int = 64,
         speculate: bool = True,
         draft_model: str | Path | Parts | None = None,
+        mmproj: str | Path | None = None,
         progress: Progress | None = None,
     ) -> None:
         _integer("n_ctx", n_ctx, 8, 1 << 24)
@@ -70,8 +72,15 @@ class Engine:
         if draft_model is not None and not speculate:
             raise RequestError(f"draft_model is {draft_model!r}: it guesses, but speculate is False")
         if isinstance(model, (str, Path)):
-            model = load_parts(model, n_ctx, n_blocks, max_rows, n_threads, pin, progress, kv_type)
-        runner, self.tokenizer, self.chat_template, info = parts = Parts(*model)
+            tower = None if mmproj is None else load_tower(mmproj)
+            # A step may be longer rather than cut a picture whose rows see each other.
+            rows = max_rows + tower.n_tokens if tower is not None and tower.sees_whole else max_rows
+            model = load_parts(model, n_ctx, n_blocks, rows, n_threads, pin, progress, kv_type)
+            if tower is not None:
+                model = with_eyes(model, tower, progress)
+        elif mmproj is not None:
+            raise RequestError(f"mmproj is {str(mmproj)!r}: a path needs a model that is one too")
+        runner, self.tokenizer, self.chat_template, info, self._eyes = parts = Parts(*model)
         cache = BlockCache(runner.n_blocks, runner.block_size)
         n_ctx = min(runner.n_ctx, runner.n_blocks * runner.block_size)
         self.info: ModelInfo | None = info
@@ -84,7 +93,8 @@ class Engine:
             runner.close()
             raise
         speculator = Speculator(scheduler.max_rows, small) if speculate else None
-        self._loop = Loop(runner, scheduler, max_requests + max_queue, speculator)
+        self._prompts = PromptReader(self.tokenizer, self.chat_template, self._eyes, runner.n_vocab)
+        self._loop = Loop(runner, scheduler, max_requests + max_queue, speculator, self._eyes)
         # Closes the loop when the last reference to the engine goes, and before the interpreter does.
         self._finalizer = weakref.finalize(self, self._loop.close)
 
@@ -99,6 +109,7 @@ class Engine:
         params: SamplingParams | None = None,
         *,
         tools: Sequence[Mapping] | None = None,
+        images: Sequence | None = None,
         priority: int = 0,
         deadline_s: float | None = None,
         on_event: Callable[[Event], None] | None = None,
@@ -106,10 +117,12 @@ class Engine:
         """Queue a request and return at once.
 
         `prompt`: raw text, token ids, or messages (dicts with role and content) for the model's chat template, with
-        `tools`. `priority`: higher ones go first and may put lower ones on hold. `deadline_s`: seconds from now after
-        which the request ends with what it has (finish_reason "deadline"). `on_event`: called in the engine thread
-        with every event; it must be quick, and if it raises, the request fails. Raises RequestError (QueueFull,
-        EngineClosed among them).
+        `tools`. With an `mmproj` a message's content may be a list of {"type": "text", "text": …} and {"type": "image",
+        "image": …}, and raw text may have `<image>`, token ids -1, where the pictures of `images` go (a path, a file's
+        bytes, a PIL image or an array each). `priority`: higher ones go first and may put lower ones on hold.
+        `deadline_s`: seconds from now after which the request ends with what it has (finish_reason "deadline").
+        `on_event`: called in the engine thread with every event; it must be quick, and if it raises, the request fails.
+        Raises RequestError (QueueFull, EngineClosed among them).
         """
         self._loop.check_open()
         params = SamplingParams() if params is None else params
@@ -120,12 +133,15 @@ class Engine:
             if isinstance(deadline_s, bool) or not isinstance(deadline_s, Real) or not 0 < deadline_s < 1e9:
                 raise RequestError(f"deadline_s is {deadline_s!r}: a number of seconds above 0 wanted")
         params.check_vocabulary(self._limits.n_vocab)
-        tokens = self.encode(prompt, tools)
+        if self._eyes is None and images is None:
+            tokens, spots = self.encode(prompt, tools), []
+        else:
+            tokens, spots = self._prompts.read(prompt, tools, images)
         self._check_length(tokens)
         constraint = None if params.grammar is None else self._grammars.compile(params.grammar)
         handle = Handle(on_event)
         decoder = self.tokenizer.stream(start=False)  # the answer continues the prompt
-        request = Request(tokens, params, self._limits, decoder, handle, constraint, int(priority), deadline_s)
+        request = Request(tokens, params, self._limits, decoder, handle, constraint, int(priority), deadline_s, spots)
         # A bound method: a handle in use keeps its engine from being closed.
         handle._on_cancel = partial(self._cancel, request)
         self._loop.submit(request)
@@ -144,20 +160,11 @@ class Engine:
         """The assistant's next turn."""
         return self.generate(messages, params, **options)
 
-    def encode(self, prompt: Prompt, tools: Sequence[Mapping] | None = None) -> list[int]:
-        """The token ids of a prompt, as `submit` would use them."""
-        if isinstance(prompt, str):
-            return list(self.tokenizer.encode(prompt, add_special=True, parse_special=False))
-        if isinstance(prompt, (bytes, bytearray)) or not hasattr(prompt, "__len__") or isinstance(prompt, Mapping):
-            raise RequestError(f"prompt is a {type(prompt).__name__}: text, token ids or messages wanted")
-        if len(prompt) and all(isinstance(message, Mapping) for message in prompt):
-            if self.chat_template is None:
-                raise RequestError("prompt is a list of messages, but the model has no chat template")
-            return list(self.chat_template.encode(list(prompt), tools=tools, add_generation_prompt=True))
-        for token in prompt:
-            if isinstance(token, bool) or not isinstance(token, Integral) or not 0 <= token < self._limits.n_vocab:
-                raise RequestError(f"prompt has {token!r}: token ids from 0 to {self._limits.n_vocab - 1} wanted")
-        return [int(token) for token in prompt]
+    def encode(
+        self, prompt: Prompt, tools: Sequence[Mapping] | None = None, images: Sequence | None = None
+    ) -> list[int]:
+        """The token ids of a prompt, as `submit` would use them; a picture's are below 0."""
+        return self._prompts.read(prompt, tools, images)[0]
 
     def prepare_grammars(self) -> None:
         """Do now what the first request with a grammar would wait for: hand the vocabulary to llguidance."""

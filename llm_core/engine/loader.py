@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ class ModelInfo:
     quantization: str  # the type that holds most parameters, e.g. "Q4_K"
     size_bytes: int  # tensor data
     has_chat_template: bool
+    vision: str = ""  # the projector of the mmproj file, "" without one
 
 
 class Parts(NamedTuple):
@@ -37,6 +38,7 @@ class Parts(NamedTuple):
     tokenizer: object
     chat_template: object | None = None
     info: ModelInfo | None = None
+    eyes: object | None = None  # vision.splice.Eyes
 
 
 def load_parts(
@@ -88,6 +90,36 @@ def load_parts(
         raise ModelError(f"{path}: not enough memory to load the model ({error or 'none left'})") from error
     say("ready", 1.0)
     return Parts(runner, tokenizer, template, _info(file, path, runner))
+
+
+def load_tower(mmproj: str | Path):
+    """The checked vision tower of an mmproj file (`vision.VisionModel`). Raises ModelError."""
+    from llm_core.vision.model import load_vision
+
+    return load_vision(Path(mmproj))
+
+
+def with_eyes(parts: Parts, tower, progress: Progress | None) -> Parts:
+    """The parts of an engine that sees, with the tower on the threads of its runner. Raises ModelError unless the
+    tower's embeddings are the model's; the runner is closed then."""
+    from llm_core.vision.runner import VisionRunner
+    from llm_core.vision.splice import Eyes
+
+    model = parts.runner.model
+    try:
+        if tower.width != model.config.n_embd:
+            raise ModelError(
+                f"{tower.source}: its embeddings are {tower.width} wide, those of {model.source} "
+                f"{model.config.n_embd}: the two files do not belong together"
+            )
+        eyes = Eyes(tower, VisionRunner(tower, pool=parts.runner.pool, progress=progress))
+    except BaseException as error:
+        parts.runner.close()
+        if isinstance(error, MemoryError):
+            raise ModelError(f"{tower.source}: not enough memory to load it ({error or 'none left'})") from error
+        raise
+    info = None if parts.info is None else replace(parts.info, vision=tower.config.projector)
+    return parts._replace(info=info, eyes=eyes)
 
 
 def load_draft(

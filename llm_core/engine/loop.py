@@ -53,6 +53,7 @@ class EngineStats:
     preemptions: int
     guessed_tokens: int = 0  # by speculation; how many of them were right
     right_guesses: int = 0
+    tiles_encoded: int = 0  # pictures, or parts of them, that went through the vision tower
 
 
 @dataclass
@@ -69,8 +70,11 @@ class _Totals:
 class Loop:
     """Owns the thread. `submit`, `wake`, `drain`, `close` and `stats` may be called from anywhere."""
 
-    def __init__(self, runner, scheduler: Scheduler, max_open: int, speculator: Speculator | None = None) -> None:
+    def __init__(
+        self, runner, scheduler: Scheduler, max_open: int, speculator: Speculator | None = None, eyes=None
+    ) -> None:
         self._runner = runner
+        self._eyes = eyes
         self._scheduler = scheduler
         self._max_open = max_open
         self._speculator = speculator
@@ -151,6 +155,7 @@ class Loop:
             preemptions=scheduler.preemptions,
             guessed_tokens=0 if self._speculator is None else self._speculator.guessed,
             right_guesses=0 if self._speculator is None else self._speculator.accepted,
+            tiles_encoded=0 if self._eyes is None else self._eyes.encoded,
         )
 
     def _run(self) -> None:
@@ -178,6 +183,8 @@ class Loop:
         finally:
             if self._speculator is not None:
                 self._speculator.close()
+            if self._eyes is not None:
+                self._eyes.close()
             self._runner.close()
             self._runner = None  # the model's memory goes, even while somebody holds the engine
             memory.give_back()
@@ -251,10 +258,12 @@ class Loop:
         self._work.append((ended, ended - started, prompt_rows, drawn))
 
     def _look_ahead(self, plan: list[tuple]) -> tuple[list[tuple], np.ndarray | None]:
-        """What the requests that draw after this step want of the output layer; without those that fail at it."""
+        """What the requests that draw after this step want of the output layer; without those that fail at it, or whose
+        pictures do."""
         able, wanted = [], []
         for request, rows in plan:
             try:
+                request.look(rows)
                 if draws(request, rows):
                     wanted.append(request.look_ahead())
             except Exception as error:

@@ -68,7 +68,10 @@ class NgramIndex:
         chance = 1.0
         for i in range(most):
             at = self._source + i
-            ids.append(tokens[at] if at < len(tokens) else ids[at - len(tokens)])
+            token = tokens[at] if at < len(tokens) else ids[at - len(tokens)]
+            if token < 0:  # a picture, which nobody can say
+                break
+            ids.append(token)
             chance *= self._chances[_kind(self._length + i)]
             chances.append(chance)
         return ids, chances

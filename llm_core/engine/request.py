@@ -8,6 +8,7 @@ engine thread only, but for `cancelled`, a flag that anyone may set.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -51,13 +52,15 @@ class Request:
         constraint: Constraint | None = None,
         priority: int = 0,
         deadline_s: float | None = None,
+        spots: Sequence = (),
     ) -> None:
         self.arrival = next(_arrivals)
         self.params = params
         self.handle = handle
         self.priority = priority
         self.cancelled = False
-        self.tokens = list(prompt)
+        self.tokens = list(prompt)  # numbers below 0 where `spots` are (vision.splice.Spot): rows with embeddings
+        self.spots = tuple(spots)
         # The scheduler's: how much is in the cache, where, and what is registered for reuse.
         self.computed = 0
         self.table: list[int] = []
@@ -113,6 +116,21 @@ class Request:
         """More prompt tokens were found in the cache while waiting for rows."""
         if not self.resumed:
             self._cached += cached
+
+    def whole(self, rows: int) -> int:
+        """How many rows to compute next instead of `rows`, so that no picture is cut whose rows see each other: up to
+        its start, or, when it begins here, to its end."""
+        end = self.computed + rows
+        for spot in self.spots:
+            if spot.whole and spot.first < end < spot.last:
+                return spot.first - self.computed if spot.first > self.computed else spot.last - self.computed
+        return rows
+
+    def look(self, rows: int) -> None:
+        """Before a step with `rows` of the request: compute the embeddings that they need."""
+        for spot in self.spots:
+            if spot.first < self.computed + rows and self.computed < spot.last:
+                spot.rows(spot.first, spot.last)
 
     def begin(self) -> None:
         """Before the first step: append what the grammar fixes from the start. What needs no choice needs no model."""

@@ -143,6 +143,7 @@ class Scheduler:
             for at, request in enumerate(equals):
                 # Smallest first, each at most an equal share of what is left.
                 rows = min(request.pending, -(-left // (len(equals) - at)))
+                rows = request.whole(rows) if rows > 0 else 0  # this may take more rows than are left
                 if rows > 0:
                     plan.append((request, rows))
                     left -= rows

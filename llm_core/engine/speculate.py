@@ -115,7 +115,7 @@ class Speculator:
         if not self._decodes:
             return
         self._look_up(plan)
-        if self._model is not None and len(plan) == 1 and not plan[0][0].draft:
+        if self._model is not None and len(plan) == 1 and not plan[0][0].draft and not plan[0][0].spots:
             self._ask(plan[0][0])
         for request, _ in plan:
             if request.draft:

@@ -1,4 +1,5 @@
-"""Causal attention over the paged KV cache, with grouped queries, sliding window, soft cap and online softmax.
+"""Causal attention over the paged KV cache, with grouped queries, sliding window, soft cap and online softmax; rows
+of a group (`step.SEES`) see each other.
 
 The queries of one sequence that share a kv head are cut into strips of STRIP, and the positions that a strip sees into
 chunks of CHUNK. A strip meets a chunk in three passes, each over the chunk's cache blocks: scores (16 positions a load,
@@ -35,7 +36,7 @@ from llm_core.kernels.simd import (
     total,
     wide,
 )
-from llm_core.kernels.step import N_SEQUENCES, POSITIONS, STARTS, TABLE_STRIDE, TABLES
+from llm_core.kernels.step import N_SEQUENCES, STARTS, TABLE_STRIDE, TABLES, first_seen, last_seen
 
 # Words of the operation's row. Q and OUT: float rows; K_CACHE, V_CACHE: this layer's pieces of block 0, HEAD_BYTES a kv
 # head, BLOCK_BYTES from block to block; WINDOW 0: all positions; SOFT_CAP 0: none; SCRATCH: SCRATCH_BYTES per thread;
@@ -102,11 +103,9 @@ def extent(op, ctx, sequence, first, count):
     """Positions that queries first…first+count-1 of a sequence see together: the start of their first block, the
     end."""
     group = get_i64(op, N_HEAD) // get_i64(op, N_KV)
-    positions = get_i64(ctx, POSITIONS) + np.int64(get_i32(get_i64(ctx, STARTS), sequence * 4)) * 4
-    window = get_i64(op, WINDOW)
-    oldest = np.int64(get_i32(positions, first // group * 4)) - window + 1 if window != 0 else np.int64(0)
-    last = np.int64(get_i32(positions, (first + count - 1) // group * 4))
-    return max(oldest, 0) // BLOCK * BLOCK, last + 1
+    row = np.int64(get_i32(get_i64(ctx, STARTS), sequence * 4))
+    oldest = first_seen(ctx, row + first // group, get_i64(op, WINDOW))
+    return oldest // BLOCK * BLOCK, last_seen(ctx, row + (first + count - 1) // group) + 1
 
 
 @inline
@@ -151,9 +150,8 @@ def load_queries(op, ctx, scratch, sequence, kv_head, first, count):
         q = get_i64(op, Q) + row * get_i64(op, Q_STRIDE) + head * head_dim * 4
         for d in range(0, head_dim * 4, 64):
             store(scratch, c * head_dim * 4 + d, load_f32(q, d) * scale)
-        position = np.int64(get_i32(get_i64(ctx, POSITIONS), row * 4))
-        put_f32(bounds, c * 4, np.float32(max(position - window + 1, 0) if window != 0 else 0))
-        put_f32(bounds, (STRIP + c) * 4, np.float32(position))
+        put_f32(bounds, c * 4, np.float32(first_seen(ctx, row, window)))
+        put_f32(bounds, (STRIP + c) * 4, np.float32(last_seen(ctx, row)))
 
 
 @inline

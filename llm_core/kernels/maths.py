@@ -1,4 +1,4 @@
-"""Vector functions that kernels share: exp, tanh, SiLU, GELU on float32 vectors of any width."""
+"""Vector functions that kernels share: exp, tanh, SiLU, the forms of GELU on float32 vectors of any width."""
 
 import math
 
@@ -8,7 +8,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from llm_core.kernels.jit import inline, static
-from llm_core.kernels.simd import fma, maximum, minimum
+from llm_core.kernels.simd import absolute, fma, less, maximum, minimum
 from llm_core.kernels.vectors import I32, call, const, f32, splat
 
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
@@ -75,3 +75,26 @@ def gelu(x):
     """The tanh form of GELU, as gemma and llama.cpp use it (Hendrycks and Gimpel, 2016)."""
     inner = fma(x * x, x * like(x, 0.044715), x) * like(x, math.sqrt(2 / math.pi))
     return x * like(x, 0.5) * (tanh(inner) + like(x, 1.0))
+
+
+@static
+def quick_gelu(x):
+    """x / (1 + e^(-1.702 x)), as CLIP has it."""
+    return x / (exp(x * like(x, -1.702)) + like(x, 1.0))
+
+
+@static
+def exact_gelu(x):
+    """x Φ(x), where Φ is the normal distribution: erf within 2e-7 (Abramowitz and Stegun, 1964, 7.1.26)."""
+    half = absolute(x) * like(x, math.sqrt(0.5))
+    t = like(x, 1.0) / fma(half, like(x, 0.3275911), like(x, 1.0))
+    p = fma(t, like(x, 1.061405429), like(x, -1.453152027))
+    p = fma(fma(fma(p, t, like(x, 1.421413741)), t, like(x, -0.284496736)), t, like(x, 0.254829592)) * t
+    tail = p * exp(like(x, 0.0) - half * half) * like(x, 0.5)  # Φ of the negative side
+    return less(x, like(x, 0.0), x * tail, x * (like(x, 1.0) - tail))
+
+
+@static
+def relu(x):
+    """max(x, 0)"""
+    return less(x, like(x, 0.0), like(x, 0.0), x)

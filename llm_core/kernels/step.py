@@ -3,10 +3,15 @@
 ROWS, OUTPUTS: how many rows this step has, and how many of them want logits; OUTPUT_PAIRS: twice that. N_SEQUENCES;
 STARTS: int32 first row of each sequence, and the end; TOKENS, POSITIONS, SEQUENCES: int32 per row. TABLES: int32 block
 ids, TABLE_STRIDE bytes per sequence. OUTPUT_ROWS: int32 row numbers of the wanted logits. CHOSEN: int32 [n, panel…],
-the panels of 16 vocabulary rows that the output layer computes; 0: all of them.
+the panels of 16 vocabulary rows that the output layer computes; 0: all of them. SEES: int32 [2, rows], first and last
+position of the group that each row sees as a whole (its own position: none); 0: no row has one. N_BROUGHT: how many
+rows bring embeddings of their own (tokens -1 …). TURN: how many steps there were before, for operations whose threads
+draw tickets (`kernels/tickets.py`).
 
 `check_step` fills SEQUENCES and END (positions in use), and FAULT and VALUE when the step names what does not exist.
 """
+
+import numpy as np
 
 from llm_core.kernels.jit import inline, op
 from llm_core.kernels.simd import get_i32, get_i64, put_i32, put_i64
@@ -24,18 +29,21 @@ from llm_core.kernels.simd import get_i32, get_i64, put_i32, put_i64
     TABLE_STRIDE,
     OUTPUT_ROWS,
     CHOSEN,
+    N_BROUGHT,
     END,
     FAULT,
     VALUE,
-) = (8 * i for i in range(15))
-N_WORDS = 16
+    SEES,
+    TURN,
+) = (8 * i for i in range(18))
+N_WORDS = 18
 
 # Words of check_step's row: the limits.
 N_VOCAB, N_CTX, N_BLOCKS, BLOCK = (8 * i for i in range(2, 6))
 # What FAULT means; {value}: the header's VALUE, the rest: by those names in the runner.
 FAULTS = (
     "",
-    "token {value} is not in the vocabulary of {n_vocab}",
+    "token {value} is not in the vocabulary of {n_vocab}, nor one of {n_brought} embeddings",
     "position {value} is outside the context of {n_ctx}",
     "starts do not divide {rows} rows (at {value})",
     "positions inside a sequence must be consecutive (not so at row {value})",
@@ -62,7 +70,7 @@ def check_step(op, ctx, _tid, _n_threads):
     end = 0
     for row in range(rows):
         token, position = get_i32(tokens, row * 4), get_i32(positions, row * 4)
-        if token < 0 or token >= get_i64(op, N_VOCAB):
+        if token < -get_i64(ctx, N_BROUGHT) or token >= get_i64(op, N_VOCAB):
             report(ctx, _NO_TOKEN, token)
             return
         if position < 0 or position >= get_i64(op, N_CTX):
@@ -112,3 +120,24 @@ def panel_count(chosen, all_panels):
 def panel_at(chosen, i):
     """The number of the i-th of them."""
     return i if chosen == 0 else get_i32(chosen, 4 + 4 * i)
+
+
+@inline
+def first_seen(ctx, row, window):
+    """The oldest position that a row attends to, with a sliding window (0: none): that of its group at the latest."""
+    if window == 0:
+        return np.int64(0)
+    oldest = np.int64(get_i32(get_i64(ctx, POSITIONS), row * 4)) - window + 1
+    sees = get_i64(ctx, SEES)
+    if sees != 0:
+        oldest = min(oldest, np.int64(get_i32(sees, row * 4)))
+    return max(oldest, np.int64(0))
+
+
+@inline
+def last_seen(ctx, row):
+    """The last position that a row attends to: its own, or that of its group."""
+    sees = get_i64(ctx, SEES)
+    if sees == 0:
+        return np.int64(get_i32(get_i64(ctx, POSITIONS), row * 4))
+    return np.int64(get_i32(sees, (get_i64(ctx, ROWS) + row) * 4))

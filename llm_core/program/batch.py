@@ -13,6 +13,11 @@ class Batch:
     tokens, positions [rows]; starts [n + 1] (rows starts[s]:starts[s + 1] belong to sequence s); tables [n, blocks]
     (KV block ids: entry b holds positions b * block_size …); outputs [m] (rows whose logits are wanted); panels [p]
     (ascending: the logits 16 * panel … 16 * panel + 15 are wanted and no others; None: all).
+
+    embeddings float32 [e, width]: what a row enters the model with that has no token; its token is -1 - i for row i of
+    these. sees [2, rows]: first and last position of the group that a row belongs to and sees as a whole, before and
+    after itself (an image, for a model that reads images so); its own position twice: none. The rows of a group that
+    are not computed yet come in one step. None: no row has a group.
     """
 
     tokens: np.ndarray
@@ -21,3 +26,5 @@ class Batch:
     tables: np.ndarray
     outputs: np.ndarray
     panels: np.ndarray | None = None
+    embeddings: np.ndarray | None = None
+    sees: np.ndarray | None = None

@@ -80,8 +80,10 @@ def float_bits(value: float) -> int:
 
 
 def padded(width: int) -> int:
-    """Bytes of a row of `width` floats, padded to whole vectors."""
-    return -(-width // ROWS) * ROWS * 4
+    """Bytes of a row of `width` floats, padded to whole vectors; where rows are long an odd number of cache lines, so
+    that the rows of a tile do not meet in the same sets of the cache."""
+    lines = -(-width // ROWS)
+    return (lines if lines < 16 else lines | 1) * ROWS * 4
 
 
 @dataclass(eq=False)

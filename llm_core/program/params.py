@@ -50,6 +50,11 @@ class Param:
                 )
 
     @property
+    def layout(self) -> str:
+        """What, besides its tensor, says how it is packed; two parameters of a tensor may differ in it."""
+        return "vector" if self.is_vector else "panels"
+
+    @property
     def packed_shape(self) -> tuple[int, int]:
         """Panels and bytes of each, as kernels read them; a vector is one panel: float32, padded to whole vectors."""
         if self.is_vector:

@@ -199,7 +199,7 @@ class Runner:
             )
         if n_sequences < 1 or tables.ndim != 2 or len(tables) != n_sequences:
             raise RequestError(f"batch: tables of shape {tables.shape} for {n_sequences} sequences")
-        chosen = self._chosen(batch.panels)
+        brought, chosen = self._brought(batch.embeddings), self._chosen(batch.panels)
         header = self._header
         header[: step.END // 8] = (
             n,
@@ -210,15 +210,21 @@ class Runner:
             tables.shape[1] * 4,
             outputs.ctypes.data,
             0 if chosen is None else chosen.ctypes.data,
+            len(brought),
         )
         self._check(self._limits.ctypes.data, header.ctypes.data, 0, 1)
         if header[step.FAULT // 8]:
             raise RequestError(f"batch: {self._fault()}")
+        sees = self._sees(batch.sees, positions, starts)
+        header[step.SEES // 8] = 0 if sees is None else sees.ctypes.data
         for table in self._tables.values():
             table.fill(int(header[step.END // 8]))
         with np.errstate(all="ignore"):  # a broken model's overflow shows in the logits, not as a warning
-            rows = self._embedding.dequantize(tokens)
+            rows = self._embedding.dequantize(np.maximum(tokens, 0) if len(brought) else tokens)
             np.multiply(rows, self._scale, out=self._x[:n, : rows.shape[1]])
+        if len(brought):
+            own = np.flatnonzero(tokens < 0)
+            self._x[own, : brought.shape[1]] = brought[-1 - tokens[own]]
         if 0 < len(outputs) <= self._max_outputs:
             self._pool.run(self._whole, header)
             return self._logits[: len(outputs), : self.n_vocab]
@@ -235,8 +241,36 @@ class Runner:
     def _fault(self) -> str:
         """What `check_step` found."""
         values = {"n_vocab": self.n_vocab, "n_ctx": self.n_ctx, "n_blocks": self.n_blocks}
-        rows, fault, value = (int(self._header[at // 8]) for at in (step.ROWS, step.FAULT, step.VALUE))
-        return step.FAULTS[fault].format(value=value, rows=rows, **values)
+        words = (step.ROWS, step.N_BROUGHT, step.FAULT, step.VALUE)
+        rows, n_brought, fault, value = (int(self._header[at // 8]) for at in words)
+        return step.FAULTS[fault].format(value=value, rows=rows, n_brought=n_brought, **values)
+
+    def _brought(self, embeddings) -> np.ndarray:
+        """The rows that the batch brings, float32 [e, width]."""
+        width = self.model.config.n_embd
+        if embeddings is None:
+            return np.empty((0, width), np.float32)
+        rows = np.ascontiguousarray(embeddings, np.float32)
+        if rows.ndim != 2 or rows.shape[1] != width:
+            raise RequestError(f"batch: embeddings of shape {rows.shape}, but the model is {width} wide")
+        return rows
+
+    def _sees(self, sees, positions, starts) -> np.ndarray | None:
+        """The header's array: int32 [2, rows]."""
+        if sees is None:
+            return None
+        rows = np.ascontiguousarray(sees, np.int32)
+        last = np.repeat(positions[starts[1:] - 1], np.diff(starts))
+        if rows.shape != (2, len(positions)):
+            raise RequestError(f"batch: sees has shape {rows.shape}, but there are {len(positions)} rows")
+        if (rows[0] > positions).any() or (rows[1] < positions).any() or rows.min() < 0 or (rows[1] > last).any():
+            raise RequestError("batch: a row is outside the group that it sees, or the group outside its sequence")
+        same = np.ones(len(positions) - 1, bool)
+        same[starts[1:-1] - 1] = False
+        apart = (np.diff(rows, axis=1) != 0).any(axis=0)
+        if (same & apart & (rows[0, 1:] <= rows[1, :-1])).any():
+            raise RequestError("batch: groups of rows overlap")
+        return rows
 
     def _chosen(self, panels) -> np.ndarray | None:
         """The header's list: int32 [n, panel…]."""

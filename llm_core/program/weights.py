@@ -113,5 +113,5 @@ def layout(params: list[Param]) -> list[int]:
 def _layout_depends_on(params: list[Param]) -> list:
     sources = [Path(module.__file__) for module in (matmul, quants, packers)]
     digest = sources_digest(sources[0].parent, sources[1].parent, sources[2])
-    tensors = [[p.tensor.name, p.tensor.type.name, p.tensor.shape, p.is_vector] for p in params]
+    tensors = [[p.tensor.name, p.tensor.type.name, p.tensor.shape, p.layout] for p in params]
     return [cpu.isa().name, digest.hex(), tensors]

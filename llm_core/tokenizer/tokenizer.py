@@ -65,13 +65,19 @@ class Tokenizer:
             return Tokenizer(Vocab.from_metadata(metadata))
 
     def encode(
-        self, text: str | bytes, add_special: bool = True, parse_special: bool = False, guard: str = ""
+        self,
+        text: str | bytes,
+        add_special: bool = True,
+        parse_special: bool = False,
+        guard: str = "",
+        mark: str = "",
     ) -> list[int]:
         """Token ids of `text` (broken UTF-8: see unicode_text).
 
         `add_special`: put BOS before and EOS after if the file says so. `parse_special`: spellings of control tokens
         become those tokens; never use it on text that a user wrote. `guard`: a character that is taken out once the
-        control tokens are found, so that a spelling broken up by it stays text (chat.guard).
+        control tokens are found, so that a spelling broken up by it stays text (chat.guard). `mark`: a character that
+        stands for what is no text; it becomes the id -1, and text goes on after it as after a control token.
         """
         if not isinstance(text, (str, bytes)):
             raise RequestError(f"text: expected str or bytes, got {type(text).__name__}")
@@ -80,7 +86,7 @@ class Tokenizer:
         if add_special and self.add_bos:
             out.append(self.bos_id)
         first = True
-        for piece in self._pieces(text, parse_special, guard):
+        for piece in self._marked(text, parse_special, guard, mark):
             if isinstance(piece, int):
                 out.append(piece)
                 first = True
@@ -91,6 +97,13 @@ class Tokenizer:
             out.append(self.vocab.ids["eos"])
         if add_special and self.add_sep:
             out.append(self.vocab.ids["sep"])
+        return out
+
+    def _marked(self, text: str, parse_special: bool, guard: str, mark: str) -> list[str | int]:
+        first, *others = text.split(mark) if mark else [text]
+        out = self._pieces(first, parse_special, guard)
+        for part in others:
+            out = [*out, -1, *self._pieces(part, parse_special, guard)]
         return out
 
     def _pieces(self, text: str, parse_special: bool, guard: str) -> list[str | int]:

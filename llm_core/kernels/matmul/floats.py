@@ -1,12 +1,13 @@
 """Products with unquantized weights: F32 F16 BF16. Activations stay float32.
 
-A panel holds, for each k, the 16 rows' values side by side.
+A panel holds, for each k, the 16 rows' values side by side. Many rows go through `many.py`, with the same sums.
 """
 
 import numpy as np
 
 from llm_core.gguf.types import GGMLType
 from llm_core.kernels.jit import inline, op, static
+from llm_core.kernels.matmul import many
 from llm_core.kernels.matmul.panels import LARGE, MEDIUM, PanelFormat, early, run_panels
 from llm_core.kernels.simd import fma, load_bf16, load_f16, load_f32, per_column, prefetch, wide, zeros
 
@@ -47,19 +48,28 @@ def panel_bf16(w, end, then, k, x, stride, columns):
 @op
 def matmul_f32(op, ctx, tid, n_threads):
     """F32 weights."""
-    run_panels(panel_f32, LARGE, MEDIUM, op, ctx, tid, n_threads)
+    if many.takes(op, ctx):
+        many.run_many(load_f32, 4, op, ctx, tid, n_threads)
+    else:
+        run_panels(panel_f32, LARGE, MEDIUM, op, ctx, tid, n_threads)
 
 
 @op
 def matmul_f16(op, ctx, tid, n_threads):
     """F16 weights."""
-    run_panels(panel_f16, LARGE, MEDIUM, op, ctx, tid, n_threads)
+    if many.takes(op, ctx):
+        many.run_many(load_f16, 2, op, ctx, tid, n_threads)
+    else:
+        run_panels(panel_f16, LARGE, MEDIUM, op, ctx, tid, n_threads)
 
 
 @op
 def matmul_bf16(op, ctx, tid, n_threads):
     """BF16 weights."""
-    run_panels(panel_bf16, LARGE, MEDIUM, op, ctx, tid, n_threads)
+    if many.takes(op, ctx):
+        many.run_many(load_bf16, 2, op, ctx, tid, n_threads)
+    else:
+        run_panels(panel_bf16, LARGE, MEDIUM, op, ctx, tid, n_threads)
 
 
 def _packer(dtype):

@@ -1,0 +1,161 @@
+"""Records what `transformers` computes, in float32, for tiny vision-language models: test/data/vision_cases.json and
+vision_features.npz. Weights come from their names (vision_folders.py). Run from the checkout: `python
+test/golden/vision.py` (needs torch and transformers 5).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+import torch
+import transformers as tf
+from PIL import Image
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent)]
+
+from hf_folders import tokenizer_json  # noqa: E402
+from vision_folders import DATA, MEAN, N_VOCAB, STD, picture, weights  # noqa: E402
+
+IMAGE_TOKEN = 280
+ANSWER = 10
+WIDE = 100  # pixels of the picture that is cut into tiles
+MARGIN = 0.1  # between the best logits of every step
+LLAMA = dict(
+    vocab_size=N_VOCAB, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=2,
+    num_key_value_heads=1, max_position_embeddings=512, rms_norm_eps=1e-5, tie_word_embeddings=False,
+    pad_token_id=None, head_dim=32,
+)  # fmt: skip
+
+
+def llava():
+    vision = tf.CLIPVisionConfig(
+        hidden_size=64, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4, image_size=56, patch_size=14,
+        hidden_act="quick_gelu", projection_dim=32,
+    )  # fmt: skip
+    config = tf.LlavaConfig(
+        vision_config=vision, text_config=tf.LlamaConfig(**LLAMA), image_token_id=IMAGE_TOKEN, vision_feature_layer=-2,
+        tie_word_embeddings=False,
+    )  # fmt: skip
+    return tf.LlavaForConditionalGeneration, config, {"crop_size": {"height": 56, "width": 56}}, "", ""
+
+
+def idefics3():
+    vision = dict(
+        model_type="idefics3_vision", hidden_size=48, intermediate_size=80, num_hidden_layers=2, num_attention_heads=2,
+        image_size=64, patch_size=8, hidden_act="gelu_pytorch_tanh",
+    )  # fmt: skip
+    config = tf.Idefics3Config(
+        vision_config=vision, text_config=tf.LlamaConfig(**LLAMA), image_token_id=IMAGE_TOKEN, scale_factor=4,
+        tie_word_embeddings=False,
+    )  # fmt: skip
+    before = "<fake_token_around_image><global-img>"
+    size = {"size": {"longest_edge": 64}, "max_image_size": {"longest_edge": 64}}
+    return tf.Idefics3ForConditionalGeneration, config, size, before, "<fake_token_around_image>"
+
+
+def gemma3():
+    text = tf.Gemma3TextConfig(
+        vocab_size=N_VOCAB, hidden_size=64, intermediate_size=96, num_hidden_layers=6, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=32, sliding_window=8, max_position_embeddings=512, query_pre_attn_scalar=32,
+        rms_norm_eps=1e-6,
+    )  # fmt: skip
+    vision = tf.SiglipVisionConfig(
+        hidden_size=48, intermediate_size=80, num_hidden_layers=2, num_attention_heads=2, image_size=64, patch_size=8,
+        vision_use_head=False,
+    )  # fmt: skip
+    config = tf.Gemma3Config(
+        text_config=text, vision_config=vision, mm_tokens_per_image=16, image_token_index=IMAGE_TOKEN,
+        boi_token_index=281, eoi_token_index=282,
+    )  # fmt: skip
+    size = {"size": {"height": 64, "width": 64}}
+    return tf.Gemma3ForConditionalGeneration, config, size, "\n\n<start_of_image>", "<end_of_image>\n\n"
+
+
+def llava_next():
+    kind, config, preprocessor, before, after = llava()
+    pinpoints = [[56, 112], [112, 56], [112, 112]]
+    config = tf.LlavaNextConfig(
+        vision_config=config.vision_config, text_config=config.text_config, image_token_id=IMAGE_TOKEN,
+        vision_feature_layer=-2, tie_word_embeddings=False, image_grid_pinpoints=pinpoints,
+    )  # fmt: skip
+    return tf.LlavaNextForConditionalGeneration, config, preprocessor, before, after
+
+
+def tiles(name: str, side: int) -> tuple[list, tuple[int, int]]:
+    """The tiles of the case's picture as we cut them, and its (height, width)."""
+    if name != "llava_next":
+        return [picture(side)], (side, side)
+    spec = importlib.util.spec_from_file_location("preprocess", HERE.parents[1] / "llm_core/vision/preprocess.py")
+    preprocess = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(preprocess)
+    image = Image.fromarray(picture(side, WIDE))
+    whole = preprocess.stretch(image, (side, side), "bicubic")
+    return [whole, *preprocess.cut(preprocess.fit(image, (2 * side, side), "bicubic"), side)], (side, WIDE)
+
+
+CASES = {"llava_next": llava_next, "llava": llava, "idefics3": idefics3, "gemma3": gemma3}
+
+
+def record(name: str) -> tuple[dict, np.ndarray]:
+    """The case, and the embeddings of its picture."""
+    kind, config, preprocessor, before, after = CASES[name]()
+    config._attn_implementation = "eager"
+    torch.manual_seed(0)
+    model = kind(config).eval().float()
+    state = {n: torch.from_numpy(weights(n, tuple(t.shape)).copy()) for n, t in model.named_parameters()}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert not unexpected and all("position_ids" in n or n == "lm_head.weight" for n in missing), (missing, unexpected)
+    side = config.vision_config.image_size
+    parts, size = tiles(name, side)
+    pixels = [(np.asarray(p).astype(np.float32) / np.float32(255) - np.float32(MEAN)) / np.float32(STD) for p in parts]
+    values = torch.from_numpy(np.stack(pixels).transpose(0, 3, 1, 2).copy())
+    if name in ("idefics3", "llava_next"):
+        values = values[None]
+    sizes = {"image_sizes": torch.tensor([size])} if name == "llava_next" else {}
+    with torch.no_grad():
+        out = model.get_image_features(pixel_values=values, **sizes)
+        out = getattr(out, "pooler_output", out)
+        features = out[0] if isinstance(out, (list, tuple)) else out
+        features = features.reshape(-1, features.shape[-1]).numpy()
+        tokens = tokenizers.Tokenizer.from_str(json.dumps(tokenizer_json(N_VOCAB)))
+        text = [tokens.encode(piece, add_special_tokens=False).ids for piece in (before, after)]
+        for turn in range(100):  # a prompt whose answer leaves no doubt
+            prompt = [[40, 71, 9], [120, 33, 256, 57 + turn]]
+            ids = [*prompt[0], *text[0], *[IMAGE_TOKEN] * len(features), *text[1], *prompt[1]]
+            answer, doubt = [], 1.0
+            for _ in range(ANSWER):
+                inputs = torch.tensor([ids + answer])
+                extra = {"token_type_ids": (inputs == IMAGE_TOKEN).int()} if name == "gemma3" else {}
+                logits = model(input_ids=inputs, pixel_values=values, use_cache=False, **extra, **sizes).logits[0, -1]
+                best = logits.topk(2)
+                doubt = min(doubt, float(best.values[0] - best.values[1]))
+                answer.append(int(best.indices[0]))
+            if doubt > MARGIN and len(set(answer)) > 2:
+                break
+        else:
+            raise SystemExit(f"{name}: no prompt with an answer that is clear")
+    saved = json.loads(config.to_json_string(use_diff=False))
+    saved["architectures"] = [kind.__name__]
+    case = {
+        "config": saved, "preprocessor": preprocessor | {"image_mean": MEAN, "image_std": STD}, "side": side,
+        "size": size,
+        "tensors": {n: list(t.shape) for n, t in state.items()}, "prompt": [*prompt[0], -1, *prompt[1]],
+        "answer": answer,
+    }  # fmt: skip
+    return case, features
+
+
+if __name__ == "__main__":
+    found, features = {}, {}
+    for name in CASES:
+        found[name], features[name] = record(name)
+        print(name, features[name].shape, found[name]["answer"])
+    (DATA / "vision_cases.json").write_text(json.dumps(found, separators=(",", ":")) + "\n")
+    np.savez_compressed(DATA / "vision_features.npz", **features)
+    print({p.name: p.stat().st_size for p in DATA.glob("vision_*")})
