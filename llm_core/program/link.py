@@ -90,14 +90,15 @@ def barriers(steps: list[Step], slot_of: Mapping[Buffer, int]) -> list[bool]:
     return after
 
 
-def encode(graph: Graph, slot_of: Mapping[Buffer, int], resolve: Callable[[Address], int]) -> np.ndarray:
-    """int64 [steps, ROW_WORDS], the body and then the head: addresses of compiled operations, barrier flags, words.
+def encode(parts: list[list[Step]], slot_of: Mapping[Buffer, int], resolve: Callable[[Address], int]) -> np.ndarray:
+    """int64 [steps, ROW_WORDS], one part after the other, each of which can be run alone: addresses of compiled
+    operations, barrier flags, words.
 
     Each product is told which one comes next, after the last the first, so that it asks for those weights early.
     """
-    steps = graph.body + graph.head
+    steps = [step for part in parts for step in part]
     program = np.zeros((len(steps), ROW_WORDS), np.int64)
-    after = barriers(graph.body, slot_of) + barriers(graph.head, slot_of)
+    after = [barrier for part in parts for barrier in barriers(part, slot_of)]
     for row, step, barrier in zip(program, steps, after, strict=True):
         row[0], row[1] = step.op.address, barrier
         for at, word in step.words.items():

@@ -132,7 +132,7 @@ class Runner:
                 return self._cache_base + (2 * target.layer + "kv".index(target.kind)) * self._piece_bytes
             return (named[target] if target in named else addresses[target]) + address.offset
 
-        self._whole = link.encode(graph, slot_of, resolve)
+        self._whole = link.encode([graph.body, graph.head], slot_of, resolve)
         self._body, self._head = self._whole[: len(graph.body)], self._whole[len(graph.body) :]
         self._x = self._rows_of(addresses[graph.embedding.floats_at.target], self.max_rows, graph.embedding.stride)
         self._logits = self._rows_of(addresses[graph.logits.floats_at.target], self._max_outputs, graph.logits.stride)

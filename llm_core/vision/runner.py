@@ -56,7 +56,7 @@ class VisionRunner:
                 return target.packed.ctypes.data + address.offset
             return (named[target] if target in named else addresses[target]) + address.offset
 
-        self._programs = [link.encode(steps, slot_of, resolve) for steps in (graph.body, graph.head) if steps]
+        self._programs = [link.encode([steps], slot_of, resolve) for steps in (graph.body, graph.head) if steps]
         self._x = self._rows_of(addresses[graph.embedding.floats_at.target], graph.n_rows, graph.embedding.stride)
         out = graph.logits
         n_out = graph.n_rows if out.count == step.ROWS else graph.n_outputs
