@@ -48,7 +48,10 @@ def test_many_requests_give_the_texts_they_give_alone(seed):
     runner = FakeRunner(n_blocks=20, n_ctx=160)
     runner.gate = threading.Event()
     with Engine(fake_parts(runner), max_requests=8, max_queue=100) as engine:
-        handles = [engine.submit(prompt, params, priority=priority) for prompt, params, priority in requests]
+        handles = []
+        for prompt, params, priority in requests:
+            handles.append(engine.submit(prompt, params, priority=priority))
+            assert runner.held.wait(30)  # the first one is being computed until all others are there
         runner.gate.set()
         together = [fact(handle.result(60)) for handle in handles]
         assert engine.drain(10)

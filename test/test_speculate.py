@@ -191,10 +191,13 @@ def test_a_text_that_repeats_itself_needs_fewer_steps(free_rows):
 def many(seed, speculate, replies):
     rng = random.Random(seed)
     requests = [random_request(rng) for _ in range(60)]
-    runner = FakeRunner(n_blocks=20, n_ctx=160, max_rows=24, replies=replies)
+    runner = FakeRunner(n_blocks=12, n_ctx=96, max_rows=24, replies=replies)
     runner.gate = threading.Event()
-    with Engine(fake_parts(runner), max_requests=6, max_queue=100, speculate=speculate) as engine:
-        handles = [engine.submit(prompt, params, priority=priority) for prompt, params, priority in requests]
+    with Engine(fake_parts(runner), max_requests=9, max_queue=100, speculate=speculate) as engine:
+        handles = []
+        for prompt, params, priority in requests:
+            handles.append(engine.submit(prompt, params, priority=priority))
+            assert runner.held.wait(30)  # the first one is being computed until all others are there
         runner.gate.set()
         found = [fact(handle.result(60)) for handle in handles]
         assert engine.drain(10)
