@@ -157,6 +157,10 @@ class FakeRunner:
         self.panels.append(batch.panels)
         return logits
 
+    def copy_block(self, source: int, target: int) -> None:
+        assert threading.current_thread() is self.owner, "a copy in another thread than the one that said it would"
+        self._tokens[target], self._positions[target] = self._tokens[source], self._positions[source]
+
     def close(self) -> None:
         self.closed = True
 

@@ -35,6 +35,22 @@ def test_the_last_token_is_always_computed():
     assert len(BlockCache(8, 4).match([])[0]) == 0
 
 
+def test_the_block_that_begins_alike_is_named():
+    cache = BlockCache(8, 8)
+    first, _ = fill(cache, list(range(16)))
+    second, _ = fill(cache, [*range(8), 8, 9, 10, 99, 0, 0, 0, 0])
+    serial = cache.serial(first[0])
+    assert cache.nearest(serial, [8, 9, 10, 11, 12, 50, 0, 0]) == (first[1], 5)
+    assert cache.nearest(serial, [8, 9, 10, 99]) == (second[1], 4)
+    assert cache.nearest(serial, [8, 7]) == (0, 0), "one token is not worth a copy"
+    assert cache.nearest(12345, [8, 9, 10]) == (0, 0)
+    cache.release(first)
+    cache.release(second)
+    cache.clear()
+    assert cache.nearest(serial, [8, 9, 10, 99]) == (0, 0)
+    cache.check([])
+
+
 def test_released_content_is_found_again_until_its_place_is_needed():
     cache = BlockCache(4, 2)
     table, _ = fill(cache, [1, 2, 3, 4, 5])

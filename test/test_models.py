@@ -354,6 +354,19 @@ def test_rope_tables_are_computed_as_the_context_grows(folder):
     np.testing.assert_array_equal(table.rows, expected.astype(np.float32))
 
 
+def test_a_copied_block_is_as_good_as_a_computed_one(folder, make_runner):
+    runner = make_runner(write_tiny(folder / "copy.gguf", "llama"), n_ctx=64, max_rows=64)
+    tokens = np.random.default_rng(3).integers(0, 200, 30).astype(np.int32)
+    other = tokens.copy()
+    other[21:] = tokens[21:][::-1] + 1  # 21 tokens in common
+    whole = run_chunks(runner, other, [30], blocks=[0])
+    run_chunks(runner, tokens, [30], blocks=[0])
+    runner.copy_block(0, 1)
+    rest = Sequence(runner, other, blocks=[1])
+    rest.done = 21
+    assert np.array_equal(step(runner, [rest], [9])[0], whole[21:])
+
+
 @pytest.mark.parametrize(
     "change, message",
     [

@@ -3,7 +3,8 @@
 A full block is *registered* under (serial of the block before it, its tokens): an exact key, so two different
 prefixes can never be taken for each other. A registered block that nobody uses any more stays findable until its
 place is needed, the least recently used first. Every block is in exactly one state: blank (free, no content), idle
-(free, registered), or in use.
+(free, registered), or in use. Where no block is equal, `nearest` names one that begins alike, whose beginning can be
+copied.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class BlockCache:
         self._keys: list[tuple | None] = [None] * n_blocks
         self._serials = [ROOT] * n_blocks
         self._block_of: dict[tuple, int] = {}
+        self._after: dict[int, set[int]] = {}  # serial → the blocks that are registered after it
         self._next_serial = ROOT + 1
 
     @property
@@ -69,6 +71,20 @@ class BlockCache:
             serial = self._serials[block]
         return blocks, serial
 
+    def nearest(self, serial: int, tokens: Sequence[int]) -> tuple[int, int]:
+        """The block registered after the block `serial` that shares the longest beginning with `tokens`, and how many;
+        (0, 0) when that is less than a quarter of a block, which a copy is not worth. The block is not taken."""
+        best, most = 0, 0
+        for block in self._after.get(serial, ()):
+            shared = 0
+            for ours, theirs in zip(tokens, self._keys[block][1], strict=False):
+                if ours != theirs:
+                    break
+                shared += 1
+            if shared > most:
+                best, most = block, shared
+        return (best, most) if most >= max(1, self.block_size // 4) else (0, 0)
+
     def serial(self, block: int) -> int:
         """The serial of a registered block: what the block after it is registered under."""
         return self._serials[block]
@@ -97,6 +113,7 @@ class BlockCache:
             self.release([block])
             return twin
         self._block_of[key] = block
+        self._after.setdefault(serial, set()).add(block)
         self._keys[block] = key
         self._serials[block] = self._next_serial
         self._next_serial += 1
@@ -133,6 +150,8 @@ class BlockCache:
         registered = {b: k for b, k in enumerate(self._keys) if k is not None}
         if {k: b for b, k in registered.items()} != self._block_of:
             raise RuntimeError("KV blocks: the index does not mirror the registered blocks")
+        if {(k[0], b) for b, k in registered.items()} != {(k, b) for k, after in self._after.items() for b in after}:
+            raise RuntimeError("KV blocks: the index of what comes after a block does not mirror the registered ones")
         if any(self._keys[b] is not None for b in self._blank) or any(self._keys[b] is None for b in self._idle):
             raise RuntimeError("KV blocks: a blank block has content, or an idle one has none")
         reachable = {ROOT} | {self._serials[b] for b in registered}
@@ -146,6 +165,10 @@ class BlockCache:
 
     def _evict(self) -> int:
         block, _ = self._idle.popitem(last=False)
-        del self._block_of[self._keys[block]]
+        key = self._keys[block]
+        del self._block_of[key]
+        self._after[key[0]].remove(block)
+        if not self._after[key[0]]:
+            del self._after[key[0]]
         self._keys[block] = None
         return block

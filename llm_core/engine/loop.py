@@ -168,6 +168,8 @@ class Loop:
                 while self._wait():
                     self._sweep()
                     plan = self._scheduler.schedule()
+                    for source, target in self._scheduler.copies():
+                        self._runner.copy_block(source, target)
                     if plan:
                         self._step(plan)
         except BaseException as error:  # a bug in here: nobody may be left waiting

@@ -30,6 +30,7 @@ class Scheduler:
         self.waiting: list = []  # best first
         self.running: list = []  # best first
         self.preemptions = 0
+        self._copies: list[tuple[int, int]] = []
         self._turn = 0
 
     @property
@@ -58,6 +59,11 @@ class Scheduler:
             self._turn += 1
             request.last_turn = self._turn
         return plan
+
+    def copies(self) -> list[tuple[int, int]]:
+        """(from, to): the blocks whose content is to be copied, in this order, before the next step is computed."""
+        copies, self._copies = self._copies, []
+        return copies
 
     def extend(self, request, n: int) -> int:
         """Make room for up to `n` tokens after a request's own, if no other has to pay; for how many there is room."""
@@ -103,6 +109,8 @@ class Scheduler:
         if len(self.running) >= self.max_running:
             return False
         found, serial = self.cache.match(request.tokens)
+        start, size = len(found) * self.cache.block_size, self.cache.block_size
+        source, shared = self.cache.nearest(serial, request.tokens[start : min(start + size, len(request.tokens) - 1)])
         missing = self.cache.blocks_for(len(request.tokens)) - len(found)
         # Room for everyone's next block: without it the newcomer would soon be thrown out again.
         spare = len(self.running) + 1 if self.running else 0
@@ -113,7 +121,9 @@ class Scheduler:
         self.waiting.remove(request)
         request.table = found + blocks
         request.registered, request.serial = len(found), serial
-        request.computed = len(found) * self.cache.block_size
+        request.computed = len(found) * self.cache.block_size + shared
+        if shared:  # even if `source` has just been given away: nothing is overwritten before the copy
+            self._copies.append((source, blocks[0]))
         request.started(request.computed)
         insort(self.running, request, key=_rank)
         return True

@@ -282,6 +282,11 @@ class Runner:
             raise RequestError(f"batch: panels {listed.tolist()} are not ascending numbers from 0 to {count - 1}")
         return np.concatenate([[len(listed)], listed]).astype(np.int32)
 
+    def copy_block(self, source: int, target: int) -> None:
+        """Copy a KV block's keys and values of all layers: what another sequence has in common with it."""
+        blocks = self._cache_memory.reshape(self.n_blocks, self.block_bytes)
+        blocks[target] = blocks[source]
+
     def close(self) -> None:
         """Stop the threads and let go of the memory."""
         if self._pool is not None:
