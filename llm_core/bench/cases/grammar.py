@@ -34,23 +34,24 @@ TIGHT = _objects(
 )
 
 
+KINDS = {"free": None, "loose": LOOSE, "tight": TIGHT}
+
+
 def measure(bench: Bench) -> list[Row]:
-    """Three rows: free text, and the two schemas with our free text as their floor."""
+    """Three rows: free text, and the two schemas with our free text of the same turn as their floor."""
     prompt = bench.ours.encode(PROMPT)
-    rates: dict[str, dict[str, list[float]]] = {}
-    for kind, schema in (("free", None), ("loose", LOOSE), ("tight", TIGHT)):
 
-        def rate(side, _round, schema=schema) -> float:
-            return side.generate(prompt, N_TOKENS, schema).tps
+    def rates(side, _round) -> dict[str, float]:
+        return {kind: side.generate(prompt, N_TOKENS, schema).tps for kind, schema in KINDS.items()}
 
-        bench.turns(f"grammar, {kind}, warming up", rate, 1)
-        rates[kind] = bench.turns(f"grammar, {kind}", rate)
-    free = rates["free"]["ours"]
-    rows = [row("grammar", "text without a schema", "tokens/s", rates["free"])]
+    bench.turns("grammar, warming up", rates, 1)
+    turns = bench.turns("grammar", rates)
+    by_kind = {kind: {who: [found[kind] for found in all_] for who, all_ in turns.items()} for kind in KINDS}
+    rows = [row("grammar", "text without a schema", "tokens/s", by_kind["free"])]
     for kind, share in (("loose", 0.95), ("tight", 1.0)):
         rows.append(
             row(
-                "grammar", f"text under a {kind} schema", "tokens/s", rates[kind], floors=free,
+                "grammar", f"text under a {kind} schema", "tokens/s", by_kind[kind], floors=by_kind["free"]["ours"],
                 floor_is="our own text without a schema", goal=Goal(share=share),
             )
         )  # fmt: skip
