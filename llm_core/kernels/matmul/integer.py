@@ -136,14 +136,17 @@ def few_rows(layout: Layout, early):
 
 
 def expander(layout: Layout):
-    """`expand(w, scratch, n_values)`: the packed blocks from w on become an expanded chunk."""
+    """`expand(w, ahead, scratch, n_values)`: the packed blocks from w on become an expanded chunk; meanwhile as many
+    bytes are asked for at `ahead`, which come next."""
 
     @intrinsic
-    def expand(_ctx, w, scratch, i):
+    def expand(_ctx, w, ahead, scratch, i):
         def generate(context, builder, _sig, args):
-            block = Block(builder, args[0])
-            chunk = builder.add(args[1], builder.mul(args[2], I64(layout.block * LANES)))
-            rows = builder.add(args[1], builder.mul(args[2], I64(layout.n_sub * LANES * 4)))
+            w, ahead, scratch, i = args
+            block = Block(builder, w)
+            _prefetch(builder, ahead, range(-(-layout.nbytes // 64)))
+            chunk = builder.add(scratch, builder.mul(i, I64(layout.block * LANES)))
+            rows = builder.add(scratch, builder.mul(i, I64(layout.n_sub * LANES * 4)))
             for s in range(layout.n_sub):
                 first, last = (i * layout.width // 4 for i in (s, s + 1))
                 units = DOT.arrange(builder, layout.peak, (layout.unit(block, u).value for u in range(first, last)))
@@ -155,13 +158,13 @@ def expander(layout: Layout):
                     store_at(builder, builder.add(rows, I64(OFFSETS + at)), layout.offset(block, s).value)
             return context.get_dummy_value()
 
-        return types.void(types.int64, types.int64, types.int64), generate
+        return types.void(*[types.int64] * 4), generate
 
     size, nbytes = layout.block, layout.nbytes
 
-    def expand_chunk(w, scratch, n_values):
+    def expand_chunk(w, ahead, scratch, n_values):
         for i in range(n_values // size):
-            expand(w + i * nbytes, scratch, i)
+            expand(w + i * nbytes, ahead + i * nbytes, scratch, i)
 
     return _named(expand_chunk, layout)
 

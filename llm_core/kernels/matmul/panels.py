@@ -156,6 +156,7 @@ def run_expanded(expand, tile, op, ctx, tid, n_threads):
     weight, size, k = get_i64(op, WEIGHT), get_i64(op, PANEL_BYTES), get_i64(op, K)
     chosen = get_i64(ctx, CHOSEN) if get_i64(op, CHOOSES) != 0 else 0
     first, last = share(panel_count(chosen, get_i64(op, N_PANELS)), tid, n_threads)
+    after = next_start(op, tid, n_threads)
     scratch = _scratch()
     sums = scratch + PANELS * EXPANDED
     # Group by group, not panel by panel: a group's activations stay in the second-level cache for all panels.
@@ -167,8 +168,12 @@ def run_expanded(expand, tile, op, ctx, tid, n_threads):
             for start in range(0, k, CHUNK):
                 n_values = min(CHUNK, k - start)
                 for p in range(PANELS):  # where one is left, it stands in for the other
-                    w = weight + panel_at(chosen, min(i + p, last - 1)) * size + start * size // k
-                    apply(expand, w, scratch + p * EXPANDED, n_values)
+                    w = weight + panel_at(chosen, min(i + p, last - 1)) * size
+                    ahead = w + (start + CHUNK) * size // k
+                    if start + CHUNK >= k:
+                        following = i + p + PANELS
+                        ahead = weight + panel_at(chosen, following) * size if following < last else after + p * size
+                    apply(expand, w + start * size // k, ahead, scratch + p * EXPANDED, n_values)
                 for m in range(0, count, TILE):
                     apply(tile, scratch, sums, n_values, x + group * stride, k, start, stride, m, count - 1)
             for p in range(min(PANELS, last - i)):
