@@ -2,9 +2,15 @@
 
 from types import ModuleType
 
-from llm_core.vision.projectors import gemma3, idefics3, mlp
+from llm_core.vision.projectors import gemma3, idefics3, ldp, ldpv2, mlp
 
-PROJECTORS: dict[str, ModuleType] = {"mlp": mlp, "idefics3": idefics3, "gemma3": gemma3}
+PROJECTORS: dict[str, ModuleType] = {
+    "mlp": mlp,
+    "ldp": ldp,
+    "ldpv2": ldpv2,
+    "idefics3": idefics3,
+    "gemma3": gemma3,
+}
 
 
 def find_projector(model) -> ModuleType:
