@@ -204,6 +204,8 @@ class Runner:
             raise RequestError(f"batch: {self._fault()}")
         sees = self._sees(batch.sees, positions, starts)
         header[step.SEES // 8] = 0 if sees is None else sees.ctypes.data
+        places = self._places(batch.places, positions)
+        header[step.PLACES // 8] = 0 if places is None else places.ctypes.data
         for table in self._tables.values():
             table.fill(int(header[step.END // 8]))
         with np.errstate(all="ignore"):  # a broken model's overflow shows in the logits, not as a warning
@@ -257,6 +259,20 @@ class Runner:
         apart = (np.diff(rows, axis=1) != 0).any(axis=0)
         if (same & apart & (rows[0, 1:] <= rows[1, :-1])).any():
             raise RequestError("batch: groups of rows overlap")
+        return rows
+
+    def _places(self, places, positions) -> np.ndarray | None:
+        """The header's array: int32 [3, rows]."""
+        if places is None:
+            return None
+        rows = np.ascontiguousarray(places, np.int32)
+        if rows.shape != (len(self._graph.sections), len(positions)):
+            raise RequestError(
+                f"batch: places has shape {rows.shape}, but there are {len(positions)} rows and heads of "
+                f"{len(self._graph.sections)} sections"
+            )
+        if rows.min() < 0 or (rows > positions).any():
+            raise RequestError("batch: a row's places are not between 0 and its position")
         return rows
 
     def _chosen(self, panels) -> np.ndarray | None:

@@ -15,6 +15,7 @@ import tokenizers
 import torch
 import transformers as tf
 from PIL import Image
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent)]
@@ -98,6 +99,34 @@ def llava_next():
     return tf.LlavaNextForConditionalGeneration, config, preprocessor, before, after
 
 
+def qwen2vl():
+    text = LLAMA | dict(
+        num_attention_heads=2, num_key_value_heads=1, rope_theta=1e4, rms_norm_eps=1e-6, use_sliding_window=False,
+        rope_scaling={"type": "mrope", "mrope_section": [4, 6, 6]},
+    )  # fmt: skip
+    text.pop("head_dim")
+    vision = dict(depth=2, embed_dim=64, hidden_size=64, num_heads=4, mlp_ratio=2, patch_size=14)
+    config = tf.Qwen2VLConfig(
+        text_config=text, vision_config=vision, image_token_id=IMAGE_TOKEN, vision_start_token_id=281,
+        video_token_id=283, vision_end_token_id=282, tie_word_embeddings=False,
+    )  # fmt: skip
+    size = {"min_pixels": 28 * 28, "max_pixels": 28 * 28 * 40}
+    return tf.Qwen2VLForConditionalGeneration, config, size, "<|vision_start|>", "<|vision_end|>"
+
+
+def qwen25vl():
+    _, config, size, before, after = qwen2vl()
+    vision = dict(
+        depth=3, hidden_size=64, out_hidden_size=64, intermediate_size=88, num_heads=4, patch_size=14, window_size=56,
+        fullatt_block_indexes=[1],
+    )  # fmt: skip
+    config = tf.Qwen2_5_VLConfig(
+        text_config=config.text_config.to_dict(), vision_config=vision, image_token_id=IMAGE_TOKEN, video_token_id=283,
+        vision_start_token_id=281, vision_end_token_id=282, tie_word_embeddings=False,
+    )  # fmt: skip
+    return tf.Qwen2_5_VLForConditionalGeneration, config, size, before, after
+
+
 def tiles(name: str, side: int) -> tuple[list, tuple[int, int]]:
     """The tiles of the case's picture as we cut them, and its (height, width)."""
     if name != "llava_next":
@@ -110,7 +139,7 @@ def tiles(name: str, side: int) -> tuple[list, tuple[int, int]]:
     return [whole, *preprocess.cut(preprocess.fit(image, (2 * side, side), "bicubic"), side)], (side, WIDE)
 
 
-CASES = {"llava_next": llava_next, "llava": llava, "idefics3": idefics3, "gemma3": gemma3}
+CASES = {"llava_next": llava_next, "llava": llava, "idefics3": idefics3, "gemma3": gemma3, "qwen2vl": qwen2vl, "qwen25vl": qwen25vl}
 
 
 def record(name: str) -> tuple[dict, np.ndarray]:
@@ -122,13 +151,19 @@ def record(name: str) -> tuple[dict, np.ndarray]:
     state = {n: torch.from_numpy(weights(n, tuple(t.shape)).copy()) for n, t in model.named_parameters()}
     missing, unexpected = model.load_state_dict(state, strict=False)
     assert not unexpected and all("position_ids" in n or n == "lm_head.weight" for n in missing), (missing, unexpected)
-    side = config.vision_config.image_size
+    is_qwen = name.startswith("qwen")
+    side = 134 if is_qwen else config.vision_config.image_size
     parts, size = tiles(name, side)
     pixels = [(np.asarray(p).astype(np.float32) / np.float32(255) - np.float32(MEAN)) / np.float32(STD) for p in parts]
     values = torch.from_numpy(np.stack(pixels).transpose(0, 3, 1, 2).copy())
     if name in ("idefics3", "llava_next"):
         values = values[None]
     sizes = {"image_sizes": torch.tensor([size])} if name == "llava_next" else {}
+    if is_qwen:  # its own processor, from a picture that must be resized
+        size = (side, WIDE)
+        processor = Qwen2VLImageProcessorPil(**preprocessor, image_mean=MEAN, image_std=STD)
+        made = processor(Image.fromarray(picture(*size)), return_tensors="pt")
+        values, sizes = made["pixel_values"], {"image_grid_thw": made["image_grid_thw"]}
     with torch.no_grad():
         out = model.get_image_features(pixel_values=values, **sizes)
         out = getattr(out, "pooler_output", out)
@@ -142,7 +177,8 @@ def record(name: str) -> tuple[dict, np.ndarray]:
             answer, doubt = [], 1.0
             for _ in range(ANSWER):
                 inputs = torch.tensor([ids + answer])
-                extra = {"token_type_ids": (inputs == IMAGE_TOKEN).int()} if name == "gemma3" else {}
+                types = (inputs == IMAGE_TOKEN).int()
+                extra = {"token_type_ids": types} if name == "gemma3" else {"mm_token_type_ids": types} if is_qwen else {}
                 logits = model(input_ids=inputs, pixel_values=values, use_cache=False, **extra, **sizes).logits[0, -1]
                 best = logits.topk(2)
                 doubt = min(doubt, float(best.values[0] - best.values[1]))
