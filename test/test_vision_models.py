@@ -135,6 +135,8 @@ def test_names_of_older_folders_are_known(tmp_path):
         "gemma3": lambda n: n.replace("model.language_model.", "language_model.model.")
         .replace("model.vision_tower.", "vision_tower.vision_model.").replace("model.multi_modal", "multi_modal"),
     }  # fmt: skip
+    for name in ("qwen2vl", "qwen25vl"):
+        names[name] = lambda n: n.replace("model.language_model.", "model.").replace("model.visual.", "visual.")
     for name, case in CASES.items():
         (tmp_path / name).mkdir()
         _, mmproj = convert(tmp_path / name, case)

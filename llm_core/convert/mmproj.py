@@ -183,7 +183,7 @@ def qwen_keys(parts: Parts, preprocessor: HFConfig) -> tuple[dict[str, Any], int
         whole = v.get("fullatt_block_indexes") or [7, 15, 23, 31]
         every = whole[0] + 1 if isinstance(whole, list) and whole and type(whole[0]) is int else 0
         if every < 1 or whole != list(range(every - 1, n_layer, every)):
-            raise v.error("fullatt_block_indexes", whole, f"is not supported (every so manieth of {n_layer} layers)")
+            raise v.error("fullatt_block_indexes", whole, f"is not supported (every n-th of {n_layer} layers)")
         keys |= {"clip.use_silu": True, "clip.vision.n_wa_pattern": every}
         keys["clip.vision.window_size"] = v.int("window_size", 112)
     return keys, n_layer

@@ -69,9 +69,9 @@ def build_batch(plan: list[tuple], panels: np.ndarray | None = None) -> tuple[Ba
 
 
 def places_of(spots, positions: np.ndarray) -> np.ndarray:
-    """int32 [3, n]: by which time, row and column tokens turn, given their ascending positions. Where a picture lies in a
-    grid its tokens share the time at which it begins, rows and columns count from there; text goes on behind the larger
-    of the two."""
+    """int32 [3, n]: by which time, row and column tokens turn, given their ascending positions. Where a picture lies in
+    a grid its tokens share the time at which it begins, rows and columns count from there; text goes on behind the
+    larger of the two."""
     places = np.tile(positions.astype(np.int32), (3, 1))
     saved = 0  # positions that pictures before have not used up
     for spot in spots:

@@ -5,9 +5,9 @@ STARTS: int32 first row of each sequence, and the end; TOKENS, POSITIONS, SEQUEN
 ids, TABLE_STRIDE bytes per sequence. OUTPUT_ROWS: int32 row numbers of the wanted logits. CHOSEN: int32 [n, panel…],
 the panels of 16 vocabulary rows that the output layer computes; 0: all of them. SEES: int32 [2, rows], first and last
 position of the group that each row sees as a whole (its own position: none); 0: no row has one. PLACES: int32 [3,
-rows], the positions by which sections of a row's pairs turn; 0: all turn by the row's position. N_BROUGHT: how many rows
-bring embeddings of their own (tokens -1 …). TURN: how many steps there were before, for operations whose threads draw
-tickets (`kernels/tickets.py`).
+rows], the positions by which sections of a row's pairs turn; 0: all turn by the row's position. N_BROUGHT: how many
+rows bring embeddings of their own (tokens -1 …). TURN: how many steps there were before, for operations whose threads
+draw tickets (`kernels/tickets.py`).
 
 `check_step` fills SEQUENCES and END (positions in use), and FAULT and VALUE when the step names what does not exist.
 """

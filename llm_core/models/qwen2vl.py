@@ -1,5 +1,5 @@
-"""qwen2vl: the language half of Qwen2-VL and Qwen2.5-VL (Wang et al., 2024): qwen2 whose heads turn in three sections, by
-time, row and column of a picture's token; text turns by its position in all of them, which is plain rotation.
+"""qwen2vl: the language half of Qwen2-VL and Qwen2.5-VL (Wang et al., 2024): qwen2 whose heads turn in three sections,
+by time, row and column of a picture's token; text turns by its position in all of them, which is plain rotation.
 """
 
 from llm_core.kernels.rope import N_SECTIONS

@@ -41,8 +41,8 @@ class Picture:
 
 @dataclass(frozen=True)
 class Spot:
-    """Positions first…last - 1 of a request that embeddings take. `whole`: they see each other; `grid`: rows and columns
-    in which they lie for the language model, or None."""
+    """Positions first…last - 1 of a request that embeddings take. `whole`: they see each other; `grid`: rows and
+    columns in which they lie for the language model, or None."""
 
     first: int
     last: int

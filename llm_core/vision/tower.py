@@ -17,8 +17,8 @@ AXIAL_BASE = 10000.0
 
 @dataclass(frozen=True)
 class Tower:
-    """`rms`: norms without a mean. `axial`: heads turn by their patch's row and column and no position is learned, so that
-    a tile may have any shape. `frames`: kernels of the first convolution, which a still picture meets one as all.
+    """`rms`: norms without a mean. `axial`: heads turn by their patch's row and column and no position is learned, so
+    that a tile may have any shape. `frames`: kernels of the first convolution, all of which see a still picture.
     `says_n_ff`: is the metadata's feed-forward length that of the tensors?"""
 
     rms: bool = False
@@ -42,8 +42,8 @@ def vit(g: VisionGraph, model) -> Value:
 
 
 def angles(g: VisionGraph) -> np.ndarray:
-    """float32 [rows, head size]: cosines of all pairs, then sines; half of the pairs turn by the patch's row, the others
-    by its column."""
+    """float32 [rows, head size]: cosines of all pairs, then sines; half of the pairs turn by the patch's row, the
+    others by its column."""
     if g.head_dim % 4:
         raise ModelError(f"heads of {g.head_dim} values cannot turn by row and column (multiples of 4 can)")
     quarter = g.head_dim // 4

@@ -139,7 +139,10 @@ def tiles(name: str, side: int) -> tuple[list, tuple[int, int]]:
     return [whole, *preprocess.cut(preprocess.fit(image, (2 * side, side), "bicubic"), side)], (side, WIDE)
 
 
-CASES = {"llava_next": llava_next, "llava": llava, "idefics3": idefics3, "gemma3": gemma3, "qwen2vl": qwen2vl, "qwen25vl": qwen25vl}
+CASES = {
+    "llava_next": llava_next, "llava": llava, "idefics3": idefics3, "gemma3": gemma3, "qwen2vl": qwen2vl,
+    "qwen25vl": qwen25vl,
+}  # fmt: skip
 
 
 def record(name: str) -> tuple[dict, np.ndarray]:
@@ -178,7 +181,8 @@ def record(name: str) -> tuple[dict, np.ndarray]:
             for _ in range(ANSWER):
                 inputs = torch.tensor([ids + answer])
                 types = (inputs == IMAGE_TOKEN).int()
-                extra = {"token_type_ids": types} if name == "gemma3" else {"mm_token_type_ids": types} if is_qwen else {}
+                extra = {"token_type_ids": types} if name == "gemma3" else {}
+                extra |= {"mm_token_type_ids": types} if is_qwen else {}
                 logits = model(input_ids=inputs, pixel_values=values, use_cache=False, **extra, **sizes).logits[0, -1]
                 best = logits.topk(2)
                 doubt = min(doubt, float(best.values[0] - best.values[1]))

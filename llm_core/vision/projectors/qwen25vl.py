@@ -1,5 +1,5 @@
-"""qwen2.5vl_merger: Qwen2.5-VL (Bai et al., 2025): as Qwen2-VL, with norms without a mean, gates, and windows of patches
-in all but every eighth layer.
+"""qwen2.5vl_merger: Qwen2.5-VL (Bai et al., 2025): as Qwen2-VL, with norms without a mean, gates, and windows of
+patches in all but every eighth layer.
 """
 
 from llm_core.vision.projectors import qwen2vl

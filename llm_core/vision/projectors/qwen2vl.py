@@ -1,5 +1,5 @@
-"""qwen2vl_merger: Qwen2-VL (Wang et al., 2024): a picture of any shape, squares of 2 * 2 patches side by side through two
-layers with a GELU between; the language model knows row and column of each token.
+"""qwen2vl_merger: Qwen2-VL (Wang et al., 2024): a picture of any shape, squares of 2 * 2 patches side by side through
+two layers with a GELU between; the language model knows row and column of each token.
 """
 
 import math
