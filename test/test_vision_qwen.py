@@ -14,6 +14,8 @@ from tiny_models import write_tiny
 from vision_folders import cases, picture, write_vision_folder
 
 from llm_core import Engine, SamplingParams
+from llm_core.chat import ChatTemplate
+from llm_core.chat.pictures import Pictures
 from llm_core.convert import convert_folder
 from llm_core.engine.batch import places_of
 from llm_core.errors import ModelError, RequestError
@@ -21,7 +23,7 @@ from llm_core.gguf import open_gguf
 from llm_core.models import load_model
 from llm_core.program import Batch, Runner
 from llm_core.vision import VisionRunner, load_vision
-from llm_core.vision.projectors.qwen2vl import whole_squares
+from llm_core.vision.projectors.qwen2vl import SPELLING, whole_squares
 
 CASES = cases()
 SECTIONS = [4, 6, 22, 0]
@@ -146,6 +148,29 @@ def test_crowds_of_pictures_and_text_say_what_each_says_alone(models, name):
             assert [handle.result().tokens for handle in handles] == alone
 
 
+def test_the_published_template_shows_pictures(models):
+    """Its picture has three marks, which are the projector's."""
+    template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}{{ m['content'] }}"
+        "{% else %}{% for c in m['content'] %}{% if c['type'] == 'image' or 'image' in c %}"
+        "<|vision_start|><|image_pad|><|vision_end|>{% elif 'text' in c %}{{ c['text'] }}{% endif %}{% endfor %}"
+        "{% endif %}<|im_end|>\n{% endfor %}"
+    )
+    model, mmproj = models["qwen2vl"]
+    with Engine(model, mmproj=mmproj, n_ctx=128, n_threads=2) as engine:
+        chat = ChatTemplate({"default": template}, engine.tokenizer)
+        shown = Pictures(SPELLING, tuple(tuple(engine._eyes.picture(picture(56)).parts) for _ in range(2)))
+        messages = [
+            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What?"}, {"type": "image"}]}
+        ]
+        ids = chat.encode(messages, pictures=shown)
+        assert ids.count(-1) == 2
+        text = [engine.tokenizer.decode([i], skip_special=False) if i >= 0 else "#" for i in ids]
+        seen = "<|vision_start|>#<|vision_end|>"
+        assert "".join(text) == f"<|im_start|>user\n{seen}What?{seen}<|im_end|>\n"
+        chat.close()
+
+
 def test_pictures_of_one_colour_differ_by_their_shape(models):
     model, mmproj = models["qwen2vl"]
     with Engine(model, mmproj=mmproj, n_ctx=96, n_threads=2) as engine:
@@ -175,6 +200,7 @@ def test_folders_of_older_transformers_have_one_level(models, tmp_path):
     [
         ("qwen2vl", {}, ("v.patch_embd.weight.1",), "'v.patch_embd.weight.1' is missing"),
         ("qwen2vl", {}, ("mm.2.weight",), "'mm.2.weight' is missing"),
+        ("qwen2vl", {}, ("v.post_ln.weight",), "'v.post_ln.weight' is missing"),
         ("qwen2vl", {"clip.vision.spatial_merge_size": 0}, (), "spatial_merge_size"),
         ("qwen2vl", {"clip.vision.spatial_merge_size": 3}, (), r"mm.0.weight': shape \(256, 256\), expected"),
         ("qwen25vl", {"clip.vision.n_wa_pattern": None}, (), "clip.vision.n_wa_pattern"),

@@ -19,6 +19,7 @@ MIN_TOKENS, MAX_TOKENS = 4, 1280  # of a picture, where the file does not say
 
 def record(g, model, x):
     """linear(gelu(linear(merge * merge patches side by side)))"""
+    model.param("v.post_ln.weight")  # the tower leaves out what is not there
     return two_layers(g, model, g.concat_rows(x, "squares", g.squares(model.merge)), "mm.0", "mm.2")
 
 
