@@ -173,7 +173,8 @@ def qwen_keys(parts: Parts, preprocessor: HFConfig) -> tuple[dict[str, Any], int
         "clip.vision.spatial_merge_size": v.int("spatial_merge_size", 2),
         "clip.vision.block_count": n_layer,
     }
-    size = preprocessor.get("size") or {}
+    size = preprocessor.get("size")
+    size = size if isinstance(size, dict) else {}
     for key, short, edge in (("image_min_pixels", "min_pixels", "shortest_edge"),
                              ("image_max_pixels", "max_pixels", "longest_edge")):  # fmt: skip
         pixels = preprocessor.get(short) or size.get(edge)
