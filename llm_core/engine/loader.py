@@ -112,6 +112,11 @@ def with_eyes(parts: Parts, tower, progress: Progress | None) -> Parts:
                 f"{tower.source}: its embeddings are {tower.width} wide, those of {model.source} "
                 f"{model.config.n_embd}: the two files do not belong together"
             )
+        if tower.tower.axial and not model.sections:
+            raise ModelError(
+                f"{tower.source}: its pictures are for a model that turns by row and column, {model.source} does not: "
+                "the two files do not belong together"
+            )
         eyes = Eyes(tower, VisionRunner(tower, pool=parts.runner.pool, progress=progress))
     except BaseException as error:
         parts.runner.close()

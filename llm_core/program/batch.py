@@ -17,7 +17,9 @@ class Batch:
     embeddings float32 [e, width]: what a row enters the model with that has no token; its token is -1 - i for row i of
     these. sees [2, rows]: first and last position of the group that a row belongs to and sees as a whole, before and
     after itself (an image, for a model that reads images so); its own position twice: none. The rows of a group that
-    are not computed yet come in one step. None: no row has a group.
+    are not computed yet come in one step. None: no row has a group. places [3, rows]: the positions by which the
+    sections of a row's heads turn, none behind the row's own (for a model with `sections`). None: all turn by their
+    position.
     """
 
     tokens: np.ndarray
@@ -28,3 +30,4 @@ class Batch:
     panels: np.ndarray | None = None
     embeddings: np.ndarray | None = None
     sees: np.ndarray | None = None
+    places: np.ndarray | None = None

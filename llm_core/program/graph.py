@@ -89,7 +89,7 @@ def padded(width: int) -> int:
 @dataclass(eq=False)
 class Graph:
     """The recorder. `n_head`, `n_kv`, `head_dim`, `eps`: what every layer of the model shares; `kv_type`: how the cache
-    holds keys and values (`kernels/kv.py`)."""
+    holds keys and values (`kernels/kv.py`); `sections`: pairs that turn by positions of their own (`step.PLACES`)."""
 
     n_head: int
     n_kv: int
@@ -98,6 +98,7 @@ class Graph:
     n_rot: int
     interleaved: bool
     kv_type: str = "f16"
+    sections: tuple[int, ...] = ()
     body: list[Step] = field(default_factory=list)
     head: list[Step] = field(default_factory=list)
     caches: dict[tuple[int, str], Cache] = field(default_factory=dict)
@@ -334,6 +335,7 @@ class Graph:
             rope.HEAD_BYTES: Address("head_bytes"),
             rope.BLOCK_BYTES: Address("block_bytes"),
         }
+        words |= {rope.SECTIONS + 8 * i: sum(self.sections[: i + 1]) for i in range(len(self.sections))}
         if q_norm is not None:
             words |= {rope.Q_NORM: Address(q_norm), rope.K_NORM: Address(k_norm)}
         turned = tuple({at_q.target, at_k.target, at_v.target})

@@ -19,9 +19,7 @@ from llm_core.kernels.threads import ThreadPool
 from llm_core.models.model import Model
 from llm_core.program import link
 from llm_core.program.batch import Batch
-from llm_core.program.graph import Address, Cache
 from llm_core.program.packed_file import huge_pages
-from llm_core.program.params import Param
 from llm_core.program.weights import Weights
 
 MAX_OUTPUTS = 32
@@ -110,7 +108,8 @@ class Runner:
             self._weights.close()
             raise
         graph, config = self._graph, self.model.config
-        addresses, self._memory, slot_of = link.place(graph, self.max_rows, self._max_outputs)
+        rows = {step.ROWS: self.max_rows, step.OUTPUTS: self._max_outputs, step.OUTPUT_PAIRS: 2 * self._max_outputs}
+        placed = link.Placed(graph, rows)
         per_thread, per_strip = scratch_bytes(config.head_dim), records_bytes(config.head_dim, self.n_ctx)
         self._scratch = np.zeros(per_thread * self.n_threads, np.uint8)
         self._records = np.zeros(per_strip * (self.n_threads - 1), np.uint8)
@@ -123,19 +122,11 @@ class Runner:
             "records_bytes": per_strip,
         }
         named |= {("rope", name): table.rows.ctypes.data for name, table in self._tables.items()}
-
-        def resolve(address: Address) -> int:
-            target = address.target
-            if isinstance(target, Param):
-                return target.packed.ctypes.data + address.offset
-            if isinstance(target, Cache):
-                return self._cache_base + (2 * target.layer + "kv".index(target.kind)) * self._piece_bytes
-            return (named[target] if target in named else addresses[target]) + address.offset
-
-        self._whole = link.encode([graph.body, graph.head], slot_of, resolve)
+        for (layer, kind), cache in graph.caches.items():
+            named[cache] = self._cache_base + (2 * layer + "kv".index(kind)) * self._piece_bytes
+        self._whole = placed.encode([graph.body, graph.head], named)
         self._body, self._head = self._whole[: len(graph.body)], self._whole[len(graph.body) :]
-        self._x = self._rows_of(addresses[graph.embedding.floats_at.target], self.max_rows, graph.embedding.stride)
-        self._logits = self._rows_of(addresses[graph.logits.floats_at.target], self._max_outputs, graph.logits.stride)
+        self._x, self._logits = placed.rows_of(graph.embedding), placed.rows_of(graph.logits)
         self._header = np.zeros(step.N_WORDS, np.int64)
         self._sequences = np.zeros(self.max_rows, np.int32)
         self._limits = np.zeros(threads.ROW_WORDS, np.int64)
@@ -148,10 +139,6 @@ class Runner:
         ops = dict.fromkeys(step.op for step in graph.body + graph.head)
         compile_missing([*ops, step.check_step, *threads.OPS], say)
         say("loading kernels", 1.0)
-
-    def _rows_of(self, address: int, rows: int, stride: int) -> np.ndarray:
-        start = address - self._memory.ctypes.data
-        return self._memory[start : start + rows * stride].view(np.float32).reshape(rows, stride // 4)
 
     @property
     def pool(self) -> ThreadPool:
@@ -217,6 +204,8 @@ class Runner:
             raise RequestError(f"batch: {self._fault()}")
         sees = self._sees(batch.sees, positions, starts)
         header[step.SEES // 8] = 0 if sees is None else sees.ctypes.data
+        places = self._places(batch.places, positions)
+        header[step.PLACES // 8] = 0 if places is None else places.ctypes.data
         for table in self._tables.values():
             table.fill(int(header[step.END // 8]))
         with np.errstate(all="ignore"):  # a broken model's overflow shows in the logits, not as a warning
@@ -272,6 +261,20 @@ class Runner:
             raise RequestError("batch: groups of rows overlap")
         return rows
 
+    def _places(self, places, positions) -> np.ndarray | None:
+        """The header's array: int32 [3, rows]."""
+        if places is None:
+            return None
+        rows = np.ascontiguousarray(places, np.int32)
+        if rows.shape != (len(self._graph.sections), len(positions)):
+            raise RequestError(
+                f"batch: places has shape {rows.shape}, but there are {len(positions)} rows and heads of "
+                f"{len(self._graph.sections)} sections"
+            )
+        if rows.min() < 0 or (rows > positions).any():
+            raise RequestError("batch: a row's places are not between 0 and its position")
+        return rows
+
     def _chosen(self, panels) -> np.ndarray | None:
         """The header's list: int32 [n, panel…]."""
         if panels is None:
@@ -294,7 +297,7 @@ class Runner:
                 self._pool.close()
             self._pool = None
             self._weights.close()
-            self._memory = self._scratch = self._records = self._x = self._logits = None
+            self._scratch = self._records = self._x = self._logits = None
             self._whole = self._body = self._head = None
             self._tables = {}
             self._cache_memory = None
