@@ -1,8 +1,15 @@
 """What a step computes: rows of several sequences, as the arrays that kernels read."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from llm_core.program.lora import Lora
 
 
 @dataclass(frozen=True)
@@ -18,6 +25,9 @@ class Batch:
     these. sees [2, rows]: first and last position of the group that a row belongs to and sees as a whole, before and
     after itself (an image, for a model that reads images so); its own position twice: none. The rows of a group that
     are not computed yet come in one step. None: no row has a group.
+
+    adapters [n]: for each sequence the adapters that its rows take and how much of each, ((lora, scale), …), with what
+    the runner's `attach` gave. None: no row takes any.
     """
 
     tokens: np.ndarray
@@ -28,3 +38,4 @@ class Batch:
     panels: np.ndarray | None = None
     embeddings: np.ndarray | None = None
     sees: np.ndarray | None = None
+    adapters: Sequence[tuple[tuple[Lora, float], ...]] | None = None
