@@ -61,6 +61,8 @@ def build_batch(plan: list[tuple], panels: np.ndarray | None = None) -> tuple[Ba
                 sees[-1][:, low - first : high - first] = [[spot.first], [spot.last - 1]]
     arrays = (np.array(values, dtype=np.int32) for values in (tokens, positions, starts))
     batch = Batch(*arrays, tables, np.array(outputs, dtype=np.int32), panels)
+    if any(request.adapters for request, _ in plan):
+        batch = replace(batch, adapters=[request.adapters for request, _ in plan])
     if embeddings:
         batch = replace(batch, embeddings=np.concatenate(embeddings), sees=np.concatenate(sees, axis=1))
     if in_grids:

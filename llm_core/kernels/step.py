@@ -7,7 +7,8 @@ the panels of 16 vocabulary rows that the output layer computes; 0: all of them.
 position of the group that each row sees as a whole (its own position: none); 0: no row has one. PLACES: int32 [3,
 rows], the positions by which sections of a row's pairs turn; 0: all turn by the row's position. N_BROUGHT: how many
 rows bring embeddings of their own (tokens -1 …). TURN: how many steps there were before, for operations whose threads
-draw tickets (`kernels/tickets.py`).
+draw tickets (`kernels/tickets.py`). ADAPTERS: float32 [adapters, rows], how much of each adapter of the step's program
+a row takes (`kernels/lora.py`); programs without adapters do not look.
 
 `check_step` fills SEQUENCES and END (positions in use), and FAULT and VALUE when the step names what does not exist.
 """
@@ -37,8 +38,9 @@ from llm_core.kernels.simd import get_i32, get_i64, put_i32, put_i64
     SEES,
     TURN,
     PLACES,
-) = (8 * i for i in range(19))
-N_WORDS = 19
+    ADAPTERS,
+) = (8 * i for i in range(20))
+N_WORDS = 20
 
 # Words of check_step's row: the limits.
 N_VOCAB, N_CTX, N_BLOCKS, BLOCK = (8 * i for i in range(2, 6))
