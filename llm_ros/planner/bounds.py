@@ -9,7 +9,7 @@ from __future__ import annotations
 from llm_ros.planner import words as w
 from llm_ros.planner.names import Names
 from llm_ros.planner.openings import opening_at
-from llm_ros.planner.tokens import Mention, Token, corrected, tokenize
+from llm_ros.planner.tokens import Mention, Token
 from llm_ros.planner.verbs import Lexicon, Verb
 
 QUESTION = frozenset("what where who which when why how whose".split())
@@ -23,14 +23,23 @@ CONDITION = frozenset("if unless because".split())
 _DEEDS = frozenset("go take bring place discard throw guide follow open close greet wait".split())
 
 
+# What a main clause without a comma in front of it may order.
+MAIN_DEEDS = frozenset(
+    "bring place go tell guide follow take close open find meet count describe greet ask discard wait answer".split()
+)
 _SAID_OF = frozenset("is are should will was ought must needs goes belongs".split())
+
+
+def bare(word: str) -> bool:
+    """Whether a verb's form may be an order: no participle, no third person."""
+    return not word.endswith(("ing", "ed", "s")) or word.endswith(("ss", "bring", "ring", "need", "feed", "seed"))
 
 
 class Bounds:
     """Finds the spans of the clauses of one command."""
 
-    def __init__(self, command: str, names: Names, lexicon: Lexicon):
-        self.tokens: list[Token] = corrected(tokenize(command))
+    def __init__(self, tokens: list[Token], names: Names, lexicon: Lexicon):
+        self.tokens = tokens
         self.low = [token.low for token in self.tokens]
         self.mentions: list[Mention] = names.find(self.tokens)
         self.lexicon = lexicon
@@ -103,11 +112,12 @@ class Bounds:
         verb = self.lexicon.match(self.tokens, i, self.at)
         return bool(
             verb
-            and verb.frame in ("bring", "place", "go", "tell", "guide", "follow", "take", "close", "open")
-            and self.low[i] not in NOUNS_TOO | {"found", "said", "put", "left"}
-            and not self.low[i].endswith(("ing", "ed", "s"))
+            and verb.frame in MAIN_DEEDS
+            and self.low[i] not in ("found", "said", "put", "left")
+            and self._is_verb_here(verb)
+            and bare(self.low[i])
             and self.low[i - 1] not in w.DETERMINERS | w.PREPOSITIONS | {"and", "have", "you", "or", "not"}
-            and self._has_verb(start, i - 1)
+            and (self._has_verb(start, i - 1) or bool({"have", "has", "is", "are"} & set(self.low[start:i])))
         )
 
     def _opens(self, i: int, start: int) -> bool:
@@ -203,8 +213,14 @@ class Bounds:
                     and self.tokens[i + 1].low == "i"
                 ):
                     break
+                if self.tokens[i].low == "once" and self._subject(i + 1):
+                    break
                 i, moved = i + 1, True
         return i
+
+    def _subject(self, i: int) -> bool:
+        """Whether a clause may go on with a subject at `i`."""
+        return i in self.at or self.low[i : i + 1] and self.low[i] in w.PRONOUNS_PERSON | {"it", "you", "i", "we"}
 
     def whereabouts(self, i: int) -> bool:
         """ "you will find him on the terrace", "you can see it there": where somebody is, no order."""

@@ -36,9 +36,9 @@ def things_of(ref: Referee, items: list[Item], where: str | None, verb: str) -> 
             place = ref.context.found.get(value) or ref.world.home_of(value)
         elif place is None:
             place = ref.context.found.get(value) or ref.context.origin() or ref.world.home_of(value) or ref.context.here
-        if item.count > MAX_COUNT:
-            raise PlanError("impossible", f"I can bring up to {MAX_COUNT} things, not {item.count}")
-        found += [(value, place)] * item.count
+        if not 1 <= item.count <= MAX_COUNT or item.count != int(item.count):
+            raise PlanError("impossible", f"I can bring 1 to {MAX_COUNT} things, not {item.count:g}")
+        found += [(value, place)] * int(item.count)
     return found[::-1]
 
 

@@ -8,10 +8,10 @@ them.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from llm_ros.planner import words as w
+from llm_ros.planner.numbers import duration_at, number_at, value_of
 from llm_ros.planner.people import clothing
 from llm_ros.planner.tokens import Mention
 
@@ -45,7 +45,7 @@ class Item:
     end: int
     mods: tuple[str, ...] = ()
     place: Item | None = None
-    count: int = 1
+    count: float = 1
     definite: bool = False
     many: bool = False
     described: bool = False
@@ -70,11 +70,24 @@ class ItemReader:
                 self._flush()
                 self._add("quote", (token.text,), self.i, self.i + 1)
                 self.i += 1
+            elif (length := self._duration()) is not None:
+                self._flush()
+                self._add("number", (f"{length[0]:g}",), self.i, length[1])
+                self.i = length[1]
             elif not self._closed_class(token.low):
                 self.run.append(self.i)
                 self.i += 1
         self._flush()
         return self.items
+
+    def _duration(self) -> tuple[float, int] | None:
+        """(seconds, end) of a duration that begins here and is no part of a noun ("a second cup")."""
+        if self.run and any(self.s.tokens[k].low not in w.DETERMINERS for k in self.run):
+            return None
+        length = duration_at(self.s.low, self.i)
+        if length is None or length[1] > self.end or self.s.low[self.i - 1] in ("the", "this", "that", "every"):
+            return None
+        return None if length[1] in self.s.at or self._goes_on(length[1]) else length
 
     def _mention(self, mention: Mention) -> None:
         if mention.kind in ("object", "category") and self._goes_on(mention.end):
@@ -131,20 +144,13 @@ class ItemReader:
 
     def _modifiers(self) -> tuple[tuple[str, ...], int, bool]:
         words = [self.s.tokens[k].low for k in self.run]
-        count = next(
-            (
-                int(w.NUMBERS[x]) if x in w.NUMBERS else int(x)
-                for x in words
-                if x in w.NUMBERS and x not in ("a", "an", "half", "zero") or x.isdecimal() and len(x) < 4
-            ),
-            1,
-        )
+        count, counted = _count(words)
         mods = tuple(
             x
             for x in words
             if x not in w.DETERMINERS
+            and x not in counted
             and x not in w.NUMBERS
-            and not x.isdecimal()
             and x not in w.FILLERS
             and x not in ("of", "pair", "couple")
         )
@@ -193,7 +199,7 @@ class ItemReader:
             if kind == "here" and self.prep == "over":
                 self.prep = ""
             self._add(kind, (low,), self.i, self.i + 1)
-        elif low in w.PREPOSITIONS or low in ("and", "or") or not low[0].isalnum():
+        elif low in w.PREPOSITIONS or low in ("and", "or") or not low[0].isalnum() and value_of(low) is None:
             self._flush()
             if low in w.PREPOSITIONS:
                 self.prep = low
@@ -262,14 +268,12 @@ class ItemReader:
         if not run:
             return
         words = [self.s.tokens[k].low for k in run]
-        first = words[0]
-        number = w.NUMBERS.get(first, float(first) if first.isdecimal() and len(first) < 8 else None)
-        seconds = duration(words)
-        if seconds is not None:
-            self._add("number", (f"{seconds:g}",), run[0], run[-1] + 1)
+        number, counted = _count(words)
+        if counted and len(counted) == len(words):
+            self._add("number", (f"{number:g}",), run[0], run[-1] + 1)
             return
-        if number is not None and len(words) > 1:
-            run, words = run[1:], words[1:]
+        if counted and words[0] == counted[0]:
+            run, words = run[len(counted) :], words[len(counted) :]
             while len(words) > 1 and words[0] in ("of", "a", "an", "the"):
                 run, words = run[1:], words[1:]
         before = self.s.tokens[run[0] - 1].low if run[0] else ""
@@ -278,7 +282,7 @@ class ItemReader:
             (" ".join(words),),
             run[0],
             run[-1] + 1,
-            count=int(number or 1),
+            count=number,
             definite=before in ("the", "this", "that"),
             many=w.singular(words[-1]) != words[-1],
         )
@@ -290,27 +294,15 @@ class ItemReader:
         self.prep, self.joined = "", False
 
 
-def duration(words: list[str]) -> float | None:
-    """Seconds of "ten seconds", "half a minute", "10s", "2 minutes 30 seconds"; None if the words say something
-    else."""
-    if len(words) == 1 and words[0] in ("minute", "hour", "moment"):
-        return float(w.UNITS[words[0]])
-    total, number = 0.0, None
-    for word in words:
-        compact = re.fullmatch(r"(\d{1,7})([a-z]+)", word)
-        if compact and compact[2] in w.UNITS:
-            total, number = total + float(compact[1]) * w.UNITS[compact[2]], None
-        elif w.singular(word) in w.UNITS and number is not None and word != "s":
-            total, number = total + number * w.UNITS[w.singular(word)], None
-        elif word.isdecimal() and len(word) < 8:
-            number = float(word)
-        elif word in ("a", "an", "of") and number is not None:
-            continue
-        elif word in w.NUMBERS:
-            number = w.NUMBERS[word]
-        else:
-            return None
-    return total if total and number is None else None
+def _count(words: list[str]) -> tuple[float, tuple[str, ...]]:
+    """(how many, the words that say so) of a noun phrase: 1 and none where it does not say."""
+    for k, word in enumerate(words):
+        found = number_at(words, k)
+        if found:
+            return found[0], tuple(words[k : found[1]])
+        if word in ("couple", "few", "both"):
+            return w.NUMBERS[word], (word,)
+    return 1, ()
 
 
 def attach(items: list[Item]) -> list[Item]:

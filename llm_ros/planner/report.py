@@ -14,6 +14,7 @@ from llm_ros.planner.clauses import Clause
 from llm_ros.planner.frames import find_one
 from llm_ros.planner.items import Item
 from llm_ros.planner.lead import know
+from llm_ros.planner.people import clothing
 from llm_ros.planner.refer import PEOPLE, THINGS, FreeText, Goal, Question, Referee
 from llm_ros.planner.world import OPERATOR
 
@@ -217,6 +218,8 @@ def _person_info(ref: Referee, item: Item, inside: list[Item], low: list[str], s
     if set(low) & _MIND:
         return [*goals, Goal("ask", {"person": person, "question": said})], f"The answer: {RESULT}"
     fact = next((word for word in low if word in _LOOKED_AT), "appearance")
+    garment = next((word for word in low if clothing(word) and word not in person), None)
+    fact = f"{fact} of the {garment}" if garment and fact != garment else fact
     what = f"{fact} of the {person.replace('_', ' ')}" if item.described else f"{fact} of {person.replace('_', ' ')}"
     return [
         *goals,

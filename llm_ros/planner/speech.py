@@ -126,7 +126,11 @@ def _let_in(ref: Referee, clause: Clause) -> list[Goal]:
     door = doors[0] if doors else Item("door", tuple(ref.world.doors), "", after, after)
     if not door.names:
         return []
-    return open_or_close("open")(ref, replace(clause, items=[door]))
+    goals = open_or_close("open")(ref, replace(clause, items=[door]))
+    for item in people if goals[-1].facts else ():
+        # Whoever is to be let in waits there.
+        goals[-1].facts.setdefault(ref.person(item), next(iter(goals[-1].facts.values())))
+    return goals
 
 
 def _split_recipient(clause: Clause) -> tuple[Item | None, int, int]:

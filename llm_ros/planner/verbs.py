@@ -91,7 +91,8 @@ FRAMES = {
     "classify|watch|survey|look inside|see what|verify|ascertain|check whether|check if|see if|see whether|see how",
     "open": "open|open up|unlatch|crack open|pull open|swing open",
     "close": "close|shut|close up|shut up|pull shut|push shut|swing shut",
-    "wait": "wait|pause|stand by|hold on|stay|hang on|remain|stand still|idle|linger|hold still|sleep|stop",
+    "wait": "wait|pause|stand by|hold on|stay|hang on|remain|stand still|idle|linger|hold still|sleep",
+    "stop": "stop|halt|abort|cancel|freeze|quit|cease",
 }
 HARM = frozenset(
     "hurt harm hit kill kick punch stab burn poison attack shoot smash destroy steal rob drown choke slap "

@@ -100,7 +100,6 @@ NUMBERS = {
     "few": 3,
     "both": 2,
 }
-UNITS = {"second": 1, "sec": 1, "s": 1, "moment": 5, "minute": 60, "min": 60, "hour": 3600}
 
 # Names for the same thing in a home; a name of the world that is in a row can be said with the other words of the row.
 SYNONYMS = tuple(
