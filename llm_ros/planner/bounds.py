@@ -42,7 +42,7 @@ class Bounds:
         self.tokens = tokens
         self.low = [token.low for token in self.tokens]
         self.mentions: list[Mention] = names.find(self.tokens)
-        self.lexicon = lexicon
+        self.lexicon, self.rooms = lexicon, names.world.rooms
         self.at: dict[int, Mention] = {i: m for m in self.mentions for i in range(m.start, m.end)}
 
     def spans(self) -> list[tuple[int, int, str]]:

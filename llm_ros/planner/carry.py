@@ -31,6 +31,12 @@ def things_of(ref: Referee, items: list[Item], where: str | None, verb: str) -> 
             continue
         place = ref.where(item) or shared
         shared = shared or place
+        several = ref.each(item, place)
+        if several is not None:
+            place = place or ref.context.origin()
+            found += [(one, place or ref.world.home_of(one)) for one in reversed(several)]
+            ref.context.thing = several[-1]
+            continue
         value = ref.thing(item, verb)
         if place is None and item.kind == "thing_pronoun":
             place = ref.context.found.get(value) or ref.world.home_of(value)
@@ -179,7 +185,7 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
             and len(things) > 1
             and not item.joined
         ):
-            ref.place(item)
+            ref.person(item) if item.prep in w.DESTINATION and ref.named(item) else ref.place(item)
     clear = [
         item
         for item in things
@@ -316,12 +322,7 @@ def _move_person_or_ask(ref: Referee, clause: Clause, people, places, mode: str)
         return _collect(ref, direct[0])
     if direct and any(item.prep not in w.SOURCE for item in whole) and mode != "place":
         return guide(ref, clause)
-    if (
-        direct
-        and direct[0].kind != "me"
-        and [item for item in people if item.kind == "me" and item.prep]
-        and mode != "place"
-    ):
+    if direct and mode != "place" and any(item.prep in w.DESTINATION for item in people if item is not direct[0]):
         return guide(ref, clause)
     if mode == "place" and direct:
         raise PlanError("impossible", f"I cannot put {ref.said(direct[0])} anywhere")

@@ -202,4 +202,4 @@ class Splitter(Bounds):
     def items(self, start: int, end: int) -> list[Item]:
         """People, things, places and texts between two tokens, each with its preposition; places attach to what they
         follow."""
-        return attach(ItemReader(self, start, end).read())
+        return attach(ItemReader(self, start, end).read(), self.rooms)

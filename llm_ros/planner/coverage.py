@@ -38,7 +38,7 @@ _EMPTY = frozenset(
     "first second third last next final whole main nearby close far near right somewhere wherever anywhere everywhere "
     "go goes going come comes coming reach know knows hear see sees seen find says said lies lie lying stands "
     "waits waiting "
-    "wearing wears wear hanging rang arrived".split()
+    "wearing wears wear hanging rang arrived holding carrying".split()
 )
 # What a goal says in other words than the command.
 _BLANKS = {

@@ -8,6 +8,7 @@ them.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from llm_ros.planner import words as w
@@ -20,6 +21,12 @@ _RELATIVE = frozenset(
 )
 _PARTICLES = frozenset("down up away back over along".split())
 _AUXILIARY = frozenset("be should must might probably supposed ought".split())
+_EVERY = frozenset("all every each entire".split())
+# What the robot has in its hand, in so many words.
+_HELD = re.compile(
+    r"(what|whatever|(the )?(thing|object|item|stuff)( that| which)?) you (are( currently| now| still)? (holding|carrying)|"
+    r"hold|carry|have( got)?)( (right )?now)?( in (your|the) (hand|hands|gripper|arm))?\b"
+)
 # What is left over, is lying around or is to be had, says nothing about the thing.
 _REMAINING = frozenset("left remaining available".split())
 # Said of when and how; their prepositions belong to no place.
@@ -35,7 +42,7 @@ class Item:
     """kind: place door object category person me thing_pronoun person_pronoun here text number quote.
 
     names: candidates (several: ambiguous) or the words said. prep: how it is attached. place: where it is, if said.
-    mods: describing words before it. count: how many were asked for. definite: "the", "this".
+    mods: describing words before it. count: how many were asked for. definite: "the", "this". every: "all", "each".
     """
 
     kind: str
@@ -50,6 +57,7 @@ class Item:
     many: bool = False
     described: bool = False
     joined: bool = False
+    every: bool = False
 
 
 class ItemReader:
@@ -57,7 +65,7 @@ class ItemReader:
 
     def __init__(self, splitter, start: int, end: int):
         self.s, self.i, self.end = splitter, start, end
-        self.prep, self.joined, self.run, self.items = "", False, [], []
+        self.prep, self.joined, self.run, self.items, self.every = "", False, [], [], False
 
     def read(self) -> list[Item]:
         """All items, in order."""
@@ -70,6 +78,10 @@ class ItemReader:
                 self._flush()
                 self._add("quote", (token.text,), self.i, self.i + 1)
                 self.i += 1
+            elif (held := self._held()) > self.i:
+                self._flush()
+                self._add("thing_pronoun", ("held",), self.i, held)
+                self.i = held
             elif (length := self._duration()) is not None:
                 self._flush()
                 self._add("number", (f"{length[0]:g}",), self.i, length[1])
@@ -79,6 +91,11 @@ class ItemReader:
                 self.i += 1
         self._flush()
         return self.items
+
+    def _held(self) -> int:
+        """The end of "what you are holding" if it begins here."""
+        match = _HELD.match(" ".join(self.s.low[self.i : self.end]))
+        return self.i + len(match[0].split()) if match else self.i
 
     def _duration(self) -> tuple[float, int] | None:
         """(seconds, end) of a duration that begins here and is no part of a noun ("a second cup")."""
@@ -94,7 +111,11 @@ class ItemReader:
             self.run += range(mention.start, mention.end)
             self.i = mention.end
             return
-        inner = [k for k, i in enumerate(self.run) if k and self.s.tokens[i].low in w.DETERMINERS]
+        inner = [
+            k
+            for k, i in enumerate(self.run)
+            if self.s.low[i] in w.DETERMINERS and any(self.s.low[j] not in w.DETERMINERS for j in self.run[:k])
+        ]
         if inner and not self.prep and self.s.tokens[self.run[inner[-1] - 1]].low != "of":
             # "Frank a cola": what stands before the article is something of its own.
             rest = self.run[inner[-1] :]
@@ -145,6 +166,7 @@ class ItemReader:
     def _modifiers(self) -> tuple[tuple[str, ...], int, bool]:
         words = [self.s.tokens[k].low for k in self.run]
         count, counted = _count(words)
+        self.every = bool(_EVERY & set(words))
         mods = tuple(
             x
             for x in words
@@ -258,6 +280,7 @@ class ItemReader:
     def _flush(self) -> None:
         """Turns the words read so far into a text or number item."""
         run, self.run = self.run, []
+        self.every = any(self.s.low[k] in _EVERY for k in run)
         while run and (self.s.tokens[run[0]].low in w.DETERMINERS or self.s.tokens[run[0]].low in w.FILLERS):
             run = run[1:]
         while run and (
@@ -291,7 +314,8 @@ class ItemReader:
         self.items.append(
             Item(kind, tuple(names), self.prep, start, end, mods, None, count, definite, many, described, self.joined)
         )
-        self.prep, self.joined = "", False
+        self.items[-1].every = self.every
+        self.prep, self.joined, self.every = "", False, False
 
 
 def _count(words: list[str]) -> tuple[float, tuple[str, ...]]:
@@ -305,9 +329,9 @@ def _count(words: list[str]) -> tuple[float, tuple[str, ...]]:
     return 1, ()
 
 
-def attach(items: list[Item]) -> list[Item]:
-    """Hangs "in/on/at/from/near PLACE" on the person or thing right before it; places of destination stay on their
-    own."""
+def attach(items: list[Item], rooms: tuple[str, ...]) -> list[Item]:
+    """Hangs "in/on/at/from/near PLACE" on the person or thing right before it, and a room on the place right before it;
+    places of destination stay on their own."""
     result: list[Item] = []
     for item in items:
         before = result[-1] if result else None
@@ -339,6 +363,7 @@ def attach(items: list[Item]) -> list[Item]:
             and not item.joined
             and item.prep in ("in", "of", "at", "inside", "within")
             and before.place.place is None
+            and set(item.names) & set(rooms)
         ):
             before.place.place = item
         else:
