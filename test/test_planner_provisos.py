@@ -152,3 +152,96 @@ def test_words_that_left_no_trace_are_asked_about():
     assert not read("Anyone sat in the kitchen right now?").certain
     assert read("Bring me a cola from the refrigerator").certain
     assert read("I am really thirsty, so please bring me a cola quickly").certain
+
+
+APPLE = "go_to(kitchen_table); find_object(apple); pick(apple)"
+COLA = "go_to(refrigerator); find_object(cola); pick(cola)"
+
+
+@pytest.mark.parametrize(
+    "command, plan",
+    [
+        # each thing of a kind; one for each person; one more
+        (
+            "Put all the snacks on the desk",
+            "; ".join(
+                f"go_to(cupboard); find_object({one}); pick({one}); go_to(desk); place({one}, desk)"
+                for one in ("chips", "cookies", "pretzels")
+            ),
+        ),
+        (
+            "Bring Alice and Bruno an apple",
+            "; ".join(f"{APPLE}; find_person({one}); hand_over(apple, {one})" for one in ("alice", "bruno")),
+        ),
+        (
+            "Bring a cola to Alice and then one to Bruno",
+            "; ".join(f"{COLA}; find_person({one}); hand_over(cola, {one})" for one in ("alice", "bruno")),
+        ),
+        (
+            "Bring a cola to Alice and do the same for Bruno",
+            "; ".join(f"{COLA}; find_person({one}); hand_over(cola, {one})" for one in ("alice", "bruno")),
+        ),
+        # the hand, people by profession, people's places
+        ("Pick up the cola and put what you are holding on the desk", f"{COLA}; go_to(desk); place(cola, desk)"),
+        (
+            "Bring the doctor in the office a cola",
+            f"{COLA}; go_to(office); find_person(doctor); hand_over(cola, doctor)",
+        ),
+        ("Lead me to Bruno, who is in the office", "guide(me, office)"),
+        (
+            "Please help the person in the bathroom find the office",
+            "go_to(bathroom); find_person(person); guide(person, office)",
+        ),
+        # what is not meant
+        ("Bring the apple, not the pear, to Alice", f"{APPLE}; find_person(alice); hand_over(apple, alice)"),
+        ("Bring Alice an apple instead of a pear", f"{APPLE}; find_person(alice); hand_over(apple, alice)"),
+        # remarks, reasons, and what is to be told
+        ("Open the front door for Chen, his hands are full", "go_to(hallway); open(front_door)"),
+        ("Bring Alice an apple, quick, something was spilled", f"{APPLE}; find_person(alice); hand_over(apple, alice)"),
+        ("Close the front door behind you when you leave", "go_to(hallway); close(front_door)"),
+        (
+            "Tell the guest in the red coat that we are closing",
+            'find_person(guest_in_the_red_coat); say("We are closing")',
+        ),
+        ("Tell the guests the kitchen is closed", 'find_person(guests); say("The kitchen is closed")'),
+        (
+            "Tell Alice that dinner is ready and then come back",
+            'find_person(alice); say("Dinner is ready"); find_person(me)',
+        ),
+        ("Shout fire", "say(Fire)"),
+    ],
+)
+def test_everyday_wording(command, plan):
+    assert planned(command) == plan
+
+
+@pytest.mark.parametrize(
+    "command, named",
+    [
+        ("Bring me all the apples", "apples"),
+        ("Bring me the apple or the pear", "apple or pear"),
+        ("Put everything away", "everything"),
+        ("Take a break", "break"),
+        ("Bring me to Bruno", "bruno"),
+        ("Go to the kitchen three times", "three times"),
+        ("Erase the cupboard", "erase"),
+        ("Keep an eye on Alice", "eye"),
+    ],
+)
+def test_what_is_asked_about(command, named):
+    assert named in asked(command)
+
+
+@pytest.mark.parametrize(
+    "command, reason",
+    [
+        ("Bring a cola to grandma", "unknown_person"),
+        ("Bring a cola to my mother", "unknown_person"),
+        ("Bring a cola to Zoltan", "unknown_person"),
+        ("Bring a cola to the attic", "unknown_place"),
+        ("Drop what you are holding", "precondition"),
+        ("Put the apple on the plate", "impossible"),
+    ],
+)
+def test_what_is_refused(command, reason):
+    assert obedient_planner().plan(command).reason == reason

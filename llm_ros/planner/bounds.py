@@ -27,7 +27,8 @@ _DEEDS = frozenset("go take bring place discard throw guide follow open close gr
 MAIN_DEEDS = frozenset(
     "bring place go tell guide follow take close open find meet count describe greet ask discard wait answer".split()
 )
-_SAID_OF = frozenset("is are should will was ought must needs goes belongs".split())
+_SUBJECTS = frozenset("it i we something somebody someone everybody everyone everything nobody nothing there".split())
+_SAID_OF = frozenset("am was were has had is are should will was ought must needs goes belongs".split())
 
 
 def bare(word: str) -> bool:
@@ -83,7 +84,7 @@ class Bounds:
             return 0, ""
         if low in _BREAKS:
             return 1, ""
-        if low in _SEQUENCE and (i == start or self._verb_after(i + 1) or i + 1 >= len(tokens)):
+        if low in _SEQUENCE and (i == start or self._verb_after(i + 1) or i + 1 >= len(tokens) or self._do(i + 1)):
             return 1, ""
         if low in (",", ":"):
             j = i + 1
@@ -128,7 +129,7 @@ class Bounds:
         low = self.tokens[i].low
         if low in _SEQUENCE or low in ("before", "after", "once", "without", "if") and i not in self.at:
             return True
-        if low == "do" and self.tokens[i + 1 : i + 2] and self.tokens[i + 1].low == "not":
+        if self._do(i):
             return True
         which = low == "which" and self.low[i + 1 : i + 2] in (["is"], ["are"], ["was"], ["lies"], ["stands"], ["has"])
         if (low in ("who", "whose") or which) and self.tokens[said - 1].low == "," and (said - 2 in self.at):
@@ -140,8 +141,15 @@ class Bounds:
             return True
         if low in QUESTION and not self._relative_use(i):
             return True
-        if (low in w.PRONOUNS_PERSON or low == "it" or i in self.at) and self.tokens[i - 1].low == ",":
-            after = self.at[i].end if i in self.at else i + 1
+        subject = low in w.PRONOUNS_PERSON or low in _SUBJECTS or i in self.at
+        owned = (
+            low in w.DETERMINERS
+            and i + 1 not in self.at
+            and self.low[i + 2 : i + 3]
+            and self.low[i + 2] in ("is", "are")
+        )
+        if (subject or owned) and self.tokens[i - 1].low == ",":
+            after = self.at[i].end if i in self.at else i + 1 + bool(owned)
             return (
                 i in self.at
                 and "has" in self.low[i:after]
@@ -150,6 +158,10 @@ class Bounds:
         if self.tokens[i - 1].low == "," and start < i and not self._has_verb(start, i):
             return True
         return False
+
+    def _do(self, i: int) -> bool:
+        """ "do not …", "do the same"."""
+        return self.low[i : i + 1] == ["do"] and self.low[i + 1 : i + 2] in (["not"], ["the"], ["likewise"])
 
     def _relative_use(self, i: int) -> bool:
         return self.tokens[i].low in ("who", "which", "where")
@@ -162,7 +174,7 @@ class Bounds:
 
     def _is_verb_here(self, verb: Verb) -> bool:
         """After "and", a word that is also a noun is a verb only if something follows that it can act on."""
-        if verb.frame in ("work", "harm") or verb.word in NOUNS_TOO:
+        if verb.frame in ("work", "harm") or verb.word in NOUNS_TOO and verb.end - verb.start == 1:
             following = self.tokens[verb.end : verb.end + 1]
             if not following:
                 return verb.frame == "harm"

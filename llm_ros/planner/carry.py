@@ -149,7 +149,7 @@ def _groups(items: list[Item], mode: str) -> list[list[Item]]:
         ):
             ended = True
         thing = (
-            item.kind in ("object", "category", "text")
+            (item.kind in ("object", "category", "text") or item.kind == "thing_pronoun" and item.names[0] == "one")
             and not item.prep.startswith("from")
             and bool(things)
             and ended
@@ -207,6 +207,9 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     sources, goals_to = _split_places(places, mode, recipient)
     if mode == "place" and not goals_to and recipient is None and things[-1].place is not None:
         goals_to, things[-1].place = [things[-1].place], None
+    for item in things[1:] if mode == "place" else ():
+        if item.prep in _INSIDE and item.kind in ("object", "category") and not item.joined and item.place is None:
+            raise PlanError("impossible", f"I put things only at places, not {item.prep} the {ref.said(item)}")
     beside = [item for item in things[1:] if mode == "place" and item.prep in _BESIDE and not item.joined]
     if beside and not goals_to:
         things = [item for item in things if item is not beside[-1]]
@@ -224,6 +227,10 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     if recipient is None and target is None and person is None:
         return _taken(ref, clause, values, mode)
     goals = []
+    if recipient in people and any(
+        item.joined and item.kind in PEOPLE for item in people[people.index(recipient) + 1 :]
+    ):
+        return _to_each(ref, things, values, people[people.index(recipient) :])
     for value, source in values:
         goals += fetch(ref, value, source)
         implied = person == OPERATOR and recipient is not None and recipient.prep == "for"
@@ -231,7 +238,28 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     return goals
 
 
+def _to_each(ref: Referee, things: list[Item], values, people: list[Item]) -> list[Goal]:
+    """ "Bring Greta and Ilias a brownie": one for each; a single definite thing cannot be for both."""
+    people = [people[0], *(item for item in people[1:] if item.joined)]
+    names = [ref.person(item) for item in people]
+    if things[0].definite and len(values) == 1 and things[0].kind == "object":
+        said = " or ".join(name.replace("_", " ") for name in names)
+        raise Question(f"Who should get the {values[0][0].replace('_', ' ')}: {said}?")
+    shares = [values] * len(names) if len(values) == 1 else [[value] for value in values]
+    if len(shares) != len(names):
+        raise Question("Who should get what?")
+    goals = []
+    for item, name, share in zip(people, names, shares, strict=True):
+        for value, source in share:
+            goals += [
+                *fetch(ref, value, source),
+                *hand_to(ref, value, name, ref.where(item) or ref.context.found.get(name)),
+            ]
+    return goals
+
+
 _BESIDE = frozenset("in into on onto at near by beside inside with under behind".split())
+_INSIDE = frozenset("in into on onto inside under".split())
 _DO = {"take": "take", "bring": "bring", "place": "put down"}
 
 
@@ -308,7 +336,8 @@ def _taken(ref: Referee, clause: Clause, values, mode: str) -> list[Goal]:
 
 def _move_person_or_ask(ref: Referee, clause: Clause, people, places, mode: str) -> list[Goal]:
     furniture = [item for item in clause.items if item.kind in ("place", "door") and item.prep == ""]
-    if furniture and clause.verb.word.startswith(("leav", "left")):
+    if furniture and clause.verb.word.startswith(("leav", "left", "clear")):
+        ref.context.here = ref.place(furniture[0]) if furniture[0].kind == "place" else ref.context.here
         return []
     if furniture and (mode != "bring" or not [p for p in people if not p.prep]):
         raise PlanError("impossible", f"I cannot carry the {ref.said(furniture[0])}")

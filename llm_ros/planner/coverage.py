@@ -38,7 +38,7 @@ _EMPTY = frozenset(
     "first second third last next final whole main nearby close far near right somewhere wherever anywhere everywhere "
     "go goes going come comes coming reach know knows hear see sees seen find says said lies lie lying stands "
     "waits waiting "
-    "wearing wears wear hanging rang arrived holding carrying".split()
+    "instead rather except wearing wears wear hanging rang arrived holding carrying".split()
 )
 # What a goal says in other words than the command.
 _BLANKS = {
@@ -49,6 +49,8 @@ _BLANKS = {
     "month": "month",
     "year": "year",
 }
+# Deeds that may be done for somebody without having to do with them.
+_UNSERVED = frozenset("open close go wait count find".split())
 _CARRYING = frozenset("bring take place discard throw".split())
 _REASONS = frozenset("because since as so for".split())
 _BEING = frozenset("is are was were am".split())
@@ -126,6 +128,9 @@ class _Coverage:
                 other = self.s.lexicon.match(self.s.tokens, k, self.s.at)
                 if other and other.frame in _CARRYING:
                     self._mark(other.start, other.end)
+            for item in clause.items:
+                if item.kind == "excluded" or item.kind == "person" and item.prep == "for" and verb.frame in _UNSERVED:
+                    self._mark(item.start, item.end)
             if verb.frame in _KEPT_NUMBERS or verb.frame.startswith("skill:"):
                 for item in clause.items:
                     if item.kind == "number":
@@ -141,15 +146,12 @@ class _Coverage:
                 and not clause.question
                 and (self.s.low[clause.start] in _REASONS or bool(_BEING & set(self.s.low[clause.start : clause.end])))
             )
+            placed = clause in self.told and any(item.place or item.kind == "place" for item in clause.items)
             if remark or clause in self.told:
                 for k in range(clause.start, clause.end):
                     mention = self.s.at.get(k)
-                    self.done[k] |= (
-                        mention is None
-                        or mention.kind in ("place", "person")
-                        or clause.negated
-                        or clause not in self.told
-                    )
+                    kept = mention is not None and mention.kind in ("object", "category") and placed
+                    self.done[k] |= not kept or clause.negated
 
     def _mentions(self) -> None:
         """Names that occur in the goals, with the adjectives and numbers in front of them."""

@@ -191,8 +191,8 @@ def _openable(ref: Referee, item: Item, role: str, clause: Clause) -> Goal:
 def wait(ref: Referee, clause: Clause) -> list[Goal]:
     """Wait for a time; "a moment" is five seconds."""
     goals = []
-    for item in places_in(clause):
-        if item.kind == "place":
+    for item in clause.items:
+        if item.kind in ("place", "door"):
             ref.context.here = ref.place(item)
             goals.append(Goal("go_to", {"location": ref.context.here}))
     seconds = _seconds(clause)
@@ -217,7 +217,7 @@ def stop(ref: Referee, clause: Clause) -> list[Goal]:
     """Stop for a time, or at a place; a plan has not begun, so there is nothing else that could be stopped."""
     if _seconds(clause) is not None:
         return wait(ref, clause)
-    if places_in(clause):
+    if any(item.prep for item in places_in(clause)):
         return go(ref, clause)
     what = " ".join(token.text for token in clause.tokens[clause.verb.start : clause.end] if token.low[0].isalnum())
     raise Question(f"I am not doing anything yet that I could stop ({what}). What should I do?")

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass, replace
 
 from llm_ros.planner import words as w
+from llm_ros.planner.again import BY_ITEMS, again
 from llm_ros.planner.carry import CARRY_GOALS
 from llm_ros.planner.clauses import Clause, Splitter
 from llm_ros.planner.coverage import unused_words
@@ -107,7 +108,15 @@ class Interpreter:
         known: list[Clause] = []
         understood = True
         tasks = [clause for clause in clauses if clause.verb is not None or clause.question]
-        for clause in clauses:
+        latest = None
+        for number, clause in enumerate(clauses):
+            repeated = again(clause, latest)
+            if repeated is not None:
+                known.append(clause)
+                clauses[number] = clause = repeated
+                tasks.append(clause)
+            if clause.verb is not None and (clause.verb.frame != "tell" or clause.end - clause.start > 1):
+                latest = clause
             if clause.negated:
                 forbidden += self._negated(ref, clause)
                 known.append(clause)
@@ -185,6 +194,8 @@ class Interpreter:
         frame = clause.verb.frame
         if clause.tokens[clause.verb.start].low == "gets" and any(item.kind in PEOPLE for item in clause.subject):
             frame = "wish"
+        if frame in BY_ITEMS and not clause.negated:
+            _refuse_choice(ref, clause)
         if frame.startswith("skill:"):
             return own_skill(ref, clause, self.skills[frame[6:]])
         if ref.context.deferred and frame not in ("place", "bring", "take", "go"):
@@ -245,6 +256,13 @@ def _refuse_unfinished(tokens) -> None:
     words = [token for token in tokens if token.quoted or token.low[0].isalnum()]
     if words and not words[-1].quoted and words[-1].low in _OPEN_ENDED and tokens[-1].low != "?":
         raise Question(f"The sentence is not finished: what comes after {words[-1].text!r}?")
+
+
+def _refuse_choice(ref: Referee, clause: Clause) -> None:
+    """Raises Question for "the atlas or the dictionary": a plan cannot choose."""
+    for first, second in zip(clause.items, clause.items[1:], strict=False):
+        if second.either:
+            raise Question(f"Which one do you mean: {ref.said(first)} or {ref.said(second)}?")
 
 
 _OPEN_ENDED = frozenset("the a an to into onto from my your and or".split())

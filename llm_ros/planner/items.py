@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from llm_ros.planner import words as w
 from llm_ros.planner.numbers import duration_at, number_at, value_of
-from llm_ros.planner.people import clothing
 from llm_ros.planner.tokens import Mention
 
 _RELATIVE = frozenset(
@@ -22,10 +21,18 @@ _RELATIVE = frozenset(
 _PARTICLES = frozenset("down up away back over along".split())
 _AUXILIARY = frozenset("be should must might probably supposed ought".split())
 _EVERY = frozenset("all every each entire".split())
+# What stands before something that is not meant.
+_EXCLUDING = tuple(
+    tuple(row.split())
+    for row in "instead of|rather than|except for|except|other than|apart from|as opposed to|and not|but not|not|but|"
+    "neither|nor".split("|")
+)
+_BEFORE_NOT = frozenset("is are was were do does did be has have will can could would should and or".split())
 # What the robot has in its hand, in so many words.
 _HELD = re.compile(
-    r"(what|whatever|(the )?(thing|object|item|stuff)( that| which)?) you (are( currently| now| still)? (holding|carrying)|"
-    r"hold|carry|have( got)?)( (right )?now)?( in (your|the) (hand|hands|gripper|arm))?\b"
+    r"(what|whatever|(the )?(thing|object|item|stuff)( that| which)?) you "
+    r"(are( currently| now| still)? (holding|carrying)|hold|carry|have( got)?)"
+    r"( (right )?now)?( in (your|the) (hand|hands|gripper|arm))?\b"
 )
 # What is left over, is lying around or is to be had, says nothing about the thing.
 _REMAINING = frozenset("left remaining available".split())
@@ -39,10 +46,11 @@ _ADVERBIAL = tuple(
 
 @dataclass
 class Item:
-    """kind: place door object category person me thing_pronoun person_pronoun here text number quote.
+    """kind: place door object category person me thing_pronoun person_pronoun here text number quote excluded.
 
     names: candidates (several: ambiguous) or the words said. prep: how it is attached. place: where it is, if said.
     mods: describing words before it. count: how many were asked for. definite: "the", "this". every: "all", "each".
+    either: an alternative to the item before ("or").
     """
 
     kind: str
@@ -58,6 +66,7 @@ class Item:
     described: bool = False
     joined: bool = False
     every: bool = False
+    either: bool = False
 
 
 class ItemReader:
@@ -66,6 +75,7 @@ class ItemReader:
     def __init__(self, splitter, start: int, end: int):
         self.s, self.i, self.end = splitter, start, end
         self.prep, self.joined, self.run, self.items, self.every = "", False, [], [], False
+        self.excluded = self.either = False
 
     def read(self) -> list[Item]:
         """All items, in order."""
@@ -78,6 +88,12 @@ class ItemReader:
                 self._flush()
                 self._add("quote", (token.text,), self.i, self.i + 1)
                 self.i += 1
+            elif self._relative():
+                self._flush()
+                self.i = self.end
+            elif (after := self._excluded()) > self.i:
+                self._flush()
+                self.prep, self.i, self.excluded = "", after, True
             elif (held := self._held()) > self.i:
                 self._flush()
                 self._add("thing_pronoun", ("held",), self.i, held)
@@ -91,6 +107,29 @@ class ItemReader:
                 self.i += 1
         self._flush()
         return self.items
+
+    def _relative(self) -> bool:
+        """ "somebody who can help me": what a person can, knows or likes is no item of the clause."""
+        low = self.s.low
+        return (
+            low[self.i] in ("who", "that")
+            and bool(self.items)
+            and self.items[-1].kind == "person"
+            and self.i + 1 < self.end
+            and low[self.i + 1] in ("can", "could", "knows", "would", "may", "might", "will", "likes", "speaks")
+        )
+
+    def _excluded(self) -> int:
+        """The end of "not", "instead of", "except for" before what is not meant."""
+        for words in _EXCLUDING:
+            end = self.i + len(words)
+            if tuple(self.s.low[self.i : end]) != words or end >= self.end:
+                continue
+            noun = end in self.s.at or self.s.low[end] in w.DETERMINERS | w.PREPOSITIONS
+            ended = bool(self.items) or bool(self.run) or words in (("neither",), ("nor",))
+            if noun and ended and (words not in (("not",), ("but",)) or self.s.low[self.i - 1] not in _BEFORE_NOT):
+                return end
+        return self.i
 
     def _held(self) -> int:
         """The end of "what you are holding" if it begins here."""
@@ -226,7 +265,7 @@ class ItemReader:
             if low in w.PREPOSITIONS:
                 self.prep = low
             elif low in ("and", "or") and self.items:
-                self.prep, self.joined = self.items[-1].prep, True
+                self.prep, self.joined, self.either = self.items[-1].prep, True, low == "or"
         elif not (
             low in _RELATIVE
             or low in _PARTICLES
@@ -292,6 +331,9 @@ class ItemReader:
             return
         words = [self.s.tokens[k].low for k in run]
         number, counted = _count(words)
+        if words == ["one"]:
+            self._add("thing_pronoun", ("one",), run[0], run[-1] + 1)
+            return
         if counted and len(counted) == len(words):
             self._add("number", (f"{number:g}",), run[0], run[-1] + 1)
             return
@@ -314,8 +356,10 @@ class ItemReader:
         self.items.append(
             Item(kind, tuple(names), self.prep, start, end, mods, None, count, definite, many, described, self.joined)
         )
-        self.items[-1].every = self.every
-        self.prep, self.joined, self.every = "", False, False
+        self.items[-1].every, self.items[-1].either = self.every, self.either
+        if self.excluded:
+            self.items[-1].kind, self.excluded = "excluded", False
+        self.prep, self.joined, self.every, self.either = "", False, False, False
 
 
 def _count(words: list[str]) -> tuple[float, tuple[str, ...]]:
@@ -327,70 +371,3 @@ def _count(words: list[str]) -> tuple[float, tuple[str, ...]]:
         if word in ("couple", "few", "both"):
             return w.NUMBERS[word], (word,)
     return 1, ()
-
-
-def attach(items: list[Item], rooms: tuple[str, ...]) -> list[Item]:
-    """Hangs "in/on/at/from/near PLACE" on the person or thing right before it, and a room on the place right before it;
-    places of destination stay on their own."""
-    result: list[Item] = []
-    for item in items:
-        before = result[-1] if result else None
-        if (
-            item.kind in ("place", "here", "door")
-            and before
-            and before.kind in ("object", "category", "person", "text", "thing_pronoun", "person_pronoun", "door")
-            and item.prep
-            and item.prep not in w.DESTINATION
-            and before.place is None
-        ):
-            before.place = item
-        elif item.kind == "place" and before and before.kind == "place" and not item.prep and item.start == before.end:
-            # "the lab's glove box": the room comes first.
-            item.prep, item.place = before.prep, before
-            result[-1] = item
-        elif (
-            item.kind == "place"
-            and before
-            and before.kind == "place"
-            and not item.joined
-            and item.prep in ("in", "of", "at", "inside", "within", "from")
-        ):
-            before.place = item
-        elif (
-            item.kind == "place"
-            and before
-            and before.place is not None
-            and not item.joined
-            and item.prep in ("in", "of", "at", "inside", "within")
-            and before.place.place is None
-            and set(item.names) & set(rooms)
-        ):
-            before.place.place = item
-        else:
-            result.append(item)
-    result = _dressed(result)
-    for first, second in zip(result[-2::-1], result[:0:-1], strict=False):
-        # "Amira and Yuki in the study": both are there.
-        if second.joined and first.kind == second.kind == "person" and first.place is None:
-            first.place = second.place
-    return result
-
-
-def _dressed(items: list[Item]) -> list[Item]:
-    """ "the lady on the terrace in the white blouse": clothes said after the place still describe the person."""
-    result: list[Item] = []
-    for item in items:
-        before = result[-1] if result else None
-        if (
-            before
-            and before.kind == "person"
-            and before.described
-            and before.place is not None
-            and item.kind == "text"
-            and item.prep in ("in", "with")
-            and clothing(item.names[0].split()[-1])
-        ):
-            before.names = (f"{before.names[0]} {item.prep} {item.names[0]}",)
-        else:
-            result.append(item)
-    return result

@@ -25,6 +25,8 @@ def know(ref: Referee, value: str, place: str | None) -> dict[str, str]:
 def guide(ref: Referee, clause: Clause) -> list[Goal]:
     """Lead a person to a place."""
     people, places = people_in(clause), places_in(clause)
+    if clause.verb.word == "help" and not (places and people):
+        raise PlanError("impossible", "I can help people only to get to a place")
     person = next((item for item in people if not item.prep), people[0] if people else None)
     if person is None:
         texts = [

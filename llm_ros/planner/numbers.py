@@ -55,6 +55,8 @@ def number_at(low: Sequence[str], i: int) -> tuple[float, int] | None:
         if k < len(low) and low[k] in _SCALES:
             number, k = number * _SCALES[low[k]], k + 1
         return _with_half(low, k, sign, number)
+    if low[k : k + 1] == ["dozen"]:
+        return 12.0, k + 1
     found = _words(low, k)
     return _with_half(low, found[1], sign, found[0]) if found else None
 

@@ -16,7 +16,9 @@ class Describer:
     """Finds described people for one world."""
 
     def __init__(self, world: World):
-        self._named = {key_of(words_of(form)) for name in world.people for form in (name, *world.synonyms.get(name, ()))}
+        self._named = {
+            key_of(words_of(form)) for name in world.people for form in (name, *world.synonyms.get(name, ()))
+        }
         self._described: list[tuple[frozenset[str], str]] = []
         for name in (*world.descriptions.get("gestures", ()), *world.descriptions.get("poses", ())):
             self._described.append((frozenset(_content(words_of(name))), name))
@@ -34,7 +36,6 @@ class Describer:
         red coat"."""
         found, start = [], 0
         while start < len(tokens):
-            low = tokens[start].low
             if taken[start] or not self._noun(tokens, start):
                 start += 1
                 continue
@@ -185,7 +186,8 @@ _EMPTY = frozenset(
     "a an the who that which is are to their his her its towards toward currently there with has down up on".split()
 )
 _AFTER_PERSON = frozenset(
-    "and or is are was were has have had who that which wants needs would can should could will please now then if when "
+    "and or is are was were has have had who that which wants needs would can should could will please now then if "
+    "when "
     "what where how whether there here too also says said asked does did".split()
 )
 _ALL = {"everyone": "everyone", "everybody": "everyone"}

@@ -27,6 +27,7 @@ _EVENT = "I cannot tell when {}. Should I do it now?"
 _END = "I cannot tell when {}. How long should I go on?"
 _WATCH = "I cannot keep watching whether {}. Should I do it once, now?"
 _BRANCH = "I carry out one course and cannot choose between two by myself ({}). Which one should I take?"
+_ONCE = "I do things once ({}). Should I do it once?"
 _TIME = "I act at once and do nothing by the clock ({}). Should I do it now?"
 
 # marker → the question it leads to; "" where what follows changes nothing. Longer markers go first.
@@ -49,6 +50,7 @@ _MARKERS = sorted(
 _TIMES = frozenset(
     "noon midnight lunch lunchtime dinner dinnertime breakfast supper sunrise sunset dawn dusk bedtime".split()
 )
+_OFTEN = frozenset("twice thrice repeatedly continuously constantly forever endlessly".split())
 _DAYS = frozenset("monday tuesday wednesday thursday friday saturday sunday".split())
 _ALWAYS_LATER = frozenset("tomorrow tonight hourly daily weekly".split())
 _PARTS = frozenset("morning afternoon evening night weekend".split())
@@ -96,7 +98,7 @@ class _Finder:
         return found
 
     def _at(self, i: int) -> Proviso | None:
-        return self._conditional(i) or self._inverted(i) or self._timed(i)
+        return self._conditional(i) or self._inverted(i) or self._repeated(i) or self._timed(i)
 
     # -- clauses
 
@@ -134,8 +136,11 @@ class _Finder:
                 or self._own_success(i, begin, end, plain)
             ):
                 return None
-        elif self._question_word(i, begin) or self._own_progress(i, begin, end):
+        elif self._question_word(i, begin):
             return None
+        elif self._own_progress(i, begin, end):
+            idle = self.low[begin] == "you" and not self._front(i) and end - begin <= 3
+            return Proviso(i, end, "") if idle and not any(k in self.s.at for k in range(i, end)) else None
         said = self._said(begin, end)
         if self.low[begin - 1] == "of":
             said = f"there is {said}"
@@ -325,11 +330,24 @@ class _Finder:
 
     # -- times
 
+    def _repeated(self, i: int) -> Proviso | None:
+        """ "twice", "three times", "all day long"."""
+        if self.low[i] in _OFTEN:
+            return self._by_clock(i, i + 1, _ONCE)
+        number = number_at(self.low, i)
+        if number and number[0] != 1 and self.low[number[1] : number[1] + 1] == ["times"]:
+            return self._by_clock(i, number[1] + 1, _ONCE)
+        if self.low[i : i + 2] in (["all", "day"], ["all", "night"], ["all", "week"]):
+            return self._by_clock(i, i + 2, _ONCE)
+        return None
+
     def _timed(self, i: int) -> Proviso | None:
         """ "at noon", "in ten minutes", "every hour", "tomorrow": but not inside what is said or asked."""
         end = self._time_end(i)
-        if end == i:
-            return None
+        return None if end == i else self._by_clock(i, end, _TIME)
+
+    def _by_clock(self, i: int, end: int, question: str) -> Proviso | None:
+        """A proviso, unless it belongs to what is said or asked."""
         start = next((a for a, b in reversed(self._spans) if a <= i < b), 0)
         verb, _ = self.s._find_verb(self.s.skip(start), len(self.low))
         asked = self.s._question(self.s.skip(start), len(self.low))[0] if self.s.skip(start) < len(self.low) else ""
@@ -340,7 +358,7 @@ class _Finder:
             and self._front(i) is False
         ):
             return None
-        return Proviso(i, end, _TIME.format(" ".join(token.text for token in self.s.tokens[i:end])))
+        return Proviso(i, end, question.format(" ".join(token.text for token in self.s.tokens[i:end])))
 
     def _time_end(self, i: int) -> int:
         low, here = self.low, self.low[i]

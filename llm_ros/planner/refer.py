@@ -29,6 +29,13 @@ _NOT_CARRIED = frozenset(
     "airplane plane helicopter ship train "
     "tank skyscraper bridge street road forest garden swimming-pool".split()
 )
+# What is taken, given or had only in a manner of speaking.
+_ABSTRACT = frozenset(
+    "break seat rest look order chance nap shower bath step bow breath photo photograph picture selfie turn bite "
+    "sip risk "
+    "lead guess vote oath stand advice care notice measure trouble attention moment minute second hour day hug kiss "
+    "message regard greeting thank wish love apology compliment smile answer question call ring shot go try".split()
+)
 _CARRYING = ("bring", "take", "put down", "move", "use")
 _SUPERLATIVE = re.compile(r"\w+est$|most|least|largest|best|worst|leftmost|rightmost")
 VAGUE = frozenset("thing things something anything item items stuff object objects one ones some".split())
@@ -109,7 +116,9 @@ class Referee:
                 raise Question(f"Where is {item.names[0]!r}? Please name the place.")
             return self.context.place
         if item.kind == "door":
-            return self.world.doors[self._one(item, item.names)][0]
+            door = self._one(item, item.names)
+            self.context.opened = self.context.opened if self.context.thing else door
+            return self.world.doors[door][0]
         if item.kind != "place":
             raise PlanError("unknown_place", f"I do not know a place called {self.said(item)!r}")
         names = item.names
@@ -212,8 +221,12 @@ class Referee:
         words = [word for word in words_of(item.names[0]) if word not in w.DETERMINERS]
         text = " ".join(words)
         head = w.singular(words[words.index("of") - 1] if "of" in words[1:] else words[-1]) if words else ""
-        if not words or text in VAGUE or set(words) <= VAGUE | {"else", "nice", "good"}:
+        if "same" in words and set(words) <= VAGUE | {"same"} and self.context.thing:
+            return self.context.thing
+        if not words or set(words) <= VAGUE | {"else", "nice", "good", "same"}:
             raise Question(f"What should I {verb}?")
+        if head in _ABSTRACT and verb in _CARRYING:
+            raise Question(f"What do you mean by {text!r}?")
         if head in HARM_THINGS or set(words) & HARM_THINGS:
             raise PlanError("unsafe", f"I will not {verb} {text}")
         if verb in _CARRYING and (head in _NOT_CARRIED or "-".join(words) in _NOT_CARRIED):

@@ -209,8 +209,8 @@ def corrected(tokens: list[Token]) -> list[Token]:
 
 
 def key_of(text_words: list[str]) -> str:
-    """The comparison key of a name: its words run together, the last one in the singular."""
-    return "".join(text_words[:-1]) + w.singular(text_words[-1]) if text_words else ""
+    """The comparison key of a name: its words run together, each in the singular."""
+    return "".join(w.singular(word) for word in text_words)
 
 
 def words_of(name: str) -> list[str]:

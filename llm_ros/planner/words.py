@@ -63,13 +63,16 @@ PEOPLE_NOUNS = frozenset(
 )
 # Somebody's somebody: who that is only a world can say, by a synonym.
 KIN = frozenset(
-    "mother mom mum mommy mummy mama father dad daddy papa grandma grandmother granny nana grandpa grandfather granddad "
-    "sister brother aunt auntie uncle cousin niece nephew wife husband son daughter boyfriend girlfriend fiance partner "
+    "mother mom mum mommy mummy mama father dad daddy papa grandma grandmother granny nana grandpa grandfather "
+    "granddad "
+    "sister brother aunt auntie uncle cousin niece nephew wife husband son daughter boyfriend girlfriend fiance "
+    "partner "
     "parents grandparents grandson granddaughter roommate flatmate neighbour neighbor".split()
 )
 # People by what they do: as good a description as any.
 ROLES = frozenset(
-    "doctor nurse chef cook waiter waitress manager boss cleaner gardener driver plumber electrician guard receptionist "
+    "doctor nurse chef cook waiter waitress manager boss cleaner gardener driver plumber electrician guard "
+    "receptionist "
     "secretary librarian mechanic professor scientist engineer technician assistant owner patient tenant janitor "
     "caretaker barista baker barber butcher carpenter welder pilot postman mailman courier policeman firefighter "
     "principal headmaster tutor trainee apprentice intern pupil player coach actor singer musician director".split()
@@ -129,7 +132,7 @@ SYNONYMS = tuple(
         "bedroom|sleeping room",
         "laundry room|laundry|utility room",
         "dining room|dining area",
-        "gym|fitness room",
+        "gym|fitness room|gymnasium",
         "couch|sofa|settee",
         "refrigerator|fridge|icebox",
         "trash bin|trash can|trashbin|garbage bin|garbage can|rubbish bin|waste "
