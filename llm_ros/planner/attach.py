@@ -1,6 +1,7 @@
 """Which place belongs to which person, thing or place: "the cup on the table", "the table in the study".
 
-In: items in order, and which names are rooms. Out: the items that stand on their own, each with the place attached to it.
+In: items in order, and which names are rooms. Out: the items that stand on their own, each with the place attached
+to it.
 """
 
 from __future__ import annotations
