@@ -64,6 +64,10 @@ class World:
             return self.locations[place].room
         return self.doors[place][0] if place in self.doors else None
 
+    def is_at(self, place: str | None, where: str) -> bool:
+        """Whether `place` is `where`, or in the room `where`."""
+        return place is not None and (place == where or where in self.rooms and self.room_of(place) == where)
+
     def category_of(self, name: str) -> Category | None:
         """The category that `name` is (its plural or singular), or the one that lists the object `name`."""
         for category in self.categories.values():
