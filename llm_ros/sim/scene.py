@@ -131,6 +131,11 @@ class Scene:
         """What things stand on."""
         return "table" if self.kind == "table" else "floor"
 
+    @property
+    def names(self) -> list[str]:
+        """Colour and shape of every thing, from left to right."""
+        return [t.name for t in sorted(self.things, key=lambda t: self.camera.project(t.centre, 1, 1)[0])]
+
     def without(self, gone: set[int]) -> Scene:
         """The scene without some things (by number) and what stands on them."""
         gone = gone | {i for i, thing in enumerate(self.things) if thing.base in gone}

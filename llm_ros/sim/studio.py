@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
+from llm_core.errors import RequestError
 from llm_ros.sim.draw import PROPORTIONS, SIZES, mesh_size
 from llm_ros.sim.meshes import handle, turned
 from llm_ros.sim.scene import MAX_THINGS, Scene
@@ -39,14 +40,14 @@ class View:
 
 
 class Studio:
-    """Renders scenes at one size. `close` it, or use it as a context."""
+    """Renders scenes at one size, in pixels. `close` it, or use it as a context. Raises RequestError without MuJoCo."""
 
     def __init__(self, width: int = 192, height: int = 192):
         os.environ.setdefault("MUJOCO_GL", "egl")
         try:
             import mujoco
         except ImportError as error:
-            raise RuntimeError(f"simulated scenes need MuJoCo: pip install 'llm_ros[sim]' ({error})") from error
+            raise RequestError(f"simulated scenes need MuJoCo: pip install 'llm_ros[sim]' ({error})") from error
         self._mj = mujoco
         self.width, self.height = width, height
         self._model = mujoco.MjModel.from_xml_string(_xml(width, height))
