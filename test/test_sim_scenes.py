@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from llm_ros.sim import COLOURS, HELD_OUT_PAIRS, SHAPES, Camera, draw
+from llm_ros.sim.facts import Fact, Facts
 from llm_ros.sim.meshes import OUTLINES, handle, turned
-from training.vision.facts import Fact, Facts
-from training.vision.questions import KINDS, Asker, ask
+from llm_ros.sim.questions import KINDS, Asker, ask
 
 SCENES = [draw(seed) for seed in range(300)]
 

@@ -50,7 +50,8 @@ class SimCameraNode(Node):
         """Only the seed changes while pictures are made."""
         for parameter in parameters:
             if parameter.name not in ("seed", "use_sim_time"):
-                return SetParametersResult(successful=False, reason=f"{parameter.name} is read-only while the node runs")
+                reason = f"{parameter.name} is read-only while the node runs"
+                return SetParametersResult(successful=False, reason=reason)
         reason = check_change(self, parameters, (SimCameraParams,), {})
         if not reason:
             for parameter in parameters:
@@ -100,5 +101,3 @@ def _studio(width: int, height: int):
 def main(args=None) -> int:
     """Entry point: the node with the parameters of the command line. Returns the exit code."""
     return run_node(SimCameraNode, args)
-
-

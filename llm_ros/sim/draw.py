@@ -21,7 +21,8 @@ HELD_OUT_PAIRS = {
     ("ball", "black"),
 }
 SIZES = (0.042, 0.055, 0.07)  # half of a mesh's larger extent
-PROPORTIONS = {"cone": (0.75, 0.55), "mug": (0.8, 0.68), "bottle": (0.4, 0.32), "bowl": (1.9, 1.6)}  # radius / half height
+# Radius as a part of half the height
+PROPORTIONS = {"cone": (0.75, 0.55), "mug": (0.8, 0.68), "bottle": (0.4, 0.32), "bowl": (1.9, 1.6)}
 GAP = 0.02
 TRIES = 60
 POSES = ("usual", "new")
@@ -37,7 +38,8 @@ def draw(seed: int, *, kind: str | None = None, unseen_pairs: bool = False, pose
     table = None
     if kind == "room" and rng.random() < 0.6:
         height = rng.uniform(0.17, 0.24)
-        table = (rng.uniform(-0.15, 0.15), rng.uniform(-0.02, 0.2), rng.uniform(0.16, 0.3), rng.uniform(0.12, 0.2), height)
+        middle = rng.uniform(-0.15, 0.15), rng.uniform(-0.02, 0.2)
+        table = (*middle, rng.uniform(0.16, 0.3), rng.uniform(0.12, 0.2), height)
     camera = _camera(rng, kind, poses)
     things = _things(rng, table, unseen_pairs)
     noise, blur = rng.choice((0, rng.uniform(0, 4), rng.uniform(2, 9))), rng.choice((0, 0, rng.uniform(0.2, 1.1)))

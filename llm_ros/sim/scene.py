@@ -91,7 +91,7 @@ class Camera:
         return np.stack([math.cos(r) * right + math.sin(r) * up, math.cos(r) * up - math.sin(r) * right, forward])
 
     def project(self, point, width: int, height: int) -> tuple[float, float, float]:
-        """Pixel column, pixel row and distance along the view of a point; it is behind the camera below `NEAR_PLANE`."""
+        """Pixel column, pixel row and distance along the view of a point (below 0: behind the camera)."""
         right, up, forward = self.axes @ (np.asarray(point) - self.position)
         focal = height / 2 / math.tan(math.radians(self.fovy) / 2)
         scale = focal / max(forward, NEAR_PLANE)

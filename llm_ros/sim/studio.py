@@ -251,7 +251,8 @@ def _xml(width: int, height: int) -> str:
     )
     return f"""<mujoco><visual><global offwidth="{width}" offheight="{height}"/><map znear="0.02"/>
 <quality shadowsize="1024" offsamples="4"/></visual><asset>{"".join(assets)}</asset><worldbody>
-<light name="light" pos="0 0 2" dir="0 0 -1" castshadow="true" specular="0.2 0.2 0.2"/><camera name="camera" mode="fixed"/>
+<light name="light" pos="0 0 2" dir="0 0 -1" castshadow="true" specular="0.2 0.2 0.2"/>
+<camera name="camera" mode="fixed"/>
 <body name="floor"><geom type="plane" size="4 4 .1" material="floor"/></body>
 <body name="back"><geom type="box" size="3 .01 1.4" material="wall"/></body>
 <body name="side"><geom type="box" size=".01 3 1.4" material="wall"/></body>

@@ -14,16 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from llm_ros.sim.questions import ask
 from training.vision.data import Pictures, jittered, load, pixels
 from training.vision.lm import LanguageModel, answers, pack, prompt
 from training.vision.pretrain import batch, groups, rate, save
-from training.vision.questions import ask
 from training.vision.tower import Heads, Projector, Tower, TowerConfig, heads_loss
-
-
-def prompts_of(lm: LanguageModel, facts, rng: random.Random, count: int) -> list:
-    """The questions about one picture, as prompts."""
-    return [prompt(lm, question) for question in ask(facts, rng, count)]
 
 
 @torch.no_grad()
@@ -34,7 +29,7 @@ def check(lm: LanguageModel, tower, projector, data: Pictures, count: int) -> di
         questions = ask(data.facts[i], random.Random(f"check {i}"), 8)
         embeddings = projector(tower(pixels(data.images[i : i + 1])))
         made = [prompt(lm, question) for question in questions]
-        _, hit, _ = answers(lm, embeddings, pack([made], embeddings.shape[1]))
+        _, hit = answers(lm, embeddings, pack([made], embeddings.shape[1]))
         at = 0
         for question, p in zip(questions, made, strict=True):
             right.setdefault(question.kind, []).append(bool(hit[at : at + len(p.answer)].all()))
@@ -63,6 +58,7 @@ def main() -> None:
     config = TowerConfig()
     tower, heads, projector = Tower(config), Heads(config), Projector(config)
     lm = LanguageModel(args.model)
+    modules = {"tower": tower, "heads": heads, "projector": projector}
     # Embeddings begin as long as the words' are.
     projector.mm_2.weight.data *= float(lm.weights["token_embd.weight"].std()) * 3
     state = torch.load(args.out / "tower.pt")
@@ -73,7 +69,7 @@ def main() -> None:
     path, step = args.out / "eyes.pt", 0
     if path.exists():
         state = torch.load(path)
-        for name, module in (("tower", tower), ("heads", heads), ("projector", projector)):
+        for name, module in modules.items():
             module.load_state_dict(state[name])
         optimizer.load_state_dict(state["optimizer"])
         step = state["step"]
@@ -84,9 +80,10 @@ def main() -> None:
         chosen = rng.integers(len(data), size=args.batch)
         images, cells, places, whole, flip = batch(data, chosen, rng)
         facts = [data.facts[i].mirrored() if turn else data.facts[i] for i, turn in zip(chosen, flip, strict=True)]
-        prompts = [prompts_of(lm, f, random.Random(f"{args.seed} {step} {i}"), args.questions) for i, f in enumerate(facts)]
+        asked = [ask(f, random.Random(f"{args.seed} {step} {i}"), args.questions) for i, f in enumerate(facts)]
+        prompts = [[prompt(lm, question) for question in questions] for questions in asked]
         features = tower(jittered(images, torch.Generator().manual_seed(step)))
-        loss, _, _ = answers(lm, projector(features), pack(prompts, features.shape[1]))
+        loss, _ = answers(lm, projector(features), pack(prompts, features.shape[1]))
         aside, _ = heads_loss(heads(features), cells, places, whole)
         (loss + args.heads * aside).backward()
         torch.nn.utils.clip_grad_norm_([*tower.parameters(), *heads.parameters(), *projector.parameters()], 1.0)
@@ -103,8 +100,8 @@ def main() -> None:
             line = f"{step},{total / 10:.4f},{time.time() - began:.0f}"
             total = 0.0
             if step % 50 == 0 or step >= steps:
-                save(path, {"tower": tower.state_dict(), "heads": heads.state_dict(), "projector": projector.state_dict(),
-                            "step": step, "optimizer": optimizer.state_dict(), "config": config.__dict__})  # fmt: skip
+                state = {name: module.state_dict() for name, module in modules.items()}
+                save(path, state | {"step": step, "optimizer": optimizer.state_dict(), "config": config.__dict__})
                 right = check(lm, tower, projector, valid, 40)
                 line += "," + " ".join(f"{kind}={part:.2f}" for kind, part in sorted(right.items()))
             with open(args.out / "eyes.csv", "a") as log:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from llm_ros.sim.facts import Facts
 from llm_ros.sim.scene import COLOURS, MAX_THINGS, SHAPES
-from training.vision.facts import Facts
 
 CELLS = 8
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -85,7 +85,8 @@ def labels(facts: Facts, covered: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
         cells[at, 2:] = (
             shapes[i], colours[i], SUPPORTS.index(thing.support), thing.under_table,
             shapes.count(shapes[i]) - 1, colours.count(colours[i]) - 1,
-            int(np.where(near == i)[0][0]), int(np.where(left == i)[0][0]), colours[thing.base] if thing.base >= 0 else NONE,
+            int(np.where(near == i)[0][0]), int(np.where(left == i)[0][0]),
+            colours[thing.base] if thing.base >= 0 else NONE,
         )  # fmt: skip
         places[at] = thing.x * CELLS - column - 0.5, thing.y * CELLS - row - 0.5, (thing.ahead - 0.8) * 3
     counts = [len(things), *(shapes.count(s) for s in range(len(SHAPES)))]

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from llm_core import Engine, SamplingParams
-from training.vision.facts import Facts
-from training.vision.questions import ask
+from llm_ros.sim.facts import Facts
+from llm_ros.sim.questions import ask
 
 RELATIONS = ("side", "depth", "place", "support")
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from llm_core.chat.pictures import Pictures
+from llm_core.chat.pictures import Pictures, take_pictures
 from llm_core.chat.template import ChatTemplate
 from llm_core.gguf import open_gguf
 from llm_core.hub import resolve
 from llm_core.tokenizer import Tokenizer
-from training.vision.questions import Question
+from llm_ros.sim.questions import Question
 
 IGNORE = -100
 
@@ -89,25 +89,20 @@ class Prompt:
 
 def prompt(lm: LanguageModel, question: Question) -> Prompt:
     """As the engine's chat writes a picture and a question."""
-    messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question.text}]}]
-    ids = list(lm.template.encode(*_taken(messages), add_generation_prompt=True, pictures=Pictures("<image>", ((None,),))))
+    content = [{"type": "image", "image": b""}, {"type": "text", "text": question.text}]
+    messages, _ = take_pictures([{"role": "user", "content": content}])
+    picture = Pictures("<image>", ((None,),))
+    ids = list(lm.template.encode(messages, add_generation_prompt=True, pictures=picture))
     at = ids.index(-1)
     answer = lm.tokenizer.encode(question.answer, add_special=False, parse_special=False)
     end = lm.tokenizer.encode("<|im_end|>", add_special=False, parse_special=True)
     return Prompt(ids[:at], ids[at + 1 :], list(answer) + list(end))
 
 
-def _taken(messages: list[dict]) -> tuple:
-    from llm_core.chat.pictures import take_pictures
-
-    messages[0]["content"][0]["image"] = b""
-    return (take_pictures(messages)[0],)
-
-
 @dataclass(frozen=True)
 class Packed:
-    """Sequences of one picture and several questions, each of which sees the picture and itself only. ids int64 [n, rows]
-    with -1 for the picture's rows; targets IGNORE where nothing is learned."""
+    """Sequences of one picture and several questions, each of which sees the picture and itself only. ids int64
+    [n, rows] with -1 for the picture's rows; targets IGNORE where nothing is learned."""
 
     ids: torch.Tensor
     positions: torch.Tensor
@@ -141,12 +136,12 @@ def pack(prompts: list[list[Prompt]], n_tokens: int) -> Packed:
     return Packed(tensor(0, 0), tensor(1, 0), causal & same, tensor(3, IGNORE))
 
 
-def answers(lm: LanguageModel, embeddings: torch.Tensor, packed: Packed) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(loss of the answers' tokens, which of them are right, which row of the batch each is of)."""
+def answers(lm: LanguageModel, embeddings: torch.Tensor, packed: Packed) -> tuple[torch.Tensor, torch.Tensor]:
+    """(loss of the answers' tokens, which of them are right)."""
     seen = packed.ids < 0
     x = lm.embed(packed.ids.clamp(min=0))
     x = x.masked_scatter(seen[..., None], embeddings.to(x.dtype).flatten(0, 1))
     hidden = lm.hidden(x, packed.positions, packed.mask)
     learned = packed.targets != IGNORE
     logits, wanted = lm.logits(hidden[learned]), packed.targets[learned]
-    return F.cross_entropy(logits, wanted), logits.argmax(-1) == wanted, learned.nonzero()[:, 0]
+    return F.cross_entropy(logits, wanted), logits.argmax(-1) == wanted

@@ -1,8 +1,8 @@
 """Renders scenes into shards: `python -m training.vision.render OUT --split train --count 20000`.
 
-A shard is `NNNN.npz` of SHARD scenes: `images` uint8 [n, SIDE, SIDE, 3], `covered` float16 [n, things, cells] (part of a
-thing's seen pixels that are in a cell), `facts` (a JSON list, see `facts.py`). Shards that are there are kept, so that
-an interrupted run goes on; `--worker 0/2` renders every second shard.
+A shard is `NNNN.npz` of SHARD scenes: `images` uint8 [n, SIDE, SIDE, 3], `covered` float16 [n, things, cells] (part of
+a thing's seen pixels that are in a cell), `facts` (JSON, see `llm_ros.sim.facts`). Shards that are there are kept, so
+that an interrupted run goes on; `--worker 0/2` renders every second shard.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from llm_ros.sim import draw
+from llm_ros.sim.facts import Fact, Facts
 from llm_ros.sim.scene import MAX_THINGS
 from llm_ros.sim.studio import Studio, View
-from training.vision.facts import Fact, Facts
 
 SIDE, CELLS = 192, 8
 SHARD = 250
@@ -58,8 +58,8 @@ def facts_of(view: View, bar: int = 0) -> Facts:
         distance = float(np.linalg.norm(np.array(thing.centre) - scene.camera.position))
         things.append(
             Fact(
-                thing.shape, thing.colour, float(x / wide), float((y + bar) / wide), scene.camera.ahead(thing.centre), distance,
-                thing.support, thing.base, thing.under_table,
+                thing.shape, thing.colour, float(x / wide), float((y + bar) / wide),
+                scene.camera.ahead(thing.centre), distance, thing.support, thing.base, thing.under_table,
             )
         )  # fmt: skip
     return Facts(scene.seed, scene.kind, scene.table is not None, tuple(things))

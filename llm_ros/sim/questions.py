@@ -1,5 +1,5 @@
-"""Questions about a picture and their short answers, from its facts. Nothing is asked whose answer is a matter of taste:
-places that are too near each other, things that share a description, and what is cut between two answers are left out.
+"""Questions about a picture and their short answers, from its facts. Nothing is asked whose answer is a matter of
+taste: places that are too near each other, things that share a description, what lies between two answers.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from llm_ros.sim.draw import HELD_OUT_PAIRS
+from llm_ros.sim.facts import Fact, Facts
 from llm_ros.sim.scene import COLOURS, SHAPES
-from training.vision.facts import Fact, Facts
 
 PLURALS = {shape: shape + ("es" if shape == "box" else "s") for shape in SHAPES}
 ASIDE, AHEAD, NEARER = 0.07, 0.07, 0.06  # least differences that are asked about
@@ -28,7 +28,7 @@ class Question:
 
 
 def ask(facts: Facts, rng: random.Random, count: int, *, held_out: bool = False) -> list[Question]:
-    """`count` questions (or fewer) of many kinds. held_out: may a colour and shape be named that training leaves out?"""
+    """`count` questions (or fewer) of many kinds. held_out: may a pair be named that training leaves out?"""
     asker = Asker(facts, rng, held_out)
     kinds = list(KINDS)
     rng.shuffle(kinds)
@@ -188,7 +188,8 @@ def depth(a: Asker):
         asked = a.rng.choice(("in front", "behind"))
         text = f"Is the {name} {'in front of' if asked == 'in front' else asked} the {other}?"
         return text, "Yes." if asked == where else "No."
-    text = a.pick(f"Is the {name} in front of or behind the {other}?", f"Is the {name} behind or in front of the {other}?")
+    text = a.pick(f"Is the {name} in front of or behind the {other}?",
+                  f"Is the {name} behind or in front of the {other}?")  # fmt: skip
     return text, sentence(where)
 
 
