@@ -6,6 +6,7 @@ Continues from OUT/tower.pt if that is there. Loss and accuracies go to OUT/towe
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import time
 from pathlib import Path
@@ -33,7 +34,7 @@ def batch(data: Pictures, chosen: np.ndarray, rng: np.random.Generator):
 
 def rate(step: int, steps: int, top: float, warm: int = 100) -> float:
     """Linear up, cosine down."""
-    return top * min(1.0, (step + 1) / warm) * (0.5 + 0.5 * np.cos(np.pi * min(1.0, step / steps)))
+    return top * min(1.0, (step + 1) / warm) * (0.5 + 0.5 * math.cos(math.pi * min(1.0, step / steps)))
 
 
 def groups(*modules: torch.nn.Module) -> list[dict]:
@@ -110,7 +111,7 @@ def main() -> None:
         optimizer.zero_grad(set_to_none=True)
         total += float(loss.detach())
         step += 1
-        if step % 50 == 0:
+        if step % 50 == 0 or step >= steps:
             spent = time.time() - began
             if step - first == 100 and args.minutes < 1e9:  # as many steps as there is time for
                 steps = min(steps, int(first + args.minutes * 60 / spent * 100))
