@@ -40,7 +40,8 @@ class View:
 
 
 class Studio:
-    """Renders scenes at one size, in pixels. `close` it, or use it as a context. Raises RequestError without MuJoCo."""
+    """Renders scenes at one size, in pixels. `close` it, or use it as a context. Raises RequestError without MuJoCo or
+    OpenGL."""
 
     def __init__(self, width: int = 192, height: int = 192):
         os.environ.setdefault("MUJOCO_GL", "egl")
@@ -48,13 +49,18 @@ class Studio:
             import mujoco
         except ImportError as error:
             raise RequestError(f"simulated scenes need MuJoCo: pip install 'llm_ros[sim]' ({error})") from error
+        except Exception as error:  # as PyOpenGL reports a missing library, and MuJoCo a MUJOCO_GL that it does not know
+            raise _no_opengl(error) from error
         self._mj = mujoco
         self.width, self.height = width, height
         self._model = mujoco.MjModel.from_xml_string(_xml(width, height))
         self._data = mujoco.MjData(self._model)
         flat = textures().reshape(-1)
         self._model.tex_data[: flat.size] = flat
-        self._renderer = mujoco.Renderer(self._model, height, width)
+        try:
+            self._renderer = mujoco.Renderer(self._model, height, width)
+        except Exception as error:
+            raise _no_opengl(error) from error
         m = self._model
         self._thing_geoms = [(m.geom(f"thing{i}").id, m.geom(f"handle{i}").id) for i in range(MAX_THINGS)]
         self._owner = np.zeros(m.ngeom + 1, np.uint8)
@@ -220,6 +226,13 @@ class Studio:
             geom = m.geom(f"leg{i}").id
             m.geom_size[geom] = (0.012, 0.012, leg)
             m.geom_pos[geom] = (sx * (half_x - 0.015), sy * (half_y - 0.015), -leg - thick)
+
+
+def _no_opengl(error: Exception) -> RequestError:
+    return RequestError(
+        f"simulated scenes need OpenGL, and MUJOCO_GL={os.environ['MUJOCO_GL']} gives none ({error}); in software: "
+        "apt install libegl1 libgl1-mesa-dri with MUJOCO_GL=egl, or libosmesa6 with MUJOCO_GL=osmesa"
+    )
 
 
 def _muted(rng: np.random.Generator) -> np.ndarray:
