@@ -49,7 +49,7 @@ class Studio:
             import mujoco
         except ImportError as error:
             raise RequestError(f"simulated scenes need MuJoCo: pip install 'llm_ros[sim]' ({error})") from error
-        except Exception as error:  # as PyOpenGL reports a missing library, and MuJoCo a MUJOCO_GL that it does not know
+        except Exception as error:  # PyOpenGL misses a library, or MuJoCo does not know MUJOCO_GL
             raise _no_opengl(error) from error
         self._mj = mujoco
         self.width, self.height = width, height
