@@ -167,6 +167,27 @@ class PlannerParams(Group):
     max_queue: int = param(8, "Most goals that wait while one is planned; one more is turned away", 0, 256)
 
 
+@dataclass(frozen=True)
+class SimCameraParams(Group):
+    """What the simulated camera shows, and how often. `seed` may change while it runs."""
+
+    topic: str = param("camera/image_raw", "Topic of the pictures, sensor_msgs/Image in rgb8")
+    frame_id: str = param("camera", "Frame that the pictures are in")
+    rate: float = param(5.0, "Pictures a second", above=0.0, high=60.0)
+    width: int = param(320, "Pixels of a row", 32, 1920)
+    height: int = param(240, "Rows of a picture", 32, 1080)
+    seed: int = param(0, "Seed of the scene; the same seed is the same scene", 0, _INT_MAX)
+    scene_period: float = param(10.0, "Seconds until the scene of the next seed; 0: the scene stays", 0.0, 86400.0)
+    kind: str = param("", "Scenes: table, room; empty: either")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.kind not in ("", "table", "room"):
+            raise ParameterError(f"kind = {self.kind!r}: needs table or room, or nothing")
+        if not self.topic:
+            raise ParameterError("topic = '': needs the name of a topic")
+
+
 def declare(node, *groups: type) -> None:
     """Declares every field of the groups on `node`, with description and range.
 
