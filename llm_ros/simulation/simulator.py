@@ -129,10 +129,10 @@ class Simulator:
         self._rng = random.Random(seed)
         self._down: set[str] = set()
 
-    def start(self, step: Step, skill: Skill, replies: Replies) -> Course | None:
-        """Begins an attempt, once its server is up again; None if it was rejected."""
+    def start(self, step: Step, skill: Skill, replies: Replies, fault: str | None = None) -> Course | None:
+        """Begins an attempt, once its server is up again; None if it was rejected. `fault`: drawn here if None."""
         with self.lock:
-            fault = self.faults.draw(skill.name)
+            fault = self.faults.draw(skill.name) if fault is None else fault
             if fault == "reject":
                 replies.rejected()
                 return None
