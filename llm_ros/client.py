@@ -23,9 +23,9 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from llm_core.errors import LLMCoreError
 from llm_ros import qos
-from llm_ros.action import GenerateChatCompletions, GenerateResponse, PlanTask
+from llm_ros.action import ExecutePlan, GenerateChatCompletions, GenerateResponse, PlanTask
 from llm_ros.conversions import messages_to_ros, request_to_ros, text_to_ros
-from llm_ros.srv import Detokenize, Generate, GetModelInfo, Tokenize
+from llm_ros.srv import Confirm, Detokenize, Generate, GetModelInfo, Pause, Tokenize
 
 STATES = {
     GoalStatus.STATUS_SUCCEEDED: "succeeded",
@@ -57,6 +57,18 @@ class _ActionClient(ActionClient):
     """
 
     _lock = threading.Lock()
+
+
+def action_client(node, action_type, name: str, group) -> ActionClient:
+    """A client of an action, with queues as deep as our servers'."""
+    return _ActionClient(
+        node,
+        action_type,
+        name,
+        callback_group=group,
+        feedback_sub_qos_profile=qos.FEEDBACK,
+        **qos.ACTION_SERVICES,
+    )
 
 
 class Call:
@@ -198,14 +210,7 @@ class _Remote:
         self._service_clients = {}
 
     def _action(self, action_type, name):
-        return _ActionClient(
-            self._node,
-            action_type,
-            f"{self.server}/{name}",
-            callback_group=MutuallyExclusiveCallbackGroup(),
-            feedback_sub_qos_profile=qos.FEEDBACK,
-            **qos.ACTION_SERVICES,
-        )
+        return action_client(self._node, action_type, f"{self.server}/{name}", MutuallyExclusiveCallbackGroup())
 
     def call_service(self, service_type, name: str, request, timeout: float):
         """The response of service `<server>/<name>`. Raises CallError ("unavailable" or "timeout")."""
@@ -361,18 +366,37 @@ class PlannerClient(_Remote):
         """`server`: the planner_node's name; relative names resolve in `node`'s namespace."""
         super().__init__(node, server)
         self._plan = self._action(PlanTask, "plan_task")
+        self._execute = self._action(ExecutePlan, "execute_plan")
 
     def _action_clients(self):
-        return (self._plan,)
+        return self._plan, self._execute
 
     def wait_ready(self, timeout: float) -> None:
         """Waits until the node is there. Raises CallError ("unavailable")."""
         self._wait_for_action(self._plan, timeout)
 
-    def plan(self, command: str, *, deadline: float = 0.0, on_feedback=None, on_done=None) -> Call:
-        """Plans `command`; the feedback has `text` and `steps`, the result `plan`."""
-        goal = PlanTask.Goal(command=text_to_ros("command", command), deadline=float(deadline))
+    def plan(
+        self, command: str, *, deadline: float = 0.0, execute: bool = False, on_feedback=None, on_done=None
+    ) -> Call:
+        """Plans `command`; the feedback has `text` and `steps`, the result `plan`. With `execute` the robot carries it
+        out: the feedback has `reports` too, the result `outcome` and `reports`.
+        """
+        goal = PlanTask.Goal(command=text_to_ros("command", command), deadline=float(deadline), execute=execute)
         return Call(self._plan, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
+
+    def execute(self, steps, *, command: str = "", deadline: float = 0.0, on_feedback=None, on_done=None) -> Call:
+        """Carries out steps: PlanStep messages. The feedback has `step`, the result `outcome` and `steps`."""
+        goal = ExecutePlan.Goal(steps=list(steps), command=text_to_ros("command", command), deadline=float(deadline))
+        return Call(self._execute, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
+
+    def pause(self, pause: bool = True, timeout: float = 10.0):
+        """Stops the robot, or lets it go on (`pause=False`); returns the Pause response. Raises CallError."""
+        return self.call_service(Pause, "pause", Pause.Request(pause=pause), timeout)
+
+    def confirm(self, confirm_id: int, accept: bool, timeout: float = 10.0):
+        """Answers the question of that id in topic `execution`; returns the Confirm response. Raises CallError."""
+        request = Confirm.Request(confirm_id=confirm_id, accept=accept)
+        return self.call_service(Confirm, "confirm", request, timeout)
 
 
 @contextlib.contextmanager

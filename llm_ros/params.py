@@ -188,6 +188,32 @@ class SimCameraParams(Group):
             raise ParameterError("topic = '': needs the name of a topic")
 
 
+@dataclass(frozen=True)
+class ExecutionParams(Group):
+    """How planner_node carries plans out."""
+
+    prefix = "execution"
+    server_wait: float = param(5.0, "Seconds to wait for the action or service of a skill", 0.0, 3600.0)
+    confirm_timeout: float = param(60.0, "Seconds to wait for a person's yes or no", 0.1, 86400.0)
+    cancel_timeout: float = param(2.0, "Seconds for a server to stop before nobody waits for it", 0.0, 600.0)
+    max_places: int = param(20, "At how many places one thing is looked for", 1, 1000)
+
+
+@dataclass(frozen=True)
+class MockParams(Group):
+    """The simulated robot of mock_robot."""
+
+    skills_file: str = param("", "YAML file of skills; empty: the skills.yaml that llm_ros installs")
+    world_file: str = param("", "YAML file of the world; empty: the installed world.yaml")
+    speed: float = param(1.0, "How much faster than real time it moves", above=0.0, high=1000.0)
+    failures: float = param(0.0, "Probability that an attempt at a skill goes wrong", 0.0, 1.0)
+    failing: str = param("", "Probabilities of single skills, such as `pick=0.5,go_to=0`")
+    kinds: str = param("fail,slip,reject,crash,lost,hang,mute,late", "What may go wrong, in equal shares")
+    displaced: float = param(0.0, "Share of the things that are not where they usually are", 0.0, 1.0)
+    absent: float = param(0.0, "Share of the things that are nowhere", 0.0, 1.0)
+    seed: int = param(0, "Seed of everything that is random", 0, _INT_MAX)
+
+
 def declare(node, *groups: type) -> None:
     """Declares every field of the groups on `node`, with description and range.
 

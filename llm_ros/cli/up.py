@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 
 from llm_core.cli.main import report
-from llm_ros.cli._nodes import NODES, STOPPED, NodeGroup, check_config, ending
+from llm_ros.cli._nodes import MOCK_ROBOT, NODES, STOPPED, NodeGroup, check_config, ending
 
 SUMMARY = "start the nodes and keep them until Ctrl-C"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--config, --model."""
+    """--config, --mock, --model."""
     parser.add_argument(
         "--config",
         action="append",
@@ -19,14 +19,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="F.yaml",
         help="ROS parameter file, applied on top of the installed ones; may be given several times",
     )
+    parser.add_argument("--mock", action="store_true", help="also start mock_robot, a simulated robot")
     parser.add_argument("--model", metavar="M", help="path or name of a model; stronger than model.name in a file")
 
 
 def run(args: argparse.Namespace) -> int:
     """0 after Ctrl-C or SIGTERM; the code of a node that ended by itself otherwise (1 if that code was 0)."""
     configs = [check_config(path) for path in args.config]
-    print(f"starting {' and '.join(NODES)}; Ctrl-C stops them", flush=True)
-    with NodeGroup(configs, args.model) as group:
+    names = [*NODES, *(MOCK_ROBOT if args.mock else ())]
+    print(f"starting {' and '.join(names)}; Ctrl-C stops them", flush=True)
+    with NodeGroup(configs, args.model, mock=args.mock) as group:
         ended = group.wait()
         if ended[0] == STOPPED:
             print("stopping", flush=True)
