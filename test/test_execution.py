@@ -90,6 +90,15 @@ def test_a_full_hand_is_freed_first():
     assert bench.carry_out("pick pear").succeeded and bench.executor.belief.state.holding == "pear"
     assert bench.carry_out("pick apple").succeeded
     assert "place(pear, table)" in bench.done() and bench.executor.belief.state.holding == "apple"
+    assert bench.carry_out("place pear shelf").succeeded
+    assert "place(apple, table)" in bench.done() and bench.executor.belief.state.places["pear"] == "shelf"
+
+
+def test_a_hand_is_freed_at_the_next_place_where_one_takes_nothing():
+    bench = Bench()
+    assert bench.carry_out("pick pear").succeeded
+    bench.robot.script["place"] = [FAIL] * 2
+    assert bench.carry_out("pick apple").succeeded and "place(pear, counter)" in bench.done()
 
 
 def test_another_skill_with_the_same_effect_takes_over():

@@ -17,7 +17,6 @@ from llm_ros.planner.complete import Completer
 from llm_ros.planner.conditions import Condition, same
 from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.skills import Skill, Skills
-from llm_ros.planner.validate import unmet
 from llm_ros.planner.world import World
 
 
@@ -41,15 +40,18 @@ class Recovery:
         self._rounds: Counter[tuple] = Counter()
         self._replaced: set[tuple[str, str]] = set()
         self._repairs = 0
+        self._putting: list[Step] = []  # where the hand was to be freed; the latest last
 
     def possible(self, step: Step, belief: Belief) -> list[Step]:
         """What makes a step possible whose needs do not hold. Raises PlanError."""
         self._count(step)
-        skill = self._skills[step.skill]
-        need = unmet(step, skill, belief.state, self._world)
-        if need is not None and need.predicate == "hand_empty" and not need.negated:
-            return [*self._put_down(belief), step]
-        return self._completer.reach(step, belief.state)
+        held = belief.state.holding
+        try:
+            return self._completer.reach(step, belief.state)
+        except PlanError:
+            if held is None or any(same(held, str(value)) for value in step.args.values()):
+                raise
+            return [*self._put_down(belief), step]  # an earlier plan left it in the hand
 
     def instead(
         self, step: Step, belief: Belief, missing: str | None, result: Result
@@ -67,6 +69,8 @@ class Recovery:
         if result.final:
             raise PlanError("precondition", "")
         self._count(step)
+        if step in self._putting[-1:] and not result.unsure and belief.state.holding is not None:
+            return self._put_down(belief), {}  # any place will do
         if not result.unsure:
             belief.forget_reach(step)
         return self._completer.reach(step, belief.state), {}
@@ -92,12 +96,13 @@ class Recovery:
         """Frees the hand: what it holds goes to the nearest place that takes things."""
         skill = self._skills.playing("place")
         held = belief.state.holding
-        place = next(
-            (place for place in nearby(self._world, belief.state.at) if self._world.locations[place].placement), None
-        )
+        tried = {step.args[skill.slots["location"]] for step in self._putting} if skill else set()
+        places = (place for place in nearby(self._world, belief.state.at) if place not in tried)
+        place = next((place for place in places if self._world.locations[place].placement), None)
         if skill is None or place is None or "object" not in skill.slots:
             raise PlanError("precondition", f"I still hold the {held}")
         step = Step(skill.name, {skill.slots["object"]: held, skill.slots["location"]: place}, inserted=True)
+        self._putting.append(step)
         return self._completer.reach(step, belief.state)
 
     def _elsewhere(self, step: Step, belief: Belief, thing: str) -> tuple[list[Step], dict[str, str]]:
