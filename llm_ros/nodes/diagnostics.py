@@ -53,6 +53,7 @@ def engine_status(name: str, state: str, info, stats) -> DiagnosticStatus:
             "kv_blocks_used": stats.kv_blocks_used,
             "kv_blocks_reusable": stats.kv_blocks_idle,
             "kv_blocks_total": stats.kv_blocks_total,
+            "tiles_encoded": stats.tiles_encoded,
             "requests": stats.submitted,
             "refused": stats.refused,
             "guessed_tokens": stats.guessed_tokens,

@@ -1,6 +1,6 @@
 """An action server for generation: goals become requests, pieces of text feedback, outcomes results.
 
-In: a `Kind` (which action, where its prompt is) and the node's `begin`. It notes which clients were listening when a
+In: a `Kind` (which action) and the node's `begin`. It notes which clients were listening when a
 goal came: ROS tells no server that a client is gone, so a goal none of whose listeners is left is aborted by
 `drop_orphans`.
 """
@@ -15,17 +15,15 @@ from llm_ros.action import GenerateChatCompletions, GenerateResponse
 from llm_ros.msg import ChatMessage
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
-from llm_ros import conversions as convert
 from llm_ros.nodes.action_server import DeferredActionServer
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One action: its name, how a goal becomes a prompt (may raise RequestError), how a Response becomes a result."""
+    """One action: its name, how a Response becomes a result."""
 
     name: str
     action_type: type
-    prompt: Callable
     result: Callable
 
 
@@ -38,13 +36,11 @@ KINDS = (
     Kind(
         "generate_response",
         GenerateResponse,
-        lambda goal: convert.prompt_from_ros(goal.prompt),
         lambda response, error: GenerateResponse.Result(response=response, error=error),
     ),
     Kind(
         "generate_chat_completions",
         GenerateChatCompletions,
-        lambda goal: convert.messages_from_ros(goal.messages),
         _chat_result,
     ),
 )
@@ -57,7 +53,7 @@ class _Goal:
 
 
 class GenerateServer:
-    """Serves one Kind. `begin(message, prompt, on_partial, on_done)` starts a request and returns it, or None if it has
+    """Serves one Kind. `begin(message, on_partial, on_done)` starts a request and returns it, or None if it has
     ended.
     """
 
@@ -88,7 +84,7 @@ class GenerateServer:
                 self._node.get_logger().warning(f"{self._kind.name}: {error}")
             self._server.finish(handle, state, self._kind.result(response, error))
 
-        goal.request = self._begin(handle.request, self._kind.prompt, on_partial, on_done)
+        goal.request = self._begin(handle.request, on_partial, on_done)
 
     def _cancel(self, handle):
         with self._lock:

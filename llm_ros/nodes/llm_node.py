@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
+from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray
 from llm_ros.msg import Response
@@ -141,10 +142,11 @@ class LLMNode(LifecycleNodeMixin, Node):
             raise
         self._serving = Serving(engine)
         info, usage = engine.info, warm.usage
+        sight = f", sees by {info.vision}" if info.vision else ""
         log.info(
             f"loaded {info.name} ({info.architecture}, {info.parameters / 1e6:.0f} M parameters, {info.quantization}, "
-            f"{info.size_bytes / 1e6:.0f} MB) in {time.monotonic() - begun:.1f} s; context {engine.n_ctx} tokens, "
-            f"warm-up {usage.decode_tps:.0f} tokens/s, memory {rss_mb():.0f} MB"
+            f"{info.size_bytes / 1e6:.0f} MB{sight}) in {time.monotonic() - begun:.1f} s; "
+            f"context {engine.n_ctx} tokens, warm-up {usage.decode_tps:.0f} tokens/s, memory {rss_mb():.0f} MB"
         )
 
     def _stop_serving(self):
@@ -198,8 +200,8 @@ class LLMNode(LifecycleNodeMixin, Node):
             raise RequestError(f"{self.get_name()} is {self._state}: no model is loaded")
         return serving
 
-    def _begin(self, message, prompt, on_partial, on_done):
-        """Starts the request of any interface's `message`; `prompt(message)` finds its prompt.
+    def _begin(self, message, on_partial, on_done):
+        """Starts the request of any interface's `message`.
 
         `on_partial(PartialResponse)` for every piece, `on_done(state, Response, error)` once. Returns the Request, or
         None if it could not be begun.
@@ -210,7 +212,7 @@ class LLMNode(LifecycleNodeMixin, Node):
                 message.sampling_config, read(self, SamplingDefaults), message.stop, message.stop_token_ids
             )
             urgency = convert.urgency_from_ros(message.priority, message.deadline)
-            content = prompt(message)
+            self._check_sight(message, serving)
         except LLMCoreError as error:
             on_done(ABORT, Response(finish_reason=Response.FINISH_UNKNOWN), str(error))
             return None
@@ -223,13 +225,25 @@ class LLMNode(LifecycleNodeMixin, Node):
             response = convert.response_to_ros(outcome.completion, outcome.finish_reason, tokenizer)
             on_done(outcome.state, response, outcome.error)
 
-        return serving.start(content, params, *urgency, on_event, finished)
+        return serving.start(partial(convert.prompt_from_ros, message), params, *urgency, on_event, finished)
+
+    def _check_sight(self, message, serving):
+        count = len(message.images) + len(message.compressed_images)
+        if count and not serving.engine.info.vision:
+            raise RequestError(
+                f"{count} pictures, but {self.get_name()}'s model takes none: its parameter model.mmproj is empty"
+            )
 
     def _generate(self, request, reply):
         def on_done(state, response, error):
             reply(Generate.Response(response=response, success=state == SUCCEED, error=error))
 
-        self._begin(request, _service_prompt, lambda partial: None, on_done)
+        try:
+            _check_service(request)
+        except RequestError as error:
+            on_done(ABORT, Response(finish_reason=Response.FINISH_UNKNOWN), str(error))
+        else:
+            self._begin(request, lambda piece: None, on_done)
 
     def _tokenize(self, request, response):
         with _errors_in(response):
@@ -273,12 +287,11 @@ class LLMNode(LifecycleNodeMixin, Node):
         self._diagnostics.publish(diagnostic_array(self.get_clock().now().to_msg(), status))
 
 
-def _service_prompt(request):
+def _check_service(request):
     if bool(request.prompt) == bool(request.messages):
         raise RequestError("give either prompt or messages, and not both")
     if not request.deadline > 0.0 or request.deadline > 3600.0:
         raise RequestError(f"deadline = {request.deadline:g}: out of range (0, 3600] seconds")
-    return request.prompt or convert.messages_from_ros(request.messages)
 
 
 @contextlib.contextmanager
@@ -305,6 +318,7 @@ def engine_from_params(*, model, context, cpu, progress) -> Engine:
         max_queue=context.max_queue,
         speculate=model.speculate,
         draft_model=model.draft or None,
+        mmproj=model.mmproj or None,
         progress=progress,
     )
 

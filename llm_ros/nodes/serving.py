@@ -1,8 +1,9 @@
-"""Requests in progress: from a checked prompt to an `Outcome`, each followed by a thread of its own.
+"""Requests in progress: from a prompt to an `Outcome`, each followed by a thread of its own.
 
-In: prompt, SamplingParams, priority, deadline. Out: `on_event(event)` for every piece of text and `on_done(outcome)`
-exactly once, both in the request's thread, whatever goes wrong. So neither an executor thread nor the engine's thread
-ever waits for a client. Threads are few: the engine turns away what exceeds its queue. Knows no ROS entity.
+In: what reads the prompt, SamplingParams, priority, deadline. Out: `on_event(event)` for every piece of text and
+`on_done(outcome)` exactly once, both in the request's thread, whatever goes wrong. So neither an executor thread nor
+the engine's thread ever waits for a client. Threads are few: the engine turns away what exceeds its queue. Knows no ROS
+entity.
 """
 
 from __future__ import annotations
@@ -99,11 +100,15 @@ class Serving:
         self._changed = threading.Condition()
         self._requests: set[Request] = set()
 
-    def start(self, prompt, params, priority: int, deadline: float | None, on_event, on_done) -> Request:
-        """Begins a request in a thread of its own and returns at once; what is wrong with it comes as an outcome."""
+    def start(self, read: Callable, params, priority: int, deadline: float | None, on_event, on_done) -> Request:
+        """Begins a request in a thread of its own and returns at once; what is wrong with it comes as an outcome.
+
+        `read()` gives the prompt and the pictures of its text (or None), in that thread, as pictures take a while.
+        """
 
         def submit():
-            return self.engine.submit(prompt, params, priority=priority, deadline_s=deadline)
+            prompt, images = read()
+            return self.engine.submit(prompt, params, images=images, priority=priority, deadline_s=deadline)
 
         def done(outcome):
             try:
