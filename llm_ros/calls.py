@@ -165,16 +165,24 @@ class Call:
 
 
 class Generation(Call):
-    """A Call that generates text."""
+    """A Call that generates text. `piece`: the new text of a feedback message; `whole`: the text of the result."""
+
+    @staticmethod
+    def piece(feedback) -> str:
+        return feedback.partial_response.text
+
+    @staticmethod
+    def whole(result) -> str:
+        return result.response.text
 
     def text(self, timeout: float | None = None):
         """The text in pieces as it comes; joined they are the result's text. Raises CallError as `result` does."""
         seen = ""
         for feedback in self if timeout is None else self.feedback(timeout):
-            seen += feedback.partial_response.text
-            if feedback.partial_response.text:
-                yield feedback.partial_response.text
-        whole = self._result.response.text if self._result is not None else seen
+            seen += self.piece(feedback)
+            if self.piece(feedback):
+                yield self.piece(feedback)
+        whole = self.whole(self._result) if self._result is not None else seen
         # Feedback and result travel separately: the result may overtake the last pieces.
         if whole.startswith(seen) and len(whole) > len(seen):
             yield whole[len(seen) :]
@@ -223,6 +231,12 @@ class Remote:
             client.remove_pending_request(future)
             raise CallError(f"{self.server}/{name} did not answer within {timeout:g} s", "timeout")
         return future.result()
+
+    @staticmethod
+    def _checked(answer):
+        if not answer.success:
+            raise CallError(answer.error, "aborted", answer)
+        return answer
 
     def _wait_for_action(self, client: ActionClient, timeout: float):
         if not client.wait_for_server(timeout):

@@ -1,4 +1,4 @@
-"""Clients of llm_node and planner_node: one handle object per goal, for scripts and for other nodes.
+"""Clients of llm_node, planner_node and vqa_node: one handle object per goal, for scripts and for other nodes.
 
 `LLMClient(node)` needs a node that somebody spins; `connect()` gives scripts one that is spun in a thread. A call
 returns a handle at once: iterate it for the feedback, `result(timeout)` for the result, `cancel()`. Nothing here spins,
@@ -14,13 +14,14 @@ import threading
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
-from llm_ros.action import GenerateChatCompletions, GenerateResponse, PlanTask
+from llm_ros.action import Ask, GenerateChatCompletions, GenerateResponse, PlanTask, Watch
 from llm_ros.calls import Call, CallError, Generation, LifecycleRemote, Remote
 from llm_ros.conversions import messages_to_ros, request_to_ros, text_to_ros
 from llm_ros.images import pictures_to_ros
+from llm_ros.srv import Ask as AskService
 from llm_ros.srv import Detokenize, Generate, GetModelInfo, Tokenize
 
-__all__ = ["Call", "CallError", "Generation", "LLMClient", "PlannerClient", "connect"]
+__all__ = ["Call", "CallError", "Generation", "LLMClient", "PlannerClient", "VQAClient", "connect"]
 
 
 class LLMClient(LifecycleRemote):
@@ -109,12 +110,6 @@ class LLMClient(LifecycleRemote):
         """The ModelInfo of the loaded model. Raises CallError."""
         return self._checked(self.call_service(GetModelInfo, "get_model_info", GetModelInfo.Request(), timeout)).info
 
-    @staticmethod
-    def _checked(answer):
-        if not answer.success:
-            raise CallError(answer.error, "aborted", answer)
-        return answer
-
 
 class PlannerClient(Remote):
     """Client of one planner_node."""
@@ -132,6 +127,43 @@ class PlannerClient(Remote):
         """Plans `command`; the feedback has `text` and `steps`, the result `plan`."""
         goal = PlanTask.Goal(command=text_to_ros("command", command), deadline=float(deadline))
         return Call(self._plan, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
+
+
+class Answering(Generation):
+    """A Call of Ask: `text()` streams the answer, the result has `answer`, a CameraAnswer."""
+
+    @staticmethod
+    def piece(feedback) -> str:
+        return feedback.text
+
+    @staticmethod
+    def whole(result) -> str:
+        return result.answer.answer
+
+
+class VQAClient(LifecycleRemote):
+    """Client of one vqa_node. `options`: fields of the interface: choices, max_tokens, max_frame_age, …"""
+
+    def __init__(self, node, server: str = "vqa_node"):
+        """`server`: the vqa_node's name; relative names resolve in `node`'s namespace."""
+        super().__init__(node, server)
+        self._ask = self._action(Ask, "ask")
+        self._watch = self._action(Watch, "watch")
+
+    def ask(self, question: str, *, on_feedback=None, on_done=None, **options) -> Answering:
+        """Asks about what the camera sees now."""
+        goal = Ask.Goal(question=text_to_ros("question", question), **options)
+        return Answering(self._ask, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
+
+    def ask_now(self, question: str, *, deadline: float = 30.0, **options):
+        """The CameraAnswer in one blocking call. Raises CallError."""
+        request = AskService.Request(question=text_to_ros("question", question), deadline=float(deadline), **options)
+        return self._checked(self.call_service(AskService, "ask", request, deadline + 5.0)).answer
+
+    def watch(self, question: str, *, on_feedback=None, on_done=None, **options) -> Call:
+        """Asks again and again; each feedback message has `answer` and `changed`, or a `problem`."""
+        goal = Watch.Goal(question=text_to_ros("question", question), **options)
+        return Call(self._watch, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
 
 
 @contextlib.contextmanager

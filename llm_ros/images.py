@@ -22,6 +22,7 @@ from llm_core.vision.sensor import BAYER, YUV422, demosaic, yuv422
 
 MAX_IMAGES = 64  # of one request; the engine takes no more
 MARK = "<image>"  # where a picture goes in a text, as in the engine's raw text
+LEVEL = 0.08  # of brightness: a field of a thumbnail that differs by more has changed
 THUMBNAIL = 32  # sides of what `thumbnail` gives
 
 
@@ -212,6 +213,13 @@ def thumbnail(message: Image | CompressedImage) -> np.ndarray:
         picture = Pillow.fromarray(np.ascontiguousarray(samples[..., encoding.grey]), "L")
     small = picture.resize((THUMBNAIL, THUMBNAIL), Pillow.Resampling.BOX)
     return np.asarray(small, np.float32) / np.float32(255)
+
+
+def changed_share(before: np.ndarray, after: np.ndarray) -> float:
+    """The share, 0…1, of the fields of two thumbnails whose brightness differs by more than LEVEL of the whole range,
+    beyond what all have in common (the camera's exposure)."""
+    difference = after - before
+    return float(np.mean(np.abs(difference - np.median(difference)) > LEVEL))
 
 
 def _samples(message: Image, name: str) -> tuple[Encoding, np.ndarray]:

@@ -16,10 +16,7 @@ from functools import partial
 from diagnostic_msgs.msg import DiagnosticArray
 from llm_ros.msg import Response
 from llm_ros.srv import Detokenize, Generate, GetModelInfo, Tokenize
-from rcl_interfaces.msg import SetParametersResult
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
-from rclpy.lifecycle import LifecycleNodeMixin, TransitionCallbackReturn
-from rclpy.node import Node
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
 from llm_core.engine import Engine
 from llm_core.errors import LLMCoreError, RequestError
@@ -29,7 +26,8 @@ from llm_ros import qos
 from llm_ros.nodes.action_server import ABORT, SUCCEED
 from llm_ros.nodes.deferred_service import create_deferred_service
 from llm_ros.nodes.diagnostics import diagnostic_array, engine_status, release_memory, rss_mb
-from llm_ros.nodes.generate_server import KINDS, GenerateServer
+from llm_ros.nodes.generate_server import KINDS, generate_server
+from llm_ros.nodes.lifecycle import LifecycleNode
 from llm_ros.nodes.run import run_node
 from llm_ros.nodes.serving import Serving
 from llm_ros.params import (
@@ -39,38 +37,27 @@ from llm_ros.params import (
     SamplingDefaults,
     ServingParams,
     StartParams,
-    check_change,
-    declare,
     read,
 )
 
-GROUPS = (ModelParams, ContextParams, CpuParams, SamplingDefaults, ServingParams, StartParams)
-SUCCESS, FAILURE, ERROR = (
-    TransitionCallbackReturn.SUCCESS,
-    TransitionCallbackReturn.FAILURE,
-    TransitionCallbackReturn.ERROR,
-)
 
-
-class LLMNode(LifecycleNodeMixin, Node):
+class LLMNode(LifecycleNode):
     """See the module. `make_engine(model=, context=, cpu=, progress=)` builds the engine: a test may pass its own."""
+
+    GROUPS = (ModelParams, ContextParams, CpuParams, SamplingDefaults, ServingParams, StartParams)
+    FIXED = (ModelParams, ContextParams, CpuParams)
 
     def __init__(self, name: str = "llm_node", *, make_engine=None, **node_options):
         """Raises ParameterError for parameters that cannot be used."""
-        Node.__init__(self, name, **node_options)
-        # The transitions have a group of their own: the others answer while a model loads.
-        LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
-        declare(self, *GROUPS)
+        super().__init__(name, **node_options)
         self._make_engine = make_engine or engine_from_params
-        self._state = "unconfigured"
         self._serving: Serving | None = None
-        self.add_on_set_parameters_callback(self._check_parameters)
         self._create_servers()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(1.0, self._every_second, callback_group=MutuallyExclusiveCallbackGroup())
 
     def _create_servers(self):
-        self._servers = [GenerateServer(self, kind, self._begin) for kind in KINDS]
+        self._servers = [generate_server(self, kind, self._begin) for kind in KINDS]
         services = MutuallyExclusiveCallbackGroup()
         for service_type, name, callback in (
             (Tokenize, "tokenize", self._tokenize),
@@ -83,45 +70,6 @@ class LLMNode(LifecycleNodeMixin, Node):
         )
 
     # Lifecycle
-
-    def on_configure(self, _state):
-        """Loads the model and warms it up. FAILURE (back to unconfigured) for a model or parameter it cannot use."""
-        return self._transition("configuring", "inactive", self._load)
-
-    def on_activate(self, _state):
-        """Starts to serve."""
-        return self._transition("activating", "active", lambda: self.get_logger().info("serving"))
-
-    def on_deactivate(self, _state):
-        """Stops serving: new goals are turned away, running ones have `grace_period` seconds to finish."""
-        return self._transition("deactivating", "inactive", self._stop_serving)
-
-    def on_cleanup(self, _state):
-        """Frees the model."""
-        return self._transition("cleaning up", "unconfigured", self._free)
-
-    def on_shutdown(self, _state):
-        """Aborts what runs and frees the model."""
-        return self._transition("shutting down", "finalized", self._free)
-
-    def on_error(self, _state):
-        """After an unexpected error in a transition: frees everything and begins anew."""
-        return self._transition("handling an error", "unconfigured", self._free)
-
-    def _transition(self, during, after, work):
-        before, self._state = self._state, during
-        try:
-            work()
-        except LLMCoreError as error:
-            self.get_logger().error(f"{during} failed: {error}")
-            self._state = before
-            return FAILURE
-        except Exception as error:
-            self.get_logger().error(f"{during} failed unexpectedly: {type(error).__name__}: {error}")
-            self._state = before
-            return ERROR
-        self._state = after
-        return SUCCESS
 
     def _load(self):
         log, begun = self.get_logger(), time.monotonic()
@@ -171,27 +119,12 @@ class LLMNode(LifecycleNodeMixin, Node):
         release_memory()
         self.get_logger().info(f"freed the model: memory {before:.0f} -> {rss_mb():.0f} MB")
 
-    def start(self) -> bool:
-        """Configures and activates; False if that failed (the log says why)."""
-        return self.trigger_configure() == SUCCESS and self.trigger_activate() == SUCCESS
-
-    def close(self) -> None:
-        """Ends everything that runs and frees the model; for the end of the process."""
-        self._state = "finalized"
-        self._free()
-
-    @property
-    def state(self) -> str:
-        """The lifecycle state, or what the current transition does."""
-        return self._state
-
     # Requests
 
     def _ready(self) -> Serving:
         """The Serving, or RequestError if the node does not serve now."""
         serving = self._serving
-        if serving is None or self._state != "active":
-            raise RequestError(f"{self.get_name()} is {self._state}, not active: it serves no requests now")
+        self.check_active()
         return serving
 
     def _loaded(self) -> Serving:
@@ -267,16 +200,6 @@ class LLMNode(LifecycleNodeMixin, Node):
         return response
 
     # Housekeeping
-
-    def _check_parameters(self, parameters):
-        frozen = {StartParams: "it is read when the node starts"}
-        if self._state != "unconfigured":
-            frozen |= dict.fromkeys(
-                (ModelParams, ContextParams, CpuParams),
-                f"the node is {self._state}; deactivate it and clean it up first",
-            )
-        reason = check_change(self, parameters, GROUPS, frozen)
-        return SetParametersResult(successful=not reason, reason=reason)
 
     def _every_second(self):
         for server in self._servers:

@@ -18,6 +18,7 @@ from llm_core.engine import Completion, Engine, Event
 from llm_core.errors import LLMCoreError
 from llm_ros.conversions import FINISH
 from llm_ros.nodes.action_server import ABORT, CANCELED, SUCCEED
+from llm_ros.nodes.jobs import Jobs
 
 _CUT_OFF = {"cancelled": Response.FINISH_CANCELLED, "aborted": Response.FINISH_ABORTED}
 
@@ -92,13 +93,12 @@ class Request:
         return Outcome(CANCELED if how == "cancelled" else ABORT, _CUT_OFF[how], why, completion)
 
 
-class Serving:
+class Serving(Jobs):
     """The requests of one engine."""
 
     def __init__(self, engine: Engine):
+        super().__init__()
         self.engine = engine
-        self._changed = threading.Condition()
-        self._requests: set[Request] = set()
 
     def start(self, read: Callable, params, priority: int, deadline: float | None, on_event, on_done) -> Request:
         """Begins a request in a thread of its own and returns at once; what is wrong with it comes as an outcome.
@@ -114,25 +114,9 @@ class Serving:
             try:
                 on_done(outcome)
             finally:
-                with self._changed:
-                    self._requests.discard(request)
-                    self._changed.notify_all()
+                self.remove(request)
 
         request = Request(submit, on_event, done)
-        with self._changed:
-            self._requests.add(request)
+        self.add(request)
         threading.Thread(target=request.run, name="llm_ros.request", daemon=True).start()
         return request
-
-    def drain(self, timeout: float) -> bool:
-        """Waits until no request is in progress; False if there still is one after `timeout` seconds."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._requests, timeout)
-
-    def stop_all(self, why: str) -> int:
-        """Aborts every request; returns how many."""
-        with self._changed:
-            requests = list(self._requests)
-        for request in requests:
-            request.stop("aborted", why)
-        return len(requests)
