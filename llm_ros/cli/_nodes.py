@@ -22,7 +22,11 @@ from llm_core.errors import RequestError
 from llm_ros.share import config_file
 
 # Executable -> its module; also the name of the node and of its default parameters, config/NAME.yaml.
-NODES = {"llm_node": "llm_ros.nodes.llm_node", "planner_node": "llm_ros.nodes.planner_node"}
+NODES = {
+    "llm_node": "llm_ros.nodes.llm_node",
+    "planner_node": "llm_ros.nodes.planner_node",
+    "vqa_node": "llm_ros.nodes.vqa_node",
+}
 STOP_PATIENCE_S = 15.0
 STOPPED = "stopped by a signal"
 _PR_SET_PDEATHSIG = 1
@@ -52,18 +56,25 @@ def check_config(path: str) -> Path:
 class NodeGroup:
     """The running nodes. A context manager: leaving it stops them."""
 
-    def __init__(self, configs=(), model: str | None = None, namespace: str = ""):
-        """Starts NODES with their default parameters, then `configs` (checked paths), then `model`, in `namespace`."""
+    def __init__(self, configs=(), model: str | None = None, namespace: str = "", mmproj="", camera=""):
+        """Starts NODES with their default parameters, then `configs` (checked paths), then `model` and `mmproj`, in
+        `namespace`; vqa_node only where there is a `camera`, a topic."""
         self._ended: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
         self._children: dict[str, subprocess.Popen] = {}
         self._signals = {
             number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         }
-        overrides = {"llm_node": {"autostart": True} | ({"model.name": model} if model else {}), "planner_node": {}}
+        chosen = {"model.name": model, "model.mmproj": mmproj}
+        overrides = {
+            "llm_node": {"autostart": True} | {name: value for name, value in chosen.items() if value},
+            "planner_node": {},
+        }
+        if camera:
+            overrides["vqa_node"] = {"autostart": True, "camera.topic": camera}
         try:
-            for name, module in NODES.items():
+            for name in overrides:
                 files = [config_file(f"{name}.yaml"), *configs]
-                self._start(name, module, files, overrides[name], namespace)
+                self._start(name, NODES[name], files, overrides[name], namespace)
         except BaseException:
             self.stop()
             raise
