@@ -15,7 +15,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 
 from llm_core.errors import RequestError
 from llm_ros import qos
-from llm_ros.client import action_client
+from llm_ros.calls import action_client
 from llm_ros.conversions import step_to_ros
 from llm_ros.execution.outcome import Outcome
 from llm_ros.execution.robot import Result
