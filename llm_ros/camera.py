@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from builtin_interfaces.msg import Time
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.serialization import deserialize_message
@@ -37,8 +36,8 @@ class Frame:
     age: float
 
     @property
-    def stamp(self) -> Time:
-        """When it was taken, as the camera says."""
+    def stamp(self):
+        """When it was taken, as the camera says (builtin_interfaces/Time)."""
         return self.message.header.stamp
 
     @property

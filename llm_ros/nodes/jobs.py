@@ -25,7 +25,9 @@ class Jobs:
         self._changed = threading.Condition()
         self._running: set = set()
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many run."""
         return len(self._running)
 
     def add(self, job) -> None:

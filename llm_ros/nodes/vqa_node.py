@@ -95,8 +95,8 @@ class VQANode(LifecycleNode):
         try:
             self.check_active()
             params = read(self, AskParams)
-            if len(self._jobs) >= params.max_questions:
-                raise RequestError(f"{len(self._jobs)} questions are being answered, no more are taken")
+            if self._jobs.count >= params.max_questions:
+                raise RequestError(f"{self._jobs.count} questions are being answered, no more are taken")
             job = Job(prepare(), on_done, convert.deadline_from_ros(deadline), self._camera.wake)
         except LLMCoreError as error:
             on_done(ABORT, None, str(error))
@@ -149,7 +149,7 @@ class VQANode(LifecycleNode):
             server.drop_orphans()
         camera = self._camera
         frame = camera.latest() if camera is not None else None
-        status = camera_status(self.get_name(), self._state, camera, frame, len(self._jobs), read(self, CameraParams))
+        status = camera_status(self.get_name(), self._state, camera, frame, self._jobs.count, read(self, CameraParams))
         self._diagnostics.publish(diagnostic_array(self.get_clock().now().to_msg(), status))
 
 
