@@ -93,7 +93,7 @@ def test_an_answer_is_the_models_about_the_newest_frame(ros):
         call = robot.client.ask("What is it?")
         text = "".join(call.text(DEADLINE_S))
         answer = call.result(0).answer
-        assert text.strip() == answer.answer == response.text.strip() and answer.question == "What is it?"
+        assert text == answer.answer == response.text.strip() and answer.question == "What is it?"
         assert (answer.frame_stamp, answer.frame_id) == (shown.header.stamp, "eye")
         assert 0.0 <= answer.frame_age < 2.0 and answer.duration > 0.0
         logprobs = [item.chosen.logprob for item in response.probs]
@@ -106,7 +106,9 @@ def test_choices_admit_nothing_else(ros):
     robot = Robot(ros)
     robot.show(A)
     for choices in (["yes", "no"], [str(n) for n in range(21)], ["on (the) table", "under it"], ["ja", "não"]):
-        answer = robot.client.ask("Well?", choices=choices, max_tokens=40).result(DEADLINE_S).answer
+        call = robot.client.ask("Well?", choices=choices, max_tokens=40)
+        text, answer = "".join(call.text(DEADLINE_S)), call.result(0).answer
+        assert text == answer.answer
         assert answer.answer in choices and 0.0 < answer.confidence <= 1.0
     # Two choices: the probabilities of both are all there is.
     assert "is no whole choice" in failure(robot.client.ask("Well?", choices=["incomprehensible"], max_tokens=1))

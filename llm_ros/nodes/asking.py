@@ -40,17 +40,24 @@ class Asker:
         return self.camera.frame(question.max_frame_age, self._frame_wait, cancelled=job.stopped)
 
     def ask_about(self, job: Job, question: Question, frame: Frame, on_text=lambda piece: None) -> CameraAnswer:
-        """The answer for this frame. Raises CallError, RequestError."""
-        begun = time.monotonic()
+        """The answer for this frame; joined, what `on_text` gets is the answer. Raises CallError, RequestError."""
+        begun, text, told = time.monotonic(), "", ""
         call = self._client.chat(question.messages, images=[frame.message], **question.sampling)
         job.calls(call)
         try:
             for piece in call.text():
-                on_text(piece)
+                text += piece
+                new = text.strip()[len(told) :]
+                if new and not question.choices:
+                    on_text(new)
+                    told += new
             response = call.result(timeout=0).response
         finally:
             call.cancel()
-        return question.answer_to_ros(response, frame, time.monotonic() - begun)
+        answer = question.answer_to_ros(response, frame, time.monotonic() - begun)
+        if question.choices:  # spelt as there, not as the model did
+            on_text(answer.answer)
+        return answer
 
 
 class Watcher:
