@@ -242,6 +242,7 @@ class AskParams(Group):
     llm_timeout: float = param(60.0, "Seconds to wait for that node to come up before a question fails", 0.1, 3600.0)
     system: str = param("", "What the model is told before each question; empty: nothing")
     max_tokens: int = param(64, "Most tokens of an answer", 1, 1 << 20)
+    skills: str = param("", "Skills that the camera answers as skills/NAME, of: detect count find_object; empty: none")
     max_questions: int = param(8, "Most questions and watches at once; one more is turned away", 1, 256)
 
 

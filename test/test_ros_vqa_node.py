@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from camera_helpers import write_seeing_model
-from llm_ros.msg import TokenProb, TokenProbArray
+from llm_ros.action import ExecuteSkill
+from llm_ros.msg import CameraAnswer, Outcome, PlanArg, TokenProb, TokenProbArray
 from llm_ros.srv import Ask as AskService
 from PIL import Image as Pillow
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.qos import qos_profile_sensor_data
 from ros_helpers import DEADLINE_S, Ros, wait_until
 from sensor_msgs.msg import CompressedImage, Image
@@ -20,7 +22,8 @@ from vision_folders import picture
 
 from llm_core.errors import RequestError
 from llm_ros import images
-from llm_ros.client import CallError, LLMClient, VQAClient, connect
+from llm_ros.camera_skills import SKILLS
+from llm_ros.client import Call, CallError, LLMClient, VQAClient, action_client, connect
 from llm_ros.nodes.llm_node import LLMNode
 from llm_ros.nodes.vqa_node import VQANode
 from llm_ros.params import AskParams, CameraParams, ParameterError
@@ -293,6 +296,35 @@ def test_life_cycle_queue_and_deadline(ros):
         robot.client.ask_now("What?", deadline=0.0)
 
 
+def test_skills_are_answered_by_the_camera(ros):
+    robot = Robot(ros, skills="detect count find_object")
+    robot.show(A)
+    results = {}
+    for skill, argument in (("detect", "what"), ("count", "kind"), ("find_object", "object"), ("count", "nothing")):
+        client = action_client(ros.client, ExecuteSkill, f"skills/{skill}", MutuallyExclusiveCallbackGroup())
+        assert client.wait_for_server(DEADLINE_S)
+        goal = ExecuteSkill.Goal(skill=skill, args=[PlanArg(name=argument, value="red_mug")])
+        call = Call(client, goal, server=skill)
+        try:
+            results[skill, argument] = call.result(DEADLINE_S)
+        except CallError as error:
+            results[skill, argument] = error.result
+    assert results["detect", "what"].success and results["detect", "what"].text
+    assert 0 <= int(results["count", "kind"].text) <= 20
+    said = robot.client.ask_now("Is there a red mug?", choices=["yes", "no"]).answer
+    found = results["find_object", "object"]
+    assert found.success == (said == "yes")
+    assert list(found.facts) == ["found(red_mug)" if found.success else "not found(red_mug)"]
+    assert "kind is missing" in results["count", "nothing"].outcome.message
+
+
+@pytest.mark.parametrize("said", ["yes", "no"])
+def test_what_a_search_means(said):
+    result = SKILLS["find_object"].result("red_mug", CameraAnswer(answer=said))
+    assert result.success == (said == "yes")
+    assert result.outcome.code == (Outcome.UNKNOWN if result.success else Outcome.POSTCONDITION)
+
+
 def test_without_an_llm_node_a_question_fails(ros):
     robot = Robot(ros, llm_node="nobody", llm_timeout=0.1)
     robot.show(A)
@@ -305,6 +337,7 @@ def test_without_an_llm_node_a_question_fails(ros):
         (dict(camera__transport="jpeg"), "camera.transport = 'jpeg'"),
         (dict(camera__topic=" "), "camera.topic = ' '"),
         (dict(watch__change=2.0), "watch.change = 2.0"),
+        (dict(skills="count fly"), "skills has 'fly'"),
         (dict(max_frame_age=1.0), "unknown parameter max_frame_age"),
     ],
 )

@@ -7,9 +7,11 @@ the camera and serves, deactivate stops both. Each question has a thread of its 
 
 from __future__ import annotations
 
+from functools import partial
+
 from diagnostic_msgs.msg import DiagnosticArray
-from llm_ros.action import Ask, Watch
-from llm_ros.msg import CameraAnswer
+from llm_ros.action import Ask, ExecuteSkill, Watch
+from llm_ros.msg import CameraAnswer, Outcome
 from llm_ros.srv import Ask as AskService
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
@@ -17,8 +19,9 @@ from llm_core.errors import LLMCoreError, RequestError
 from llm_ros import conversions as convert
 from llm_ros import qos
 from llm_ros.camera import Camera
+from llm_ros.camera_skills import chosen
 from llm_ros.client import LLMClient
-from llm_ros.nodes.action_server import ABORT, SUCCEED
+from llm_ros.nodes.action_server import ABORT, CANCELED, SUCCEED
 from llm_ros.nodes.asking import Asker, Watcher
 from llm_ros.nodes.deferred_service import create_deferred_service
 from llm_ros.nodes.diagnostics import camera_status, diagnostic_array
@@ -26,7 +29,7 @@ from llm_ros.nodes.goal_server import GoalServer
 from llm_ros.nodes.jobs import Job, Jobs
 from llm_ros.nodes.lifecycle import LifecycleNode
 from llm_ros.nodes.run import run_node
-from llm_ros.params import AskParams, CameraParams, ServingParams, StartParams, WatchParams, read
+from llm_ros.params import AskParams, CameraParams, ParameterError, ServingParams, StartParams, WatchParams, read
 from llm_ros.questions import Question
 
 
@@ -45,6 +48,10 @@ class VQANode(LifecycleNode):
             GoalServer(self, Ask, f"{self.get_name()}/ask", self._begin_ask),
             GoalServer(self, Watch, f"{self.get_name()}/watch", self._begin_watch),
         ]
+        self._servers += [
+            GoalServer(self, ExecuteSkill, f"skills/{name}", partial(self._begin_skill, skill))
+            for name, skill in self._skills().items()
+        ]
         create_deferred_service(
             self,
             AskService,
@@ -55,6 +62,12 @@ class VQANode(LifecycleNode):
         )
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(1.0, self._every_second, callback_group=MutuallyExclusiveCallbackGroup())
+
+    def _skills(self):
+        try:
+            return chosen(read(self, AskParams).skills)
+        except RequestError as error:
+            raise ParameterError(str(error)) from None
 
     # Lifecycle
 
@@ -141,6 +154,22 @@ class VQANode(LifecycleNode):
         def done(state, value, error):
             answer, count = value or (_nothing(goal), 0)
             on_done(state, Watch.Result(answer=answer, answers=count, error=error), error)
+
+        return self._run(prepare, 0.0, done)
+
+    def _begin_skill(self, skill, goal, _on_feedback, on_done):
+        def prepare():
+            value = skill.value(goal)
+            work = self._prepare_ask(skill.ask(value), lambda piece: None)
+            return lambda job: skill.result(value, work(job))
+
+        def done(state, result, error):
+            if result is None:
+                code = Outcome.CANCELED if state == CANCELED else Outcome.EXECUTION
+                result = ExecuteSkill.Result(outcome=Outcome(code=code, message=error))
+            elif not result.success:
+                state = ABORT
+            on_done(state, result, error)
 
         return self._run(prepare, 0.0, done)
 
