@@ -115,18 +115,21 @@ def _merge(text: str, node: yaml.Node, value, edits: list) -> None:
         return
     block = isinstance(node, yaml.MappingNode) and not node.flow_style
     if not (block and isinstance(value, dict) and value and node.value):
-        inline = text[node.start_mark.index - 1 : node.start_mark.index] in (" ", "\n", "")
-        edits.append((node.start_mark.index, _end(node), ("" if inline else " ") + _flow(value)))
+        start = node.start_mark.index
+        before = text[_line_start(text, start) : start]
+        # A list may stand right below its key; in one line it has to be further to the right. "key:" has no blank yet.
+        gap = "  " if not before.strip() else " " if before[-1:] == ":" else ""
+        edits.append((start, _end(text, node), gap + _flow(value)))
         return
     old = {key.value: (key, child) for key, child in node.value}
     for name, (key, child) in old.items():
         if name in value:
             _merge(text, child, value[name], edits)
         else:
-            edits.append((_line_start(text, key.start_mark.index), _line_end(text, _end(child)), ""))
+            edits.append((_line_start(text, key.start_mark.index), _line_end(text, _end(text, child)), ""))
     added = {name: item for name, item in value.items() if name not in old}
     if added:
-        place = _line_end(text, _end(node))
+        place = _line_end(text, _end(text, node))
         indent = " " * node.start_mark.column
         lines = "".join(f"{indent}{_flow(name)}: {_flow(item)}\n" for name, item in added.items())
         edits.append((place, place, lines if text[:place].endswith("\n") else "\n" + lines))
@@ -136,12 +139,13 @@ def _plain(node: yaml.Node):
     return yaml.constructor.SafeConstructor().construct_document(node)
 
 
-def _end(node: yaml.Node) -> int:
+def _end(text: str, node: yaml.Node) -> int:
     """Where the last character of a node's content is; a block's own mark lies behind the comments that follow it."""
     if not isinstance(node, yaml.ScalarNode) and not node.flow_style and node.value:
         last = node.value[-1]
-        return _end(last[1] if isinstance(last, tuple) else last)
-    return node.end_mark.index
+        return _end(text, last[1] if isinstance(last, tuple) else last)
+    end = node.end_mark.index
+    return len(text[:end].rstrip()) if getattr(node, "style", None) in ("|", ">") else end
 
 
 def _line_start(text: str, index: int) -> int:
