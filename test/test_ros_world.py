@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from xml.etree import ElementTree
 
 import pytest
 from llm_ros.msg import Execution, Outcome, SeenObject, WorldChange
@@ -144,3 +145,22 @@ def test_verbs_of_the_command_line(ros, tmp_path, monkeypatch, capsys):
     code, text = world("show")
     assert code == 0 and "at den (file: table)" in text and "fig" in text
     assert world("synonym", "moon", "luna")[0] == 2
+
+
+def test_plans_are_exported(ros, tmp_path, monkeypatch, capsys):
+    house = House(ros, tmp_path)
+    with pytest.raises(CallError, match="no command has been planned yet"):
+        house.client.export_plan("bt")
+    house.plan("Pick up the apple")
+    tree = ElementTree.fromstring(house.client.export_plan("bt")["tree"])
+    names = [action.get("name") for action in tree.find("BehaviorTree").iter("Action")]
+    assert names == ["01_go_to", "02_find_object", "03_pick"]
+    texts = house.client.export_plan("pddl", [step("go_to", location="den")], "to the den")
+    assert "(:action go_to" in texts["domain"] and "(did-go_to den)" in texts["problem"]
+    with pytest.raises(CallError, match="there is no skill 'fly'"):
+        house.client.export_plan("bt", [step("fly")])
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(ros.domain))
+    file = tmp_path / "plan.xml"
+    assert main(["plan", "Go to the den", "--export", "bt", str(file)]) == 0
+    assert capsys.readouterr().out == "1. go_to(location=den)\n"
+    assert ElementTree.parse(file).find("BehaviorTree").get("ID") == "Plan"

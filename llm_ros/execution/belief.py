@@ -15,21 +15,20 @@ from dataclasses import replace
 
 from llm_ros.execution.outcome import Outcome
 from llm_ros.execution.robot import Result
-from llm_ros.planner.conditions import PREDICATES, Condition, State, same
+from llm_ros.planner.conditions import PREDICATES, STATIC, Condition, State, same
 from llm_ros.planner.plan import Step
 from llm_ros.planner.skills import Skill
 from llm_ros.planner.validate import initial_state
 from llm_ros.planner.world import World
 
 _FACT = re.compile(r"\s*(not\s+)?(\w+)\s*(?:\(([^()]*)\))?\s*$")
-_STATIC = ("placement", "graspable")
 
 
 def parse_fact(text: str) -> tuple[Condition, dict[str, str]]:
     """A condition over names of the world, "located(cup, sink)", as an effect and its arguments. Raises ValueError."""
     match = _FACT.match(text)
-    if not match or match[2] not in PREDICATES or match[2] in _STATIC:
-        known = ", ".join(name for name in PREDICATES if name not in _STATIC)
+    if not match or match[2] not in PREDICATES or match[2] in STATIC:
+        known = ", ".join(name for name in PREDICATES if name not in STATIC)
         raise ValueError(f"{text[:80]!r} is no fact; predicates: {known}")
     values = [value.strip() for value in (match[3] or "").split(",")] if match[3] else []
     if len(values) != PREDICATES[match[2]] or not all(values):

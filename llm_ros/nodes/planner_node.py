@@ -24,6 +24,7 @@ from llm_ros.client import CallError, LLMClient
 from llm_ros.execution import Executor, Knowledge, Limits, Outcome, Patience, StepFeed
 from llm_ros.nodes.action_server import ABORT, CANCELED, SUCCEED, DeferredActionServer
 from llm_ros.nodes.execution_server import ExecutionServer, end_state
+from llm_ros.nodes.export_server import ExportServer
 from llm_ros.nodes.ros_robot import RosRobot
 from llm_ros.nodes.run import run_node
 from llm_ros.nodes.world_server import WorldServer, files
@@ -98,6 +99,7 @@ class PlannerNode(Node):
         self._knowledge.share(executor)
         self._execution = ExecutionServer(self, executor, self._params.max_queue)
         self._world_server = WorldServer(self, self._knowledge)
+        self._export_server = ExportServer(self, self._knowledge)
         self._server = DeferredActionServer(
             self,
             PlanTask,
@@ -207,6 +209,7 @@ class PlannerNode(Node):
         message.stamp = self.get_clock().now().to_msg()
         message.duration = time.monotonic() - job.begun
         self._publisher.publish(message)
+        self._export_server.note(message)
         self.get_logger().info(f"planned in {message.duration:.2f} s: {'; '.join(convert.plan_lines(message))}")
         if job.execution is None:
             self._end(job, SUCCEED, "", message)
