@@ -9,6 +9,7 @@ the model chooses. Raises `PlanError` (refused) or `Question` (to be clarified).
 
 from __future__ import annotations
 
+import copy
 import itertools
 import re
 from dataclasses import dataclass, replace
@@ -72,6 +73,12 @@ class Interpreter:
             "harm": _harm,
             "work": self._work,
         }
+
+    def over(self, world: World) -> Interpreter:
+        """The same for a world with the same names in which things are elsewhere."""
+        other = copy.copy(self)
+        other.world = world
+        return other
 
     def read(self, command: str) -> Readings:
         """All readings of a command. Raises PlanError and Question."""

@@ -9,8 +9,9 @@ under a grammar that admits nothing else; the result is simulated before it coun
 
 from __future__ import annotations
 
+import copy
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from llm_ros.planner import prompt
@@ -21,7 +22,7 @@ from llm_ros.planner.plan import REFUSALS, LineReader, Plan, PlanError, Step, cl
 from llm_ros.planner.refer import FreeText, Goal
 from llm_ros.planner.skills import Skills
 from llm_ros.planner.validate import check_step
-from llm_ros.planner.world import World
+from llm_ros.planner.world import OPERATOR, World
 
 Generate = Callable[..., str]
 MAX_COMMAND = 2000
@@ -56,6 +57,17 @@ class Planner:
         self._completer = Completer(skills, world)
         self._count = examples
         self._examples = self._worked_examples()
+
+    def knowing(self, learned: Mapping[str, str | None]) -> Planner:
+        """The same planner where things and people are at other places than the file says; None: nobody knows.
+
+        Costs next to nothing: the index of names is shared. `me` is where the command is given, whatever was learned.
+        """
+        world = replace(self.world, learned={name: place for name, place in learned.items() if name != OPERATOR})
+        other = copy.copy(self)
+        other.world, other._completer = world, Completer(self.skills, world)
+        other._interpreter = self._interpreter.over(world)
+        return other
 
     def plan(
         self,
