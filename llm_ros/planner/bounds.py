@@ -9,6 +9,7 @@ from __future__ import annotations
 from llm_ros.planner import words as w
 from llm_ros.planner.names import Names
 from llm_ros.planner.openings import opening_at
+from llm_ros.planner.tags import Spoken
 from llm_ros.planner.tokens import Mention, Token, corrected, tokenize
 from llm_ros.planner.verbs import Lexicon, Verb
 
@@ -29,10 +30,13 @@ _SAID_OF = frozenset("is are should will was ought must needs goes belongs".spli
 class Bounds:
     """Finds the spans of the clauses of one command."""
 
-    def __init__(self, command: str, names: Names, lexicon: Lexicon):
-        self.tokens: list[Token] = corrected(tokenize(command))
+    def __init__(self, command: str | Spoken, names: Names, lexicon: Lexicon):
+        if isinstance(command, Spoken):
+            self.tokens, self.mentions = list(command.tokens), list(command.mentions)
+        else:
+            self.tokens: list[Token] = corrected(tokenize(command))
+            self.mentions: list[Mention] = names.find(self.tokens)
         self.low = [token.low for token in self.tokens]
-        self.mentions: list[Mention] = names.find(self.tokens)
         self.lexicon = lexicon
         self.at: dict[int, Mention] = {i: m for m in self.mentions for i in range(m.start, m.end)}
 

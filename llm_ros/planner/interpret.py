@@ -23,6 +23,7 @@ from llm_ros.planner.own import own_skill
 from llm_ros.planner.plan import PlanError
 from llm_ros.planner.refer import PEOPLE, THINGS, VAGUE, Goal, Question, Referee, places_in, snake
 from llm_ros.planner.speech import INFORMATION, SPEECH_GOALS, question
+from llm_ros.planner.tags import Spoken
 from llm_ros.planner.told import guesses, only_told, statement, wish
 from llm_ros.planner.verbs import HARM_PHRASES, HARM_THINGS, Lexicon
 from llm_ros.planner.world import OPERATOR, World
@@ -60,9 +61,9 @@ class Interpreter:
             "work": self._work,
         }
 
-    def read(self, command: str) -> Readings:
-        """All readings of a command."""
-        together = any(phrase in command.lower() for phrase in _TOGETHER)
+    def read(self, command: str | Spoken) -> Readings:
+        """All readings of a command, given as text or as words whose names are known."""
+        together = isinstance(command, str) and any(phrase in command.lower() for phrase in _TOGETHER)
         for phrase in _TOGETHER if together else ():
             command = re.sub(phrase, " ", command, flags=re.IGNORECASE)
         splitter = Splitter(command, self.names, self.lexicon)
