@@ -7,7 +7,8 @@ from importlib import import_module
 
 _HOMES = {
     "llm_core.engine": (
-        "FINISH_REASONS Completion Engine EngineClosed EngineStats Event Handle ModelInfo Parts QueueFull Usage"
+        "FINISH_REASONS AdapterInfo Completion Engine EngineClosed EngineStats Event Handle ModelInfo Parts "
+        "QueueFull Usage"
     ),
     "llm_core.sampling": "SamplingParams TokenLogprob",
     "llm_core.grammar": "Grammar",

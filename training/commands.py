@@ -452,7 +452,7 @@ def _step(step: str, filler: Filler) -> str:
 def check(plain, tagged, forms, interpreter, skills, world, steps) -> str | None:
     """None if the planner makes of the plain commands what the task asks for, else why not."""
     try:
-        readings = interpreter.read(forms.read(plain, tagged))
+        readings = interpreter.read_spoken(forms.read(plain, tagged))
         if not readings.certain:
             return "uncertain"
         plan = Completer(skills, world).complete(readings.readings[0])

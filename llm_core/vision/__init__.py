@@ -1,7 +1,22 @@
-"""Pictures as embeddings: an mmproj file's tower and projector, preprocessing, and where they enter a prompt."""
+"""Pictures as embeddings: an mmproj file's tower and projector, preprocessing, and where they enter a prompt.
 
-from llm_core.vision.model import VisionModel, load_vision
-from llm_core.vision.preprocess import open_image
-from llm_core.vision.runner import VisionRunner
+The public names are loaded on first use: whoever only opens pictures needs no kernels.
+"""
 
-__all__ = ["VisionModel", "VisionRunner", "load_vision", "open_image"]
+from importlib import import_module
+
+_HOME = {
+    "VisionModel": "llm_core.vision.model",
+    "VisionRunner": "llm_core.vision.runner",
+    "load_vision": "llm_core.vision.model",
+    "open_image": "llm_core.vision.preprocess",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
