@@ -143,13 +143,24 @@ class Filler:
     values: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
-        self.pronoun = dict(zip(("he", "him", "his"), self.rng.choice((("he", "him", "his"), ("she", "her", "her"), ("they", "them", "their")))))
+        self.pronoun = dict(
+            zip(
+                ("he", "him", "his"),
+                self.rng.choice((("he", "him", "his"), ("she", "her", "her"), ("they", "them", "their"))),
+                strict=True,
+            )
+        )
 
     def fill(self, text: str) -> str:
         """The phrase with all its slots filled."""
         # "is the fridge open", "the smallest document"
         self.adjectives = STATES if "{D}" in text else w.ADJECTIVES
-        self.explicit = {letter for slot in _SLOT.findall(text) for letter in "LMN" if slot in (letter, f"in{letter}", f"on{letter}", f"to{letter}", f"from{letter}")}
+        self.explicit = {
+            letter
+            for slot in _SLOT.findall(text)
+            for letter in "LMN"
+            if slot in (letter, f"in{letter}", f"on{letter}", f"to{letter}", f"from{letter}")
+        }
         text = re.sub(r"\{(q0?|Ws|Wt|Wq|topic)\}", lambda m: self._text(m[1]), text)
         text = _SLOT.sub(lambda match: self._slot(match[1]), text)
         for span in re.findall(r"<<(.*?)>>", text):
@@ -162,7 +173,12 @@ class Filler:
         # What is said names people and places of its own.
         for letter in "QTM":
             if slot.startswith("W"):
-                inner = inner.replace(f"{{{letter}}}", f"{{{letter}'}}").replace(f"in{letter}}}", f"in{letter}'}}").replace(f"to{letter}}}", f"to{letter}'}}").replace(f"the{letter}}}", f"the{letter}'}}")
+                inner = (
+                    inner.replace(f"{{{letter}}}", f"{{{letter}'}}")
+                    .replace(f"in{letter}}}", f"in{letter}'}}")
+                    .replace(f"to{letter}}}", f"to{letter}'}}")
+                    .replace(f"the{letter}}}", f"the{letter}'}}")
+                )
         if slot.startswith("q"):
             self.explicit.add("L")
             return inner
@@ -198,7 +214,10 @@ class Filler:
             if how in (None, "the"):
                 return words
             if how == "to":
-                return rng.choice(("to", "to", "to", "over to", "into" if name in self.world.rooms else "to")) + f" {words}"
+                return (
+                    rng.choice(("to", "to", "to", "over to", "into" if name in self.world.rooms else "to"))
+                    + f" {words}"
+                )
             if how == "from":
                 return rng.choice(("from", "from", "off", "out of")) + f" {words}"
             if how == "on":
@@ -209,7 +228,11 @@ class Filler:
             text = ("the " if rng.random() < 0.9 else rng.choice(("that ", "this ", ""))) + said
         elif kind in "TKXU" and how == "a":
             plural = said.endswith("s") and not said.endswith("ss") or said[0].isdigit() or said.split()[0] in NUMBERS
-            text = said if plural and said.split()[0] in NUMBERS else f"{'some' if plural else rng.choice(('a', 'a', 'a', 'some', 'the'))} {said}"
+            text = (
+                said
+                if plural and said.split()[0] in NUMBERS
+                else f"{'some' if plural else rng.choice(('a', 'a', 'a', 'some', 'the'))} {said}"
+            )
             text = re.sub(r"\ba ([aeiou])", r"an \1", text)
         if owned:
             text += "'s"
@@ -232,18 +255,63 @@ class Filler:
             self.hints.append(
                 rng.choice(
                     (
-                        f"{he} is {where}", f"{he}'s {where}", f"you'll find {him} {where}", f"{he} should be {where}",
-                        f"last I saw {him}, {he} was {where}", f"look {where}", f"you can find {him} {where}", f"try {where}",
-                        f"I think {he} is {where}", f"{he} ought to be {where}", f"{he} must be {where}", f"{where}, I think",
+                        f"{he} is {where}",
+                        f"{he}'s {where}",
+                        f"you'll find {him} {where}",
+                        f"{he} should be {where}",
+                        f"last I saw {him}, {he} was {where}",
+                        f"look {where}",
+                        f"you can find {him} {where}",
+                        f"try {where}",
+                        f"I think {he} is {where}",
+                        f"{he} ought to be {where}",
+                        f"{he} must be {where}",
+                        f"{where}, I think",
                     )
                 )
             )
             return text
         if letter == "T":
-            return f"{text} " + rng.choice((f"from the {words}",) * 4 + (where, f"that is {where}", f"which is {where}", f"lying {where}", f"off the {words}", f"out of the {words}", f", it's {where},", f"(it's {where})", f"that's sitting {where}", f"I left {where}"))
+            return f"{text} " + rng.choice(
+                (f"from the {words}",) * 4
+                + (
+                    where,
+                    f"that is {where}",
+                    f"which is {where}",
+                    f"lying {where}",
+                    f"off the {words}",
+                    f"out of the {words}",
+                    f", it's {where},",
+                    f"(it's {where})",
+                    f"that's sitting {where}",
+                    f"I left {where}",
+                )
+            )
         if how == "S":
-            return text + rng.choice((f" {where}", f", who is {where},", f", {where},", f" ({where})", f" over {where}", f", {he} is {where},"))
-        return f"{text} " + rng.choice((where,) * 4 + (f"who is {where}", f"over {where}", f", who's {where}", f", {he} is {where}", f"({where})", f"that you'll find {where}", f"standing {where}", f"waiting {where}", f"sitting {where}"))
+            return text + rng.choice(
+                (
+                    f" {where}",
+                    f", who is {where},",
+                    f", {where},",
+                    f" ({where})",
+                    f" over {where}",
+                    f", {he} is {where},",
+                )
+            )
+        return f"{text} " + rng.choice(
+            (where,) * 4
+            + (
+                f"who is {where}",
+                f"over {where}",
+                f", who's {where}",
+                f", {he} is {where}",
+                f"({where})",
+                f"that you'll find {where}",
+                f"standing {where}",
+                f"waiting {where}",
+                f"sitting {where}",
+            )
+        )
 
     def _said(self, letter: str, plural: bool = False) -> str:
         if letter in self.given:
@@ -262,7 +330,11 @@ class Filler:
             taken = {self.given[one][0] for one in self.given if one[0] in "PQ"}
             self.given[letter] = self._person(taken)
         elif kind == "D":
-            name = rng.choice([*world.doors, *world.doors, *world.locations]) if world.doors else rng.choice(list(world.locations))
+            name = (
+                rng.choice([*world.doors, *world.doors, *world.locations])
+                if world.doors
+                else rng.choice(list(world.locations))
+            )
             self.given[letter] = name, f"the {name.replace('_', ' ')}"
         else:
             self.given[letter] = self._thing(kind)
@@ -284,14 +356,31 @@ class Filler:
             return name, f"the {said}"
         if roll < 0.90:
             worn = f"{rng.choice(COLORS)} {rng.choice(world.descriptions['clothes']).replace('_', ' ')}"
-            noun = rng.choice(("person", "person", "man", "woman", "lady", "guy", "fella", "chap", "bloke", "kid", "visitor"))
+            noun = rng.choice(
+                ("person", "person", "man", "woman", "lady", "guy", "fella", "chap", "bloke", "kid", "visitor")
+            )
             return "", f"the {noun} {rng.choice(('in the', 'wearing a', 'with the', 'wearing the', 'in a'))} {worn}"
         return ("", rng.choice(w.FREE_PEOPLE)) if roll < 0.96 else ("", rng.choice(w.CROWDS))
 
     def _thing(self, kind: str) -> tuple[str, str]:
         rng, world, roll = self.rng, self.world, self.rng.random()
         if kind == "K" and roll < 0.25:
-            return "", rng.choice(("people", "people", "guests", "persons", "visitors", "chairs", "cats", "plants", "men", "women", "children", "sitting people"))
+            return "", rng.choice(
+                (
+                    "people",
+                    "people",
+                    "guests",
+                    "persons",
+                    "visitors",
+                    "chairs",
+                    "cats",
+                    "plants",
+                    "men",
+                    "women",
+                    "children",
+                    "sitting people",
+                )
+            )
         if kind == "X" and roll < 0.1:
             return self._person(set())
         if roll < 0.75 or not world.categories:
@@ -310,6 +399,7 @@ class Filler:
 
 NUMBERS = ("two", "three", "2")
 STATES = ("open", "closed", "shut", "empty", "full", "clean", "dirty", "locked", "occupied", "switched on")
+
 
 def _plural(words: str) -> str:
     if words.endswith("s") or words in ("people",):
@@ -380,7 +470,11 @@ def make(rng: random.Random, skills, robot: Robot, count: int | None = None):
         if again and not before.hints and rng.random() < 0.75:
             whole = before.given["P"][1]
             text = text.replace(f"{whole}'s", filler.pronoun["his"]).replace(whole, filler.pronoun["him"])
-        text = ". ".join((text, *filler.hints)) if rng.random() < 0.75 else ". ".join((*[f"{_cap(h, filler, text)}" for h in filler.hints], text))
+        text = (
+            ". ".join((text, *filler.hints))
+            if rng.random() < 0.75
+            else ". ".join((*[f"{_cap(h, filler, text)}" for h in filler.hints], text))
+        )
         said.append(text)
         fillers.append(filler)
         orders.append(phrase.startswith("!"))
@@ -389,7 +483,26 @@ def make(rng: random.Random, skills, robot: Robot, count: int | None = None):
     else:
         command = said[0]
         for text, order, filler in zip(said[1:], orders[1:], fillers, strict=False):
-            joiner = rng.choice((" and ", " and then ", ", then ", ", and ", ". Then ", ". After that ", ", after that ", "; then ", ", and after that ", ". Next, ", " before you ", ". Once you've done that, ")) if order and not filler.hints else rng.choice((". ", ". ", "; ", ". Also, ", ". And ", ". Oh and "))
+            joiner = (
+                rng.choice(
+                    (
+                        " and ",
+                        " and then ",
+                        ", then ",
+                        ", and ",
+                        ". Then ",
+                        ". After that ",
+                        ", after that ",
+                        "; then ",
+                        ", and after that ",
+                        ". Next, ",
+                        " before you ",
+                        ". Once you've done that, ",
+                    )
+                )
+                if order and not filler.hints
+                else rng.choice((". ", ". ", "; ", ". Also, ", ". And ", ". Oh and "))
+            )
             command += joiner + text
         command = w.ask_for(command, orders[0], rng)
     tagged = tag(command, names)
@@ -457,7 +570,14 @@ def check(plain, tagged, forms, interpreter, skills, world, steps) -> str | None
             return "uncertain"
         plan = Completer(skills, world).complete(readings.readings[0])
     except PlanError as error:
-        return None if plain.startswith("refuse") or error.reason == "impossible" and "placement" not in str(error) and _furniture(plain, error) else f"refused {error.reason}"
+        return (
+            None
+            if plain.startswith("refuse")
+            or error.reason == "impossible"
+            and "placement" not in str(error)
+            and _furniture(plain, error)
+            else f"refused {error.reason}"
+        )
     except Question:
         return None if f" {OPEN}" in f" {plain}" else "asked"
     except ValueError:

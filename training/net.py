@@ -50,9 +50,7 @@ class Net(torch.nn.Module):
                 self.base[f"{layer}.{name}"] = values
                 n, k = values.shape
                 key = f"blk_{layer}_{name}"
-                self.lora[key + "_a"] = torch.nn.Parameter(
-                    torch.randn(rank, k, generator=generator) / math.sqrt(k)
-                )
+                self.lora[key + "_a"] = torch.nn.Parameter(torch.randn(rank, k, generator=generator) / math.sqrt(k))
                 self.lora[key + "_b"] = torch.nn.Parameter(torch.zeros(n, rank))
         base = float(meta.get("llama.rope.freq_base", 10000.0))
         self.freqs = 1.0 / base ** (torch.arange(0, self.head, 2).float() / self.head)

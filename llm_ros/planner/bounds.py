@@ -39,9 +39,7 @@ def bare(word: str) -> bool:
 class Bounds:
     """Finds the spans of the clauses of one command."""
 
-    def __init__(
-        self, tokens: list[Token], names: Names, lexicon: Lexicon, mentions: list[Mention] | None = None
-    ):
+    def __init__(self, tokens: list[Token], names: Names, lexicon: Lexicon, mentions: list[Mention] | None = None):
         """mentions: the names among the tokens where they are known already."""
         self.tokens = tokens
         self.low = [token.low for token in self.tokens]

@@ -1,8 +1,8 @@
 """Plain commands: the few sentence forms into which a model puts a command of any wording.
 
 In: a tagged command (tags.py). Out: the grammar of all plain commands about it, and, for lines of that grammar, the
-words that the interpreter reads: `bring thing1 from place2 to person1`. A slot that the command leaves open is `?`, words of
-the command stand in quotes. `refuse unsafe` and the like end there. Knows no model and no prompt.
+words that the interpreter reads: `bring thing1 from place2 to person1`. A slot that the command leaves open is `?`,
+words of the command stand in quotes. `refuse unsafe` and the like end there. Knows no model and no prompt.
 """
 
 from __future__ import annotations
@@ -114,13 +114,14 @@ class PlainForms:
             f'start: line ("\\n" line){{0,{MAX_LINES - 1}}}',
             "line: " + " | ".join(f"f{number}" for number in range(len(self.forms))) + " | refuse",
             "refuse: " + " | ".join(json.dumps(f"refuse {reason}") for reason in REFUSED),
-            f'WORDS: "\\"" %regex {json.dumps({"substring_words": tagged.text.replace(chr(34), "")})} "\\""',
+            'words: "\\"" SAID "\\""',
+            f"SAID: %regex {json.dumps({'substring_words': tagged.text.replace(chr(34), '')})}",
         ]
         rules += [f"f{number}: {_rule(form.plain)}" for number, form in enumerate(self.forms)]
         for slot, kinds in SLOTS.items():
             tags = [json.dumps(tag) for tag in tagged.of_kind(*kinds)]
             me = ['"me"'] if slot in ("P", "Q") else []
-            rules.append(f"s{slot.lower()}: " + " | ".join([*tags, *me, json.dumps(OPEN), "WORDS"]))
+            rules.append(f"s{slot.lower()}: " + " | ".join([*tags, *me, json.dumps(OPEN), "words"]))
         return "\n".join(rules) + "\n"
 
     def read(self, text: str, tagged: Tagged) -> Spoken:
