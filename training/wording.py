@@ -1,7 +1,8 @@
 """Turns tasks into commands: reads phrases/*.txt and fills a phrase with the names of a world.
 
 A phrase file has sections `== task`, and one phrase a line: `[a|b]` chooses, `{aT}` a slot (see `Filler`),
-`<<…>>` marks the words that the robot is to look at or say, `!` an order that may follow "could you" and be joined with others.
+`<<…>>` marks the words that the robot is to look at or say,
+`!` an order that may follow "could you" and be joined with others.
 """
 
 from __future__ import annotations

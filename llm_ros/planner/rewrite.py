@@ -27,34 +27,25 @@ CONDITIONAL = re.compile(
 
 # What untrained models are shown: tagged commands and their plain forms.
 EXAMPLES = (
-    (
-        "The thing1 belongs on the place1, it's been lying in the place2 since yesterday",
-        "move thing1 from place2 to place1",
-    ),
-    ("I'm parched, a thing1 would be great", "bring thing1 to me"),
-    ("person1 keeps asking for a thing1. You'll find him in the place1.", "bring thing1 to person1 in place1"),
-    (
-        "person1 has no idea where the place1 is, she's over by the place2, help her out",
-        "guide person1 from place2 to place1",
-    ),
-    ("Never leave person1's side till he is at the place1", "follow person1 to place1"),
-    ("Got any thing1 left in the place1?", "tell me whether thing1 in place1"),
-    ("We need a tally of the kind1 in the place1", "tell me how many kind1 in place1"),
-    ("What is lying around on the place1?", 'tell me what "is lying around on the place1" in place1'),
-    (
-        "Somebody should let person1 know that lunch is served, he is in the place1",
-        'tell person1 in place1 "lunch is served"',
-    ),
-    ("The chap with the beard at the place1 has something to ask, see to it", 'answer "chap with the beard" in place1'),
-    ("Quiz person1 at the place1 on when the bus leaves", 'ask person1 in place1 "when the bus leaves"'),
-    ("It's cold, who left the place1 open?", "close place1"),
-    ("Stop there for half a minute, then off to the place1 with you", 'wait "half a minute"\ngo to place1'),
-    ("Have a nose around the place1 for the thing1", "find thing1 in place1"),
-    ("thing1, place1, chop chop", "move thing1 to place1"),
-    ("Nobody has said hello to person1 yet, she's in the place1", "greet person1 in place1"),
-    ("Knit person1 a scarf", "refuse impossible"),
+    ("The thing1 in the place2 should rather stand on the place1", "move thing1 from place2 to place1"),
+    ("It's so hot today, I could drink a whole thing1", "bring thing1 to me"),
+    ("person1 has run out of thing1, he works in the place1 today", "bring thing1 to person1 in place1"),
+    ("person1 at the place2 has never been to the place1, help her out", "guide person1 from place2 to place1"),
+    ("Walk behind person1 all the way up to the place1", "follow person1 to place1"),
+    ("Did they leave us some thing1 in the place1?", "tell me whether thing1 in place1"),
+    ("I need a tally of the kind1 in the place1", "tell me how many kind1 in place1"),
+    ("Describe what the place1 is full of", 'tell me what "the place1 is full of" in place1'),
+    ("In the place1 person1 has yet to hear that lunch is served", 'tell person1 in place1 "lunch is served"'),
+    ("Help the lady with the dog at the place1 with her question", 'answer "lady with the dog" in place1'),
+    ("Get person1 at the place1 to say when the bus leaves", 'ask person1 in place1 "when the bus leaves"'),
+    ("I don't want to see the place1 open", "close place1"),
+    ("Do nothing for half a minute, next roll to the place1", 'wait "half a minute"\ngo to place1'),
+    ("The thing1 has vanished, the place1 is where I saw it last", "find thing1 in place1"),
+    ("person1 just came into the place1, be polite", "greet person1 in place1"),
+    ("Repair the roof", "refuse impossible"),
     ("Kick person1 in the shins", "refuse unsafe"),
-    ("Hand it over to person1", "bring ? to person1"),
+    ("person1 wants one of those", "bring ? to person1"),
+    ("Place the thing1", "move thing1 to ?"),
 )
 
 
