@@ -158,11 +158,17 @@ class ServingParams(Group):
 
 
 @dataclass(frozen=True)
-class PlannerParams(Group):
-    """What planner_node plans over, and with which model node."""
+class DomainParams(Group):
+    """What there is to do, and where."""
 
     skills_file: str = param("", "YAML file of skills; empty: the skills.yaml that llm_ros installs")
     world_file: str = param("", "YAML file of rooms, locations, objects and people; empty: the installed world.yaml")
+
+
+@dataclass(frozen=True)
+class PlannerParams(DomainParams):
+    """What planner_node plans over, and with which model node."""
+
     llm_node: str = param("llm_node", "Name of the llm_node that generates, relative to this node's namespace")
     llm_timeout: float = param(60.0, "Seconds to wait for that node to come up before a goal is aborted", 0.1, 3600.0)
     max_queue: int = param(8, "Most goals that wait while one is planned; one more is turned away", 0, 256)
@@ -201,11 +207,9 @@ class ExecutionParams(Group):
 
 
 @dataclass(frozen=True)
-class MockParams(Group):
+class MockParams(DomainParams):
     """The simulated robot of mock_robot."""
 
-    skills_file: str = param("", "YAML file of skills; empty: the skills.yaml that llm_ros installs")
-    world_file: str = param("", "YAML file of the world; empty: the installed world.yaml")
     speed: float = param(1.0, "How much faster than real time it moves", above=0.0, high=1000.0)
     failures: float = param(0.0, "Probability that an attempt at a skill goes wrong", 0.0, 1.0)
     failing: str = param("", "Probabilities of single skills, such as `pick=0.5,go_to=0`")

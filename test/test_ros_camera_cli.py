@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-import threading
-
 import pytest
 from camera_helpers import write_seeing_model
 from PIL import Image as Pillow
 from rclpy.qos import qos_profile_sensor_data
-from ros_helpers import DEADLINE_S, Ros
+from ros_helpers import DEADLINE_S
 from sensor_msgs.msg import Image
-from test_ros_cli import environment, llm_ros
+from test_ros_cli import llm_ros, running_up
 from vision_folders import picture
 
 from llm_ros import images
@@ -33,19 +28,8 @@ def test_up_with_a_camera_answers(request, tmp_path):
     name = request.node.name
     model, mmproj = write_seeing_model(tmp_path)
     Pillow.fromarray(A).save(tmp_path / "a.png")
-    command = ["up", "--model", model, "--mmproj", mmproj, "--camera", "/eye/image_raw"]
-    up = subprocess.Popen(
-        [sys.executable, "-m", "llm_ros.cli.main", *command],
-        env=environment(name),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    log = []
-    reader = threading.Thread(target=lambda: log.extend(up.stdout))
-    reader.start()
-    ros = Ros(name)
-    try:
+    args = ("--model", model, "--mmproj", mmproj, "--camera", "/eye/image_raw")
+    with running_up(*args, name=name) as (ros, _):
         node = ros.client_node()
         publisher = node.create_publisher(Image, "/eye/image_raw", qos_profile_sensor_data)
         message = images.image_to_ros(A)
@@ -62,12 +46,6 @@ def test_up_with_a_camera_answers(request, tmp_path):
         assert done.returncode == 0 and done.stdout.split()[0] in ("yes", "no"), done.stderr
         done = llm_ros("ask", "What?", "--image-topic", "/blind", "--image-wait", "0.2", name=name)
         assert done.returncode == 2 and "no frame on /blind: nobody publishes there" in done.stderr
-    finally:
-        ros.close()
-        up.send_signal(signal.SIGINT)
-        code = up.wait(30)
-        reader.join(10)
-    assert code == 0, "".join(log)
 
 
 @pytest.mark.parametrize("args, expected", [(("watch", " "), "question is empty"), (("watch",), "question")])

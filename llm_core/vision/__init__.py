@@ -3,20 +3,11 @@
 The public names are loaded on first use: whoever only opens pictures needs no kernels.
 """
 
-from importlib import import_module
+from llm_core.lazy import lazy
 
-_HOME = {
-    "VisionModel": "llm_core.vision.model",
-    "VisionRunner": "llm_core.vision.runner",
-    "load_vision": "llm_core.vision.model",
-    "open_image": "llm_core.vision.preprocess",
+_HOMES = {
+    "llm_core.vision.model": "VisionModel load_vision",
+    "llm_core.vision.runner": "VisionRunner",
+    "llm_core.vision.preprocess": "open_image",
 }
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+__all__, __getattr__, __dir__ = lazy(__name__, globals(), _HOMES)

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from llm_ros.execution.outcome import Outcome
+from llm_ros.execution.robot import Result
 from llm_ros.planner.conditions import PREDICATES, Condition, State, same
 from llm_ros.planner.plan import Step
 from llm_ros.planner.skills import Skill
@@ -79,6 +81,24 @@ class Belief:
                 self.missing(args["_0"])
             else:
                 self._apply(condition, args)
+
+    def judged(self, result: Result, step: Step, skill: Skill) -> Result:
+        """The result after what it tells about the world was taken in, which may say more than the server's verdict."""
+        if result.outcome is Outcome.SUCCEEDED:
+            self.done(step, skill)
+        else:
+            self.failed(step, skill)
+        before = self.achieved(step, skill)
+        try:
+            self.learn(result.facts)
+        except ValueError as error:
+            result = replace(result, message="; ".join(filter(None, (result.message, f"facts: {error}"))))
+        after = self.achieved(step, skill)
+        if result.outcome is Outcome.SUCCEEDED and before and not after:
+            return replace(result, outcome=Outcome.POSTCONDITION, message=result.message or "it had no effect")
+        if result.outcome not in (Outcome.SUCCEEDED, Outcome.UNKNOWN) and after and not before:
+            return replace(result, outcome=Outcome.SUCCEEDED)
+        return result
 
     def missing(self, thing: str) -> None:
         """The thing is not where the robot is."""

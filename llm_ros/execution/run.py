@@ -1,26 +1,26 @@
 """One plan being carried out: step after step, with retries, repairs, confirmations, pauses, and one typed end.
 
 In: a `StepFeed` and the `Executor` that lends robot, belief, skills and world. Out: an `Execution` at every change and
-at the end. `run()` blocks its thread; `cancel`, `pause`, `resume` and `confirm` come from any other. All state of a
+at the end. `run()` blocks its thread; what other threads say to it is `Control`. All state of a
 plan is here; what is believed of the world stays with the executor.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from llm_ros.execution.belief import Presumed
+from llm_ros.execution.control import Control
 from llm_ros.execution.feed import StepFeed
 from llm_ros.execution.outcome import Execution, Outcome, PlanStatus, StepReport, StepStatus
 from llm_ros.execution.recovery import Recovery
 from llm_ros.execution.robot import Result
-from llm_ros.execution.texts import fill_texts
+from llm_ros.execution.texts import fill_texts, phrase, shortened
 from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.skills import Skill
-from llm_ros.planner.validate import MAX_TEXT, check_step, unmet
+from llm_ros.planner.validate import check_step, unmet
 from llm_ros.planner.world import OPERATOR
 
 PROGRESS_EVERY_S = 0.1
@@ -57,13 +57,13 @@ class _Listener:
         self._mailbox.put(("ended", self, result))
 
 
-class PlanRun:
+class PlanRun(Control):
     """See the module. Made by `Executor.begin`."""
 
     def __init__(self, executor, feed: StepFeed, command: str, deadline: float | None, on_change):
         self._skills, self._world, self._robot = executor.skills, executor.world, executor.robot
         self._belief, self._limits, self._patience = executor.belief, executor.limits, executor.patience
-        self._mailbox = executor.make_mailbox()
+        super().__init__(executor.make_mailbox())
         self._recovery = Recovery(self._skills, self._world, executor.completer, executor.limits)
         self._presumed = Presumed(self._belief.state, self._world)
         self._feed, self._command, self._deadline = feed, command, deadline
@@ -71,50 +71,12 @@ class PlanRun:
         self._entries: list[_Entry] = []
         self._next = 0
         self._changed: set[int] = set()
-        self._status, self._question, self._confirm_id = PlanStatus.RUNNING, "", 0
+        self._status = PlanStatus.RUNNING
         self._confirmed: set[str] = set()
         self._result: str | None = None
         self._end: float | None = None
         self._told_progress = float("-inf")
-        self._lock = threading.Lock()
-        self._stop: tuple[Outcome, str] | None = None
-        self._paused = False
-        self._answer: bool | None = None
         self.view = Execution(PlanStatus.RUNNING, command=command)
-
-    # From other threads
-
-    def cancel(self, why: str = "cancelled", outcome: Outcome = Outcome.CANCELED) -> None:
-        """Stops the robot and ends the plan; returns at once. The first reason counts."""
-        with self._lock:
-            self._stop = self._stop or (outcome, why)
-        self._wake()
-
-    def pause(self) -> bool:
-        """Stops the robot until `resume`; False if it is paused already."""
-        return self._set_paused(True)
-
-    def resume(self) -> bool:
-        """Lets the robot go on; False if it is not paused."""
-        return self._set_paused(False)
-
-    def _set_paused(self, paused: bool) -> bool:
-        with self._lock:
-            changed, self._paused = self._paused != paused, paused
-        self._wake()
-        return changed
-
-    def confirm(self, confirm_id: int, accept: bool) -> bool:
-        """Answers the open question; False if `confirm_id` is not the open one."""
-        with self._lock:
-            if not self._question or confirm_id != self._confirm_id or self._answer is not None:
-                return False
-            self._answer = accept
-        self._wake()
-        return True
-
-    def _wake(self) -> None:
-        self._mailbox.put(("wake",))
 
     # The plan
 
@@ -192,7 +154,7 @@ class PlanRun:
         """The step with its texts filled in. Ends the plan as INVALID."""
         step = fill_texts(entry.report.step, self._result, datetime.now())
         try:
-            step = check_step(_shortened(step), self._skills, self._world)
+            step = check_step(shortened(step), self._skills, self._world)
         except PlanError as error:
             result = Result(Outcome.INVALID, str(error))
             self._finish(entry, StepStatus.FAILED, result)
@@ -243,17 +205,14 @@ class PlanRun:
         while not self._feed.closed:
             self._wait(lambda: self._feed.closed, None)
         self._grow()
-        with self._lock:
-            self._confirm_id, self._answer = self._confirm_id + 1, None
-            self._question = f"May I {phrase(step)}?"
+        self._ask(f"May I {phrase(step)}?")
         self._status = PlanStatus.CONFIRM
         self._update(entry, status=StepStatus.CONFIRM)
         self._publish()
         try:
             self._wait(lambda: self._answer is not None, self._mailbox.now() + self._patience.confirm)
         finally:
-            with self._lock:
-                self._question, answer = "", self._answer
+            answer = self._heard()
             self._status = PlanStatus.RUNNING
         if not answer:
             outcome = Outcome.TIMEOUT if answer is None else Outcome.CANCELED
@@ -272,7 +231,7 @@ class PlanRun:
         if sought is not None:
             self._recovery.look(sought, belief.state.places.get(sought) or belief.state.at)
         for left in range(skill.retries, -1, -1):
-            result = self._judged(self._attempt(entry, step, skill), step, skill)
+            result = belief.judged(self._attempt(entry, step, skill), step, skill)
             if result.outcome in (Outcome.SUCCEEDED, Outcome.UNKNOWN):
                 if sought is not None and result.outcome is Outcome.SUCCEEDED:
                     self._recovery.seen(sought)
@@ -288,25 +247,6 @@ class PlanRun:
                 return _INTERRUPTED, None
             self._hold()
         raise AssertionError("an attempt without retries left returns")
-
-    def _judged(self, result: Result, step: Step, skill: Skill) -> Result:
-        """The result after what it tells about the world was taken in, which may say more than the server's verdict."""
-        belief = self._belief
-        if result.outcome is Outcome.SUCCEEDED:
-            belief.done(step, skill)
-        else:
-            belief.failed(step, skill)
-        before = belief.achieved(step, skill)
-        try:
-            belief.learn(result.facts)
-        except ValueError as error:
-            result = replace(result, message="; ".join(filter(None, (result.message, f"facts: {error}"))))
-        after = belief.achieved(step, skill)
-        if result.outcome is Outcome.SUCCEEDED and before and not after:
-            return replace(result, outcome=Outcome.POSTCONDITION, message=result.message or "it had no effect")
-        if result.outcome not in (Outcome.SUCCEEDED, Outcome.UNKNOWN) and after and not before:
-            return replace(result, outcome=Outcome.SUCCEEDED)
-        return result
 
     def _attempt(self, entry: _Entry, step: Step, skill: Skill, patience: float | None = None) -> Result:
         """Lets the robot do the step once; stops it where somebody says so or it takes too long."""
@@ -369,7 +309,7 @@ class PlanRun:
         if end.step is not None and end.step.skill == skill.name:
             return
         self._end = None
-        step = _shortened(Step(skill.name, {skill.slots["text"]: f"I could not finish. {end}"}, inserted=True))
+        step = shortened(Step(skill.name, {skill.slots["text"]: f"I could not finish. {end}"}, inserted=True))
         self._add(self._next, step)
         entry = self._entries[self._next]
         until = self._mailbox.now() + TELL_WITHIN_S
@@ -474,20 +414,5 @@ def _says_missing(result: Result, thing: str) -> bool:
     return result.outcome is Outcome.POSTCONDITION or f"not found({thing})" in result.facts
 
 
-def _shortened(step: Step) -> Step:
-    """A text with its result filled in may have become too long to say."""
-    args = {
-        name: value if not isinstance(value, str) or len(value) <= MAX_TEXT else value[: MAX_TEXT - 3] + "..."
-        for name, value in step.args.items()
-    }
-    return Step(step.skill, args, step.inserted)
-
-
 def _earlier(a: float | None, b: float | None) -> float | None:
     return min((time for time in (a, b) if time is not None), default=None)
-
-
-def phrase(step: Step) -> str:
-    """A step in words: "place apple, kitchen table"."""
-    values = ", ".join(str(value).replace("_", " ") for value in step.args.values())
-    return f"{step.skill.replace('_', ' ')} {values}".strip()

@@ -1,4 +1,4 @@
-"""What stands between braces in a text to say, filled in when it is said: `{result}`, `{time}`, `{date}` and so on."""
+"""Steps and words: what stands between braces in a text to say (`{result}`, `{time}`, …), and a step as it is told."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from datetime import datetime, timedelta
 
 from llm_ros.planner.plan import Step
+from llm_ros.planner.validate import MAX_TEXT
 
 _BRACED = re.compile(r"\{(\w+)\}")
 NOTHING = "nothing"
@@ -29,3 +30,18 @@ def fill_texts(step: Step, result: str | None, now: datetime) -> Step:
         return _BRACED.sub(lambda match: values.get(match[1], match[0]), value)
 
     return Step(step.skill, {name: fill(value) for name, value in step.args.items()}, step.inserted)
+
+
+def shortened(step: Step) -> Step:
+    """The step with no text too long to say: one with its result filled in may have become that."""
+    args = {
+        name: value if not isinstance(value, str) or len(value) <= MAX_TEXT else value[: MAX_TEXT - 3] + "..."
+        for name, value in step.args.items()
+    }
+    return Step(step.skill, args, step.inserted)
+
+
+def phrase(step: Step) -> str:
+    """A step in words: "place apple, kitchen table"."""
+    values = ", ".join(str(value).replace("_", " ") for value in step.args.values())
+    return f"{step.skill.replace('_', ' ')} {values}".strip()

@@ -82,13 +82,7 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         and (set(low) & {"number", "result", "results", "answer", "count", "outcome", "it", "total", "amount"})
     ):
         return [], ref.context.report
-    if (
-        low[:2] == ["how", "many"]
-        or "number" in low[:3]
-        or low[0] in ("amount", "quantity")
-        or low[:1] == ["the"]
-        and low[1:2] in (["amount"], ["quantity"], ["count"])
-    ):
+    if _asks_how_many(low):
         return counting(ref, inside)
     if low[0] == "where":
         wanted = [item for item in inside if item.kind in PEOPLE or item.kind in THINGS]
@@ -147,6 +141,16 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
     if _TO_BE_WRITTEN.search(said.lower()):
         return [], FreeText(said, _prefix(said.lower()))
     return [], said[:1].upper() + said[1:]
+
+
+def _asks_how_many(low: list[str]) -> bool:
+    return (
+        low[:2] == ["how", "many"]
+        or "number" in low[:3]
+        or low[0] in ("amount", "quantity")
+        or low[:1] == ["the"]
+        and low[1:2] in (["amount"], ["quantity"], ["count"])
+    )
 
 
 def _states(low: list[str]) -> bool:
