@@ -1,7 +1,8 @@
 """A Llama in PyTorch with frozen weights out of a GGUF file and trainable LoRA matrices beside every linear map.
 
-The weights are those that the engine runs: dequantized, in bfloat16, q and k in the file's order (pairs of neighbours
-rotate together). So the adapter fits the quantized model, and its matrices have the file's names and shapes.
+The weights are those that the engine runs: dequantized, q and k in the file's order (pairs of neighbours rotate
+together). So the adapter fits the quantized model, and its matrices have the file's names and shapes. It computes in
+bfloat16 where the processor multiplies tiles of it, else in float32, which is then nearly twice as fast.
 """
 
 from __future__ import annotations
@@ -23,13 +24,20 @@ LINEARS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "f
 
 
 class Net(torch.nn.Module):
-    """rank and alpha: of the LoRA; forward returns the hidden states, `logits` the rest."""
+    """rank and alpha: of the LoRA; first: the layer it begins with, below which nothing is computed backwards.
 
-    def __init__(self, path: str, rank: int, alpha: float, seed: int = 0):
+    forward returns the hidden states, `logits` the rest.
+    """
+
+    def __init__(self, path: str, rank: int, alpha: float, seed: int = 0, first: int = 0):
         super().__init__()
+        self.dtype = torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
         file = open_gguf(path)
         meta = file.metadata
         self.n_layers, self.n_embd = meta["llama.block_count"], meta["llama.embedding_length"]
+        if not 0 <= first < self.n_layers:
+            raise ValueError(f"first must be a layer below {self.n_layers}, got {first}")
+        self.first = first
         self.n_heads, self.n_kv = meta["llama.attention.head_count"], meta["llama.attention.head_count_kv"]
         self.eps = float(meta["llama.attention.layer_norm_rms_epsilon"])
         self.rank, self.alpha, self.scale = rank, alpha, alpha / rank
@@ -39,15 +47,17 @@ class Net(torch.nn.Module):
             tensor = file.tensor(name)
             return torch.from_numpy(np.array(tensor.dequantize(), dtype=np.float32).reshape(tensor.shape))
 
-        self.base = {"embd": weight("token_embd.weight").bfloat16(), "norm": weight("output_norm.weight")}
+        self.base = {"embd": weight("token_embd.weight").to(self.dtype), "norm": weight("output_norm.weight")}
         self.lora = torch.nn.ParameterDict()
         generator = torch.Generator().manual_seed(seed)
         for layer in range(self.n_layers):
             for norm in ("attn_norm", "ffn_norm"):
                 self.base[f"{layer}.{norm}"] = weight(f"blk.{layer}.{norm}.weight")
             for name in LINEARS:
-                values = weight(f"blk.{layer}.{name}.weight").bfloat16()
+                values = weight(f"blk.{layer}.{name}.weight").to(self.dtype)
                 self.base[f"{layer}.{name}"] = values
+                if layer < first:
+                    continue
                 n, k = values.shape
                 key = f"blk_{layer}_{name}"
                 self.lora[key + "_a"] = torch.nn.Parameter(torch.randn(rank, k, generator=generator) / math.sqrt(k))
@@ -56,13 +66,15 @@ class Net(torch.nn.Module):
         self.freqs = 1.0 / base ** (torch.arange(0, self.head, 2).float() / self.head)
 
     def _linear(self, x: torch.Tensor, layer: int, name: str) -> torch.Tensor:
-        key = f"blk_{layer}_{name}"
-        low = x @ self.lora[key + "_a"].bfloat16().T
-        return F.linear(x, self.base[f"{layer}.{name}"]) + self.scale * (low @ self.lora[key + "_b"].bfloat16().T)
+        y = F.linear(x, self.base[f"{layer}.{name}"])
+        if layer < self.first:
+            return y
+        a, b = (self.lora[f"blk_{layer}_{name}_{part}"].to(self.dtype) for part in ("a", "b"))
+        return y + self.scale * F.linear(F.linear(x, a), b)
 
     def _norm(self, x: torch.Tensor, name: str) -> torch.Tensor:
         y = x.float()
-        return (y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + self.eps) * self.base[name]).bfloat16()
+        return (y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + self.eps) * self.base[name]).to(self.dtype)
 
     def _rope(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
         a, b = x[..., 0::2], x[..., 1::2]
@@ -73,7 +85,7 @@ class Net(torch.nn.Module):
         batch, time = ids.shape
         x = F.embedding(ids, self.base["embd"])
         angle = torch.arange(time).float()[:, None] * self.freqs
-        cos, sin = angle.cos().bfloat16(), angle.sin().bfloat16()
+        cos, sin = angle.cos().to(self.dtype), angle.sin().to(self.dtype)
         for layer in range(self.n_layers):
             h = self._norm(x, f"{layer}.attn_norm")
 
@@ -101,7 +113,7 @@ class Net(torch.nn.Module):
         with GGUFWriter(path) as out:
             out.add("general.architecture", "llama").add("general.type", "adapter").add("adapter.type", "lora")
             out.add("general.name", "Plain commands").add("adapter.lora.alpha", float(self.alpha))
-            for layer in range(self.n_layers):
+            for layer in range(self.first, self.n_layers):
                 for name in LINEARS:
                     for part in ("a", "b"):
                         values = self.lora[f"blk_{layer}_{name}_{part}"].detach().numpy().astype(np.float16)

@@ -64,15 +64,18 @@ def main() -> int:
     parser.add_argument("--alpha", type=float, default=32)
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--tokens", type=int, default=2048, help="tokens a step")
+    parser.add_argument("--first", type=int, default=10, help="the layer that the LoRA begins with")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = Tokenizer.from_metadata(open_gguf(args.model).metadata)
     pairs = [json.loads(line) for path in args.pairs for line in open(path, encoding="utf-8")]
     rows = [encode(tokenizer, pair) for pair in pairs]
-    net = Net(args.model, args.rank, args.alpha, args.seed)
+    net = Net(args.model, args.rank, args.alpha, args.seed, args.first)
     optimizer = torch.optim.AdamW(net.lora.values(), lr=args.rate, weight_decay=0.0, betas=(0.9, 0.98))
     step, seen, spent = 0, 0, 0.0
     if (out / "state.pt").exists():
