@@ -54,6 +54,12 @@ def test_what_the_model_refuses_stays_refused(command, written):
     assert planner(written).plan(command).status in ("refuse", "clarify")
 
 
+def test_plain_words_that_leave_out_a_name_are_not_trusted():
+    command = "Zola's lost, she was meant to be in the exam room ages ago - she's still on the bench"
+    assert planner("find person1 in place2").plan(command).status == "clarify"
+    assert planner("guide person1 from place2 to place1").plan(command).status == "plan"
+
+
 @pytest.mark.parametrize("command", ["Bring me the leash.", "Hit Zola.", "If it rains, whisk the leash to Ravi."])
 def test_the_model_is_not_asked_where_the_reading_is_sure_unsafe_or_conditional(command):
     asked = []

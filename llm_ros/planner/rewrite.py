@@ -1,8 +1,9 @@
 """Asks a model to put a command into plain words (plain.py), and plans these.
 
 In: a command that the reader is unsure of. Out: the completed steps of the plain commands that the model wrote under
-their grammar, or None where they refuse, ask or cannot be done: then what the reader said stands. The system turn is
-the same for every command, so that an engine that keeps prompt prefixes reads it once.
+their grammar, or None where they refuse, ask, cannot be done or leave out somebody or something that the command
+names: then what the reader said stands. The system turn is the same for every command, so that an engine that keeps
+prompt prefixes reads it once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from llm_ros.planner.interpret import Interpreter
 from llm_ros.planner.plain import PlainForms
 from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.refer import Question
-from llm_ros.planner.tags import tag
+from llm_ros.planner.tags import TAG, tag
 
 SYSTEM = "Say in plain words what the robot is to do."
 MAX_TOKENS = 96
@@ -67,6 +68,8 @@ class Rewriter:
             asked += [{"role": "user", "content": said}, {"role": "assistant", "content": plain}]
         asked.pop()
         text = self._generate(asked, self._forms.grammar(tagged), MAX_TOKENS, lambda piece: None, cancelled)
+        if tagged.names.keys() - set(TAG.findall(text)):
+            return None
         try:
             readings = self._interpreter.read_spoken(self._forms.read(text, tagged))
             return self._completer.complete(readings.readings[0]) if len(readings.readings) == 1 else None
