@@ -43,6 +43,9 @@ def add_offline_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="M", default=None, help=f"path or name of a model (default: {DEFAULT_MODEL})"
     )
+    parser.add_argument(
+        "--rewrite", action="store_true", help="where a command is unclear, let the model put it into plain words"
+    )
     parser.add_argument("--batch", metavar="COMMANDS.json", help='list of {"id", "command"} to plan')
     parser.add_argument(
         "--export",
@@ -74,7 +77,8 @@ def run(args: Namespace, engine=None) -> int:
         owned = engine is None
         engine = engine or _engine(args.model or DEFAULT_MODEL)
         try:
-            planner = Planner(engine_generate(engine), skills, world)
+            generate = engine_generate(engine)
+            planner = Planner(generate, skills, world, rewrite=generate if getattr(args, "rewrite", False) else None)
             if commands is None:
                 plan = _single(planner, args.command, getattr(args, "json", False))
                 if target:
