@@ -46,6 +46,12 @@ def test_an_unclear_command_is_planned_by_its_plain_form():
     assert "Zola" not in asked[0][0][-1]["content"]
 
 
+def test_plain_words_are_planned_over_what_is_known_now():
+    moved = planner("bring thing1 to me").knowing({"lemon_tea": "front_desk"})
+    plan = moved.plan("Life without that lemon tea is hardly worth the bother, I'd say")
+    assert [str(step) for step in plan.steps][:2] == ["go_to(front_desk)", "find_object(lemon_tea)"]
+
+
 @pytest.mark.parametrize(
     "command, written",
     [("Knit me a sweater.", "refuse impossible"), ("Take it somewhere nice, whatever", "bring ? to me")],

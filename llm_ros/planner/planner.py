@@ -45,8 +45,8 @@ class Planner:
     examples: how many worked examples the prompt shows, 0 to 8; None: 0 in the tight space, where they would only
     cost time (the
     prompt then begins with the same tokens for every command, and the engine reads those once), else 3.
-    rewrite: a generator whose model was trained to put commands into plain words (plain.py); it is asked where the
-    reading of a command is unsure.
+    rewrite: a generator whose model puts commands into plain words (plain.py); it is asked where the reading of a
+    command is unsure. trained: it was trained to, and is shown no examples.
     """
 
     def __init__(
@@ -80,6 +80,8 @@ class Planner:
         other = copy.copy(self)
         other.world, other._completer = world, Completer(self.skills, world)
         other._interpreter = self._interpreter.over(world)
+        if self._rewriter:
+            other._rewriter = self._rewriter.over(other._interpreter, other._completer)
         return other
 
     def plan(
@@ -112,7 +114,7 @@ class Planner:
 
     @staticmethod
     def _unsure(command: str, space) -> bool:
-        """Whether a trained model is asked: nothing came of the command, or several plans."""
+        """Whether `rewrite` is asked: nothing came of the command, or several plans."""
         if not isinstance(space, Plan):
             return len(space[0]) > 1
         return space.reason not in _FINAL and not CONDITIONAL.search(command)

@@ -8,6 +8,7 @@ prompt prefixes reads it once.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable
 
@@ -59,6 +60,12 @@ class Rewriter:
         self._examples = () if trained else EXAMPLES
         self._generate, self._interpreter, self._completer = generate, interpreter, completer
         self._forms = PlainForms(completer.skills, interpreter.names)
+
+    def over(self, interpreter: Interpreter, completer: Completer) -> Rewriter:
+        """The same for a world with the same names in which things are elsewhere."""
+        other = copy.copy(self)
+        other._interpreter, other._completer = interpreter, completer
+        return other
 
     def steps(self, command: str, cancelled: Callable[[], bool]) -> list[Step] | None:
         """The steps of the command's plain form; None if there are none."""
