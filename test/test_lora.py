@@ -4,6 +4,7 @@ request, apart in the cache; and files that are none.
 
 import numpy as np
 import pytest
+from lora_helpers import matrices, write_adapter
 from naive import naive_logits
 from tiny_models import case_tokens, tiny_config, tiny_tensors, write_tiny
 
@@ -14,42 +15,8 @@ from llm_core.models import load_model
 from llm_core.models.adapter import load_adapter
 from llm_core.program import Batch, Runner
 
-RANK, ALPHA = 5, 10.0
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3")
 REFERENCE = 2e-2  # as in test_models.py: the cache is float16
-
-
-def write_adapter(path, config, weights, seed=0, type=GGMLType.F32, **metadata):
-    """An adapter of some weights; returns what it adds to each, scale included."""
-    rng = np.random.default_rng(seed)
-    shapes = {name: values.shape for name, values in tiny_tensors(config).items()}
-    keys = {
-        "general.type": "adapter",
-        "adapter.type": "lora",
-        "general.architecture": config.arch,
-        "adapter.lora.alpha": ALPHA,
-    }
-    added = {}
-    with GGUFWriter(path) as writer:
-        for key, value in (keys | metadata).items():
-            writer.add(key, value)
-        for name in weights:
-            n, k = shapes[name]
-            a = rng.standard_normal((RANK, k)).astype(np.float32) / k**0.5
-            b = rng.standard_normal((n, RANK)).astype(np.float32) * np.float32(0.1)
-            writer.add_tensor(f"{name}.lora_a", a, type)
-            writer.add_tensor(f"{name}.lora_b", b, type)
-            added[name] = (b.astype(np.float64) @ a * (ALPHA / RANK)).astype(np.float32)
-    return added
-
-
-def matrices(config):
-    """The names of the weights in the layers."""
-    return [
-        name
-        for name, values in tiny_tensors(config).items()
-        if name.startswith("blk.") and values.ndim == 2 and name.endswith(".weight")
-    ]
 
 
 def logits(runner, tokens, counts, adapters=None):
