@@ -9,6 +9,7 @@ from naive import naive_logits
 from tiny_models import case_tokens, tiny_config, tiny_tensors, write_tiny
 
 from llm_core import Engine, SamplingParams
+from llm_core.convert import quantize_model
 from llm_core.errors import ModelError, RequestError
 from llm_core.gguf import GGMLType, GGUFWriter, open_gguf
 from llm_core.models import load_model
@@ -148,8 +149,12 @@ def test_bad_files_are_refused_with_key_or_tensor(tmp_path):
     fails("adapter.lora.alpha", **{"adapter.lora.alpha": float("nan")})
     fails("general.architecture", **{"general.architecture": "qwen2"})
     fails("adapter.type", **{"adapter.type": "control_vector"})
-    with pytest.raises(ModelError, match="no adapter"):
+    with pytest.raises(ModelError, match="m.gguf: this is no adapter: .*general.architecture 'llama'"):
         load_adapter(tmp_path / "m.gguf", model)
+    write_adapter(tmp_path / "a.gguf", config, [name])
+    for use in (Engine, lambda path: quantize_model(path, tmp_path / "out.gguf", "Q8_0")):
+        with pytest.raises(ModelError, match="a.gguf: key 'general.type': this is a LoRA adapter and no model"):
+            use(tmp_path / "a.gguf")
     for tensors, words in (
         ({f"{name}.lora_a": (4, 7), f"{name}.lora_b": (7, 4)}, "lora_a"),
         ({f"{name}.lora_a": (4, model.config.n_embd)}, "lora_b"),

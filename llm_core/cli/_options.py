@@ -91,9 +91,11 @@ def text_chunks(args: argparse.Namespace, path: Path, text: str) -> list[list[in
     """The chunks of the text of `add_text_options`, as the model at `path` reads it."""
     from llm_core.evaluate import cut
     from llm_core.gguf import open_gguf
+    from llm_core.models import check_config
     from llm_core.tokenizer import Tokenizer
 
     with open_gguf(path) as file:
+        check_config(file)
         tokenizer = Tokenizer.from_metadata(file.metadata)
     return cut(tokenizer, text, args.ctx, args.chunks, args.stride)
 
