@@ -49,7 +49,10 @@ def test_an_adapter_is_the_merged_weights(tmp_path, arch):
     model = load_model(plain)
     runner = Runner(model, n_ctx=256, max_rows=32, n_threads=2)
     try:
-        lora = runner.attach(load_adapter(tmp_path / "adapter.gguf", model))
+        adapter = load_adapter(tmp_path / "adapter.gguf", model)
+        twin = naive_logits(open_gguf(plain), tokens, adapters=[(adapter, 1.0)])
+        assert np.abs(twin - expected).max() < 1e-3
+        lora = runner.attach(adapter)
         whole = logits(runner, tokens, [24], ((lora, 1.0),))
         assert np.abs(whole - expected).max() < REFERENCE
         single = logits(runner, tokens, [1] * 24, ((lora, 1.0),))
