@@ -136,12 +136,22 @@ class PlannerClient(Remote):
         self._wait_for_action(self._plan, timeout)
 
     def plan(
-        self, command: str, *, deadline: float = 0.0, execute: bool = False, on_feedback=None, on_done=None
+        self,
+        command: str,
+        *,
+        dialogue_id: str = "",
+        conversation: bool = False,
+        deadline: float = 0.0,
+        execute: bool = False,
+        on_feedback=None,
+        on_done=None,
     ) -> Call:
-        """Plans `command`; the feedback has `text` and `steps`, the result `plan`. With `execute` the robot carries it
-        out: the feedback has `reports` too, the result `outcome` and `reports`.
+        """Plans `command`, or the command that it completes as the answer to the question of `dialogue_id`; the
+        feedback has `text` and `steps`, the result `plan`. With `execute` the robot carries it out: the feedback has
+        `reports` and once the `plan` too, the result `outcome` and `reports`.
         """
         goal = PlanTask.Goal(command=text_to_ros("command", command), deadline=float(deadline), execute=execute)
+        goal.dialogue_id, goal.conversation = text_to_ros("dialogue_id", dialogue_id), conversation
         return Call(self._plan, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
 
     def execute(self, steps, *, command: str = "", deadline: float = 0.0, on_feedback=None, on_done=None) -> Call:

@@ -254,18 +254,26 @@ def step_to_ros(step) -> PlanStep:
 
 # A planner's status -> constant of Plan.
 PLAN_STATUS = {"plan": Plan.PLANNED, "refuse": Plan.REFUSED, "clarify": Plan.CLARIFY}
+# What a question asks for (keys of planner.inquiry.ASKS) -> constant of Plan.
+ASKS = {
+    name: getattr(Plan, f"ASKS_{name.upper()}")
+    for name in ("command", "place", "object", "person", "door", "text", "number", "words", "confirm")
+}
 
 
 def plan_to_ros(plan, command: str) -> Plan:
-    """A planner's finished Plan; `stamp` and `duration` are the caller's to fill."""
+    """A planner's finished Plan; `stamp`, `duration` and `dialogue_id` are the caller's to fill."""
     refused = plan.status == "refuse"
+    asked = plan.inquiry if plan.status == "clarify" else None
     return Plan(
         command=command,
         status=PLAN_STATUS[plan.status],
         steps=[step_to_ros(step) for step in plan.steps],
         reason_code=plan.reason if refused else "",
         reason=safe_text(plan.message) if refused else "",
-        question=safe_text(plan.message) if plan.status == "clarify" else "",
+        question=safe_text(plan.message) if asked else "",
+        asks=ASKS[asked.asks] if asked else 0,
+        choices=[safe_text(choice) for choice in asked.choices] if asked else [],
         notes=[safe_text(note) for note in plan.notes],
         text=safe_text(plan.text),
     )
@@ -279,6 +287,8 @@ def plan_lines(plan: Plan) -> list[str]:
         return [f"refused ({plan.reason_code}): {plan.reason}" if plan.reason_code else f"refused: {plan.reason}"]
     if plan.status == Plan.CLARIFY:
         return [f"question: {plan.question}"]
+    if plan.status == Plan.TALK:
+        return ["nothing to do"]
     return ["no plan"]
 
 

@@ -172,6 +172,8 @@ class PlannerParams(DomainParams):
     llm_node: str = param("llm_node", "Name of the llm_node that generates, relative to this node's namespace")
     llm_timeout: float = param(60.0, "Seconds to wait for that node to come up before a goal is aborted", 0.1, 3600.0)
     max_queue: int = param(8, "Most goals that wait while one is planned; one more is turned away", 0, 256)
+    max_dialogues: int = param(32, "Most questions that wait for an answer; then the oldest is forgotten", 1, 4096)
+    dialogue_timeout: float = param(600.0, "Seconds that a question waits for an answer", 1.0, 86400.0)
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,39 @@ def test_a_refusal_and_a_question_are_successes(ros, tmp_path):
     assert asked.status == Plan.CLARIFY and asked.question and plan_from_ros(asked) == {"clarify": asked.question}
 
 
+def test_an_answer_continues_the_dialogue(ros, tmp_path):
+    planning = Planning(ros, tmp_path, max_dialogues=2)
+    planning.world.write_text(WORLD + "  low_table: {room: hall}\n  high_table: {room: kitchen}\n")
+    planning.client.reload()
+
+    def plan(*args, **options):
+        return planning.client.plan(*args, **options).result(DEADLINE_S).plan
+
+    asked = plan("Go to the table")
+    assert (asked.status, asked.asks, asked.dialogue_id != "") == (Plan.CLARIFY, Plan.ASKS_PLACE, True)
+    assert asked.choices == ["low_table", "high_table"] and not asked.steps
+    again = plan("the purple one", dialogue_id=asked.dialogue_id)
+    assert again.status == Plan.CLARIFY and again.dialogue_id == asked.dialogue_id and again.question != asked.question
+    done = plan("the one in the kitchen", dialogue_id=asked.dialogue_id)
+    assert (done.status, done.command, done.dialogue_id) == (Plan.PLANNED, "Go to the high table", "")
+    assert plan_from_ros(done) == [{"skill": "go_to", "args": {"location": "high_table"}}]
+    with pytest.raises(CallError, match=f"dialogue_id = '{asked.dialogue_id}': no such question is open"):
+        plan("the first", dialogue_id=asked.dialogue_id)
+
+    asked = plan("Go to the table")
+    assert plan("never mind", dialogue_id=asked.dialogue_id).reason_code == "withdrawn"
+    first, *_ = [plan("Go to the table").dialogue_id for _ in range(3)]
+    with pytest.raises(CallError, match="no such question is open"):  # the oldest of three made room
+        plan("the first", dialogue_id=first)
+
+
+def test_talk_is_told_from_tasks_if_the_goal_asks_for_it(ros, tmp_path):
+    planning = Planning(ros, tmp_path)
+    talk = planning.client.plan("How are you?", conversation=True).result(DEADLINE_S).plan
+    assert talk.status == Plan.TALK and not talk.steps and not talk.question
+    assert planning.client.plan(COMMAND, conversation=True).result(DEADLINE_S).plan.status == Plan.PLANNED
+
+
 def test_bad_goals_are_aborted_with_the_reason(ros, tmp_path):
     planning = Planning(ros, tmp_path)
     for ask, expected in ((dict(command=" "), "command is empty"), (dict(command="x", deadline=-1.0), "deadline = -1")):
