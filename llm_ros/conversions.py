@@ -264,16 +264,15 @@ ASKS = {
 def plan_to_ros(plan, command: str) -> Plan:
     """A planner's finished Plan; `stamp`, `duration` and `dialogue_id` are the caller's to fill."""
     refused = plan.status == "refuse"
-    asked = plan.inquiry if plan.status == "clarify" else None
     return Plan(
         command=command,
         status=PLAN_STATUS[plan.status],
         steps=[step_to_ros(step) for step in plan.steps],
         reason_code=plan.reason if refused else "",
         reason=safe_text(plan.message) if refused else "",
-        question=safe_text(plan.message) if asked else "",
-        asks=ASKS[asked.asks] if asked else 0,
-        choices=[safe_text(choice) for choice in asked.choices] if asked else [],
+        question=safe_text(plan.message) if plan.status == "clarify" else "",
+        asks=ASKS[plan.inquiry.asks] if plan.inquiry else Plan.ASKS_COMMAND,
+        choices=[safe_text(choice) for choice in plan.inquiry.choices] if plan.inquiry else [],
         notes=[safe_text(note) for note in plan.notes],
         text=safe_text(plan.text),
     )
