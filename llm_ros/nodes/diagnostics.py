@@ -79,6 +79,13 @@ def camera_status(name: str, state: str, camera, frame, questions: int, params) 
     return _status(f"{name}: camera", level, message, values, "camera")
 
 
+def chat_status(name: str, state: str, at_work: int, sessions: int) -> DiagnosticStatus:
+    """The status of a chat_node."""
+    level, message = _STATES["active"] if state == "active" else (DiagnosticStatus.WARN, "not serving")
+    values = {"state": state, "turns_at_work": at_work, "sessions": sessions}
+    return _status(f"{name}: conversations", level, message, values, "conversations")
+
+
 def _status(name, level, message, values: dict, hardware: str) -> DiagnosticStatus:
     return DiagnosticStatus(
         level=level,
