@@ -50,7 +50,7 @@ class ChatNode(LifecycleNode):
     def __init__(self, name: str = "chat_node", **node_options):
         super().__init__(name, **node_options)
         self._jobs = Jobs()
-        self._clients: list = []
+        self._remotes: list = []
         self._robot: PlannerRobot | None = None
         self._conversation: Conversation | None = None
         self._publisher = self.create_publisher(ChatTurn, "chat", qos.TURNS)
@@ -66,10 +66,10 @@ class ChatNode(LifecycleNode):
         log = self.get_logger().warning
         store = SessionStore(sessions_folder(params.sessions_folder), params.max_sessions, params.max_turns, log=log)
         llm = LLMClient(self, params.llm_node)
-        self._clients = [llm]
+        self._remotes = [llm]
         if params.planner_node:
             planner = PlannerClient(self, params.planner_node)
-            self._clients.append(planner)
+            self._remotes.append(planner)
             self._robot = PlannerRobot(self, planner, params.planner_timeout, params.say_skill, self._news)
         self._conversation = Conversation(
             store,
@@ -93,7 +93,7 @@ class ChatNode(LifecycleNode):
         self._jobs.stop_all(f"{self.get_name()} was shut down")
         self._jobs.drain(10.0)
         robot, self._robot, self._conversation = self._robot, None, None
-        clients, self._clients = self._clients, []
+        clients, self._remotes = self._remotes, []
         if robot is not None:
             robot.close()
         for client in clients:

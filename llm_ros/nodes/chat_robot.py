@@ -53,7 +53,7 @@ class PlannerRobot:
         self._lock = threading.Lock()
         self._tasks: list[_Task] = []
         self._view = Execution()
-        self._asked = 0
+        self._asked = False
         self._news: queue.SimpleQueue = queue.SimpleQueue()
         group = MutuallyExclusiveCallbackGroup()
         namespace, _, _ = client.server.rpartition("/")
@@ -134,6 +134,7 @@ class PlannerRobot:
         for plan in feedback.plan:
             task.plan = plan
             task.known.set()
+            self._ask()
         for report in feedback.reports:
             task.begun = task.begun or report.status != StepReport.PENDING
             said = report.status == StepReport.DONE and report.step.skill == self._say_skill
@@ -167,14 +168,20 @@ class PlannerRobot:
         task.known.set()
 
     def _executed(self, message: ExecutionMessage) -> None:
-        view = convert.execution_from_ros(message)
-        self._view = view
-        if view.status is PlanStatus.CONFIRM and view.confirm_id != self._asked:
-            self._asked = view.confirm_id
-            with self._lock:
-                owners = [task.session for task in self._tasks if task.plan and task.plan.command == view.command]
-            if owners:
-                self._news.put((owners[0], view.question, True))
+        self._view = convert.execution_from_ros(message)
+        self._ask()
+
+    def _ask(self) -> None:
+        """Tells the question that is open, once, as soon as it is known whose command it belongs to."""
+        view = self._view
+        with self._lock:
+            if view.status is not PlanStatus.CONFIRM:
+                self._asked = False
+            owners = [task.session for task in self._tasks if task.plan and task.plan.command == view.command]
+            if self._asked or not owners or view.status is not PlanStatus.CONFIRM:
+                return
+            self._asked = True
+        self._news.put((owners[0], view.question, True))
 
     # News
 
