@@ -11,6 +11,7 @@ from llm_ros.action import ExecuteSkill
 from llm_ros.msg import ChatTurn, Execution, Outcome, Plan
 from ros_helpers import DEADLINE_S, FakeEngines, Ros, wait_until
 
+from llm_ros.cli.main import main
 from llm_ros.client import CallError, ChatClient
 from llm_ros.nodes.action_server import CANCELED, DeferredActionServer
 from llm_ros.nodes.chat_node import ChatNode
@@ -117,6 +118,52 @@ def test_talk_is_streamed_kept_and_forgotten(ros, tmp_path):
         house.client.session("ada")
 
 
+def test_a_conversation_on_the_command_line(ros, tmp_path, monkeypatch, capsys):
+    house = House(ros, tmp_path)
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(ros.domain))
+
+    def lines():
+        yield "How are you?\n"
+        yield "Go to the table\n"
+        yield "the second\n"
+        house.news("Done")
+        wait_until(lambda: "* Done" in shown(), "it is told")
+
+    printed = []
+
+    def shown():
+        printed.append(capsys.readouterr().out)
+        return "".join(printed)
+
+    monkeypatch.setattr("sys.stdin", Lines(lines()))
+    assert main(["chat"]) == 0
+    assert shown().splitlines() == [
+        "> How are you?",
+        "I am fine.",
+        "> Go to the table",
+        "Which table do you mean: low table or high table?",
+        "> the second",
+        "All right: go to high table.",
+        '* Done: "Go to the high table".',
+    ]
+    said = [line.removeprefix("* ") for line in shown().splitlines()]
+    assert main(["chat", "--history"]) == 0 and shown().splitlines()[7:] == said
+    assert main(["chat", "--forget"]) == 0 and list(house.client.session().sessions) == []
+
+
+class Lines:
+    """A standard input that is no terminal."""
+
+    def __init__(self, lines):
+        self._lines = lines
+
+    def isatty(self):
+        return False
+
+    def readline(self):
+        return next(self._lines, "")
+
+
 class Stubborn:
     """A server of go_to that does nothing until it is cancelled; notes when."""
 
@@ -216,6 +263,7 @@ def test_only_talk_without_a_planner_and_one_turn_at_a_time(ros, tmp_path):
     with pytest.raises(CallError, match="1 turns are being answered, no more are taken"):
         house.say("hi", "other")
     talk.cancel()
+    wait_until(lambda: all(job.stopped() for job in house.node._jobs._running), "the cancel has come")
     runner.gate.set()
     with pytest.raises(CallError) as caught:
         talk.result(DEADLINE_S)

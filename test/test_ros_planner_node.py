@@ -10,6 +10,7 @@ from llm_ros.msg import Plan
 from llm_ros.srv import Reload
 from ros_helpers import DEADLINE_S, FakeEngines, Ros, wait_until
 
+from llm_ros.cli.main import main
 from llm_ros.client import CallError, LLMClient, PlannerClient
 from llm_ros.conversions import plan_from_ros
 from llm_ros.nodes.llm_node import LLMNode
@@ -100,6 +101,21 @@ def test_an_answer_continues_the_dialogue(ros, tmp_path):
     first, *_ = [plan("Go to the table").dialogue_id for _ in range(3)]
     with pytest.raises(CallError, match="no such question is open"):  # the oldest of three made room
         plan("the first", dialogue_id=first)
+
+
+def test_at_a_terminal_plan_puts_the_question(ros, tmp_path, monkeypatch, capsys):
+    planning = Planning(ros, tmp_path)
+    planning.world.write_text(WORLD + "  low_table: {room: hall}\n  high_table: {room: kitchen}\n")
+    planning.client.reload()
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(ros.domain))
+    answers = iter(["the purple one", "in the kitchen"])
+    monkeypatch.setattr("llm_ros.cli.plan.ask_person", lambda: next(answers))
+    assert main(["plan", "Go to the table"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "question: Which table do you mean: low table or high table?",
+        "question: That is none of them. Which table do you mean: low table or high table?",
+        "1. go_to(location=high_table)",
+    ]
 
 
 def test_talk_is_told_from_tasks_if_the_goal_asks_for_it(ros, tmp_path):

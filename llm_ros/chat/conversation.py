@@ -114,7 +114,8 @@ class Conversation:
 
         job: `check()` raises once it was stopped, `stop(how, why)` stops it, `calls(call)` notes what works for it.
         """
-        if not text.strip():
+        text = text.strip()
+        if not text:
             raise RequestError("text is empty")
         if len(text) > MAX_TEXT:
             raise RequestError(f"text: {len(text)} characters, at most {MAX_TEXT} are taken")

@@ -1,4 +1,4 @@
-"""`llm-ros up`: llm_node, planner_node and, with a camera, vqa_node, without `ros2 launch`, until Ctrl-C."""
+"""`llm-ros up`: llm_node, planner_node and what is asked for beside them, without `ros2 launch`, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SUMMARY = "start the nodes and keep them until Ctrl-C"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--config, --mock, --model, --mmproj, --camera."""
+    """--config, --mock, --chat, --model, --mmproj, --camera."""
     parser.add_argument(
         "--config",
         action="append",
@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ROS parameter file, applied on top of the installed ones; may be given several times",
     )
     parser.add_argument("--mock", action="store_true", help="also start mock_robot, a simulated robot")
+    parser.add_argument("--chat", action="store_true", help="also hold conversations (chat_node)")
     parser.add_argument("--model", metavar="M", help="path or name of a model; stronger than model.name in a file")
     parser.add_argument("--mmproj", metavar="P.gguf", help="the vision tower that belongs to the model")
     parser.add_argument("--camera", metavar="TOPIC", help="answer questions about this camera's pictures (vqa_node)")
@@ -29,7 +30,8 @@ def run(args: argparse.Namespace) -> int:
     """0 after Ctrl-C or SIGTERM; the code of a node that ended by itself otherwise (1 if that code was 0)."""
     configs = [check_config(path) for path in args.config]
     print("starting the nodes; Ctrl-C stops them", flush=True)
-    with NodeGroup(configs, args.model, mmproj=args.mmproj, camera=args.camera, mock=args.mock) as group:
+    chosen = {name: getattr(args, name) for name in ("mmproj", "camera", "mock", "chat")}
+    with NodeGroup(configs, args.model, **chosen) as group:
         ended = group.wait()
         if ended[0] == STOPPED:
             print("stopping", flush=True)

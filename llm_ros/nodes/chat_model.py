@@ -44,14 +44,16 @@ class NodeModel:
         return self._counts[text]
 
     def answer(self, messages: list[dict[str, str]], on_text: Callable[[str], None], job) -> str:
-        """The model's turn, streamed. Raises CallError."""
+        """The model's turn, streamed. Raises CallError, Stopped."""
         call = self._client.chat(messages, max_tokens=self._max_tokens)
         job.calls(call)
         text = ""
         try:
             for piece in call.text():
+                job.check()
                 text += piece
                 on_text(piece)
+            job.check()
         finally:
             call.cancel()
             job.calls(None)
