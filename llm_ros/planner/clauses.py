@@ -101,7 +101,7 @@ class Splitter(Bounds):
         if begin >= end:
             return None
         if self._hearsay(begin, end):
-            return Clause(None, self.items(begin, end), tokens, begin, end, negated)
+            return Clause(None, self.items(self.whereabouts_end(begin), end), tokens, begin, end, negated)
         question, at_question = self._question(begin, end)
         if question:
             return Clause(None, self.items(at_question, end), tokens, at_question, end, negated, question)

@@ -78,8 +78,9 @@ def find_one(ref: Referee, item: Item, where: str | None) -> list[Goal]:
         person = ref.person(item)
         if person == OPERATOR:
             return [Goal("find_person", {"person": person})]
-        if item.kind == "person":
+        if item.kind == "person" and person not in ref.context.told:
             ref.context.found.pop(person, None)
+        ref.context.told.discard(person)
         return [Goal("find_person", {"person": person}, know(ref, person, place))]
     value = ref.thing(item, "look for")
     place = place or ref.context.here or ref.context.found.get(value) or ref.world.home_of(value)

@@ -220,7 +220,7 @@ class Describer:
 
 def clothing(word: str) -> bool:
     """Whether a word is something to wear."""
-    return word in _CLOTHES or w.singular(word) in _CLOTHES
+    return word in CLOTHES or w.singular(word) in CLOTHES
 
 
 def _content(said: list[str]) -> list[str]:
@@ -288,7 +288,8 @@ _DOING = {
 _GESTURES = frozenset("waving pointing raising".split())
 _ALL = {"everyone": "everyone", "everybody": "everyone"}
 _LOOKS = frozenset("dark light bright long short big".split())
-_CLOTHES = frozenset(
+# What people wear.
+CLOTHES = frozenset(
     "coat jacket sweater shirt blouse jeans dress skirt hat cap scarf suit hoodie pullover jumper t-shirt "
     "trousers pants vest tie glasses "
     "uniform shoes cardigan apron boots".split()

@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import re
 
+from llm_ros.planner.people import CLOTHES
 from llm_ros.planner.tokens import Token
 
 _N = r"(?:[a-z]+ ){1,6}?"  # a noun phrase, with or without where it is
 _SUPERLATIVE = r"(?:the )?((?:[a-z]{2,}est|most [a-z]+|least [a-z]+)) (?:one |of all |of them |of the lot )?"
 _THEY = r"(?:they|he|she|it|you|we)"
+_THE = r"(?:the|a|an|some|my|this|that|these|those|all|any) "
+_ARM = (
+    r"(their |his |her |a |the |one )(?:raised )?(left |right )?(arm|hand)s? "
+    r"(?:up |raised |lifted |in the air |held up )"
+)
+_DRESS = "|".join(sorted(CLOTHES))
 _RULES = tuple(
     (re.compile(rf"(?<![^ ]){pattern}"), said)
     for pattern, said in (
@@ -35,10 +42,34 @@ _RULES = tuple(
         (r"((?:ask|find out|learn|check) (?:[^ ]+ )*?)(?:pass|relay) (?:it|that|this) (?:on |along |over )?(?=to )",
          r"\1 tell it"),
         (r"(find|get|grab|fetch|take|pick up) yourself (?=a |an |the |some )", r"\1 "),
+        # somebody by what is seen of them
+        (rf"(?:has|have|holds|hold|keeps) {_ARM}", r"raises \1 \2 \3 "),
+        (rf"(?:with|having|holding|keeping) {_ARM}", r"raising \1 \2 \3 "),
+        (rf"the one (?=who |whose |wearing |dressed |waving |sitting |standing |lying |pointing |raising |"
+         rf"(?:with|in) (?:a|an|the) (?:[a-z]+ ){{0,2}}(?:{_DRESS}) )", "the person "),
+        (r"(?:what|which) (gesture|pose|posture) (?:is|are|does|do) ((?:[^ ]+ )+?)"
+         r"(?:making|make|doing|showing|show|in|taking|giving|have|striking) (?=[.?!,;]|$)", r"what is the \1 of \2"),
+        # where people are, go, and come from; when
+        (r"(is|are) (?:just )?(?:about|going|ready|planning|getting ready) to (?:walk|go|leave|head|move|set off) ",
+         r"\1 walking "),
+        (r"and (?:is|are) (?:currently |now |just )?(?=waiting |standing |sitting |at |in |by |near )", r". they are "),
+        (r"(?:starting|beginning|start|begin) (?:off |out )?(?:from|at) (?=the |a )((?:[a-z]+ )+?), ", r"from \1 , "),
+        (r"([,;.]|and) later (?:on )?(?=[a-z])", r"\1 then "),
+        (r"^((?:[a-z]+ ){1,4}), (?=from |out of )", r"\1"),
+        # what is to be looked for before it is carried
+        (rf"(?:see|check|look) (?:if|whether) there (?:is|are) ({_THE}{_N})and (?:if so |then )?"
+         r"(?=bring |take |give |put |fetch |get |hand |carry )", r"find \1 and "),
+        (rf"(?:any|each|every) ({_N})(?:that |which )?you (?:find|see|spot|discover|come across) "
+         rf"((?:in|on|at) {_N})(?:should|must|has to|needs to|ought to) (?:go|be put|be placed|be moved|be brought) ",
+         r"take a \1 \2 and put it "),
+        (rf"i (?:want|would like|need|prefer) ({_THE}{_N})"
+         r"(?:to be |to go |to stand |to lie |to end up |placed |put |moved )(?=(?:on|in|at|to|into|onto|next|under) )",
+         r"put \1 "),
+        (r"(?:would it be|is it) possible to (?:get|have) ", "can i get "),
         # what is wanted, in the passive: "could the bowl please be placed on …"
-        (rf"(?:could|can|may|should|would) ((?:the|a|an|some|my|this|that|these|those|all) {_N})(?:please )?be "
+        (rf"(?:could|can|may|should|would) ({_THE}{_N})(?:please )?be "
          r"(placed|put|brought|moved|taken|delivered|carried|opened|closed|fetched|handed|given|returned) ", r"\2 \1"),
-        (rf"((?:the|a|an|some|my|that) {_N})would (?:really )?be (?:so )?"
+        (rf"({_THE}{_N})would (?:really )?be (?:so )?"
          r"(?:great|nice|lovely|good|perfect|wonderful|fantastic|awesome|helpful|appreciated|welcome|handy) "
          r"(?:right now |now |please |about now |for me )*(?=[.!,] |$)", r"bring me \1"),
     )
@@ -69,6 +100,8 @@ def _filled(said: str, match: re.Match, tokens: list[Token], starts: dict[int, i
             result.append(Token(word, word))
             continue
         begin, end = match.span(int(group[1]))
+        if begin < 0:
+            continue
         begin = starts[begin]
         result += tokens[begin : starts.get(end, starts.get(end + 1, begin))]
     return result

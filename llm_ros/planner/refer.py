@@ -91,6 +91,8 @@ class Context:
     looked: tuple[str, str | None] | None = None
     fetched: str | None = None
     sought: str | None = None
+    heading: str | None = None  # where the person spoken of walks
+    told: set[str] = field(default_factory=set)  # whose place has been told, and not been gone to yet
 
     def origin(self) -> str | None:
         """Where things are taken from if nothing is known of them: where the command has gone to on purpose, not

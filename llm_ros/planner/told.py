@@ -23,6 +23,9 @@ _BEING = frozenset(
 _ON = frozenset("on in at under onto into inside upon".split())
 _DUTY = frozenset("should ought must needs supposed".split())
 _STATES = {"open": "open", "opened": "open", "closed": "close", "shut": "close"}
+_WALKING = frozenset(
+    "walk walks walking go goes going leave leaves leaving head heads heading move moves moving".split()
+)
 _HEARING = frozenset("know hear".split())
 # What people want to do at a place: to be taken there is what they need for it.
 _GOING = frozenset("go get be visit see come reach sit rest relax move return".split())
@@ -167,14 +170,20 @@ def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last:
             # "among the things on the table, which …"
             ref.context.here, told = ref.where(item), True
         known = item.kind in ("object", "category", "person") or (
-            item.kind == "thing_pronoun" and ref.context.thing or item.kind == "person_pronoun" and ref.context.person
+            item.kind == "thing_pronoun"
+            and ref.context.thing
+            or item.kind == "person_pronoun"
+            and (ref.context.person or ref.context.thing and item.names[0] in ("they", "them"))
         )
         if not known:
             continue
         place = ref.where(item) if item.place is not None and item.place.kind != "here" else None
-        if place is None and (item in people or not people):
+        if item in people and set(low) & _WALKING:
+            place, ref.context.heading = _way(ref, clause, item)
+        elif place is None and (item in people or not people):
             place = next((ref.place(one) for one in places_in(clause) if one.kind == "place"), None)
-        value = ref.person(item) if item.kind in ("person", "person_pronoun") else ref.thing(item)
+        thing = item.kind == "person_pronoun" and ref.context.person is None
+        value = ref.thing(item) if thing or item.kind not in PEOPLE else ref.person(item)
         if where_is:
             ref.context.sought = place
             told = True
@@ -187,10 +196,18 @@ def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last:
         told = True
         if place:
             ref.context.found[value] = place
+            ref.context.told.add(value)
             for goal in (goal for alternatives in parts for goals in alternatives for goal in goals):
                 if value in goal.args.values() and goal.role != "place":
                     goal.facts[value] = place
     return told
+
+
+def _way(ref: Referee, clause: Clause, person: Item) -> tuple[str | None, str | None]:
+    """(where from, where to) of somebody who walks."""
+    places = [*places_in(clause), *([person.place] if person.place else [])]
+    start = next((ref.place(item) for item in places if item.prep not in w.DESTINATION), None)
+    return start, next((ref.place(item) for item in places if item.prep in w.DESTINATION), None)
 
 
 def _given(ref: Referee, clause: Clause, low: list[str]) -> list[Goal]:
