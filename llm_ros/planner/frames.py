@@ -136,6 +136,8 @@ def open_or_close(role: str):
         for item in clause.items or clause.subject:
             if item.kind == "text" and item.names[0] in ("door", "doors", *_STATES) and goals:
                 continue
+            if item.kind == "text" and item.prep in ("in", "at", "of", "inside") and goals:
+                ref.place(item)  # "the window in the cellar": refused where there is no such place
             if (
                 item.kind == "here"
                 or item.kind in PEOPLE

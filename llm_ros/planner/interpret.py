@@ -148,6 +148,7 @@ class Interpreter:
             if only_told(ref, clause, tasks) or _broken_off(clause, tasks):
                 known.append(clause)
                 continue
+            ref.last = clause is tasks[-1]
             goals = self._clause(ref, clause)
             if parts and goals and _retold(parts[-1][0], goals):
                 parts[-1] = [parts[-1][0][:-2]]

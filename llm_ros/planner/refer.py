@@ -34,7 +34,9 @@ _ABSTRACT = frozenset(
     "break seat rest look order chance nap shower bath step bow breath photo photograph picture selfie turn bite "
     "sip risk "
     "lead guess vote oath stand advice care notice measure trouble attention moment minute second hour day hug kiss "
-    "message regard greeting thank wish love apology compliment smile answer question call ring shot go try".split()
+    "message regard greeting thank wish love apology compliment smile answer question call ring shot go try "
+    "massage cuddle ride lift tour lesson manicure injection dance song kick slap punch push shove scare wink nod "
+    "handshake".split()
 )
 _CARRYING = ("bring", "take", "put down", "move", "use")
 _SUPERLATIVE = re.compile(r"\w+est$|most|least|largest|best|worst|leftmost|rightmost")
@@ -107,6 +109,8 @@ class Referee:
         self.world, self.tokens, self.context = world, tokens, Context()
         # The one person and the one thing of the command: what a pronoun may mean before they are named.
         self.only: Item | None = None
+        # Whether nothing follows the clause that is read.
+        self.last = True
         self.only_thing: Item | None = None
 
     def place(self, item: Item, placement: bool = False) -> str:

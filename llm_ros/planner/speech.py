@@ -101,6 +101,8 @@ def tell(ref: Referee, clause: Clause) -> list[Goal]:
     items = [item for item in clause.items if item is not recipient]
     if not content and ref.context.reported and person in (None, ref.context.reported):
         return []
+    if not content and recipient is not None and not ref.last and clause.verb.word in ("talk", "speak", "chat"):
+        return find_one(ref, recipient, None)  # what is said comes next
     before, text = information(ref, clause, content, items, person)
     if before and isinstance(text, str):
         ref.context.report = text

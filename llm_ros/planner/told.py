@@ -74,7 +74,9 @@ def _wish_to(ref: Referee, clause: Clause, deed: str) -> list[Goal]:
         return [*fetch(ref, value, source), *put(ref, value, ref.place(places[-1], placement=True))]
     to = [item for item in places if item.prep in w.DESTINATION] or places
     sources = [*places[:-1], *(item.place for item in clause.items if item.place is not None)]
-    start = next((ref.place(item) for item in sources if item.prep in w.SOURCE), None)
+    start = next((ref.place(item) for item in sources if item.prep in w.SOURCE), None) or next(
+        (ref.place(item) for item in clause.subject if item.kind == "place"), None
+    )
     if deed in _HEARING and not any(item.kind == "me" for item in clause.subject):
         return _told_to(ref, clause)
     for item in clause.subject:
@@ -132,7 +134,11 @@ def only_told(ref: Referee, clause: Clause, tasks: list[Clause]) -> bool:
         return False
     for item in (*clause.subject, *clause.items):
         if item.kind == "person":
-            ref.context.found[ref.person(item)] = ref.where(item)
+            ref.context.found[ref.person(item)] = ref.where(item) or (
+                next((ref.place(one) for one in clause.subject if one.kind == "place"), None)
+            )
+        elif item.kind == "text" and item.names[0] in _GOING:
+            ref.where(item)
         elif item.kind in ("object", "category", "text"):
             value = ref.thing(item)
             belongs = clause.verb.word.startswith("belong") and item in clause.items
@@ -179,7 +185,7 @@ def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last:
             continue
         place = ref.where(item) if item.place is not None and item.place.kind != "here" else None
         if item in people and set(low) & _WALKING:
-            place, ref.context.heading = _way(ref, clause, item)
+            place, ref.context.heading = _way(ref, clause)
         elif place is None and (item in people or not people):
             place = next((ref.place(one) for one in places_in(clause) if one.kind == "place"), None)
         thing = item.kind == "person_pronoun" and ref.context.person is None
@@ -203,9 +209,9 @@ def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last:
     return told
 
 
-def _way(ref: Referee, clause: Clause, person: Item) -> tuple[str | None, str | None]:
+def _way(ref: Referee, clause: Clause) -> tuple[str | None, str | None]:
     """(where from, where to) of somebody who walks."""
-    places = [*places_in(clause), *([person.place] if person.place else [])]
+    places = [*places_in(clause), *(item.place for item in clause.items if item.place is not None)]
     start = next((ref.place(item) for item in places if item.prep not in w.DESTINATION), None)
     return start, next((ref.place(item) for item in places if item.prep in w.DESTINATION), None)
 
