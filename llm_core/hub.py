@@ -68,15 +68,17 @@ def cached(entry: ModelEntry) -> Path | None:
     return None
 
 
-def resolve(name_or_path: str | os.PathLike, progress: Progress | None = None, download: bool = True) -> Path:
+def resolve(
+    name_or_path: str | os.PathLike, progress: Progress | None = None, download: bool = True, what: str = "model"
+) -> Path:
     """The local file that a path or a name stands for; an existing path wins over a name.
 
-    A known model that is not here yet is fetched if `download`. Raises ModelError for a name that nothing is known
-    about (listing near ones), a path that does not exist, and for whatever `fetch` raises.
+    A known model that is not here yet is fetched if `download`. `what`: what errors call it. Raises ModelError for a
+    name that nothing is known about (listing near ones), a path that does not exist, and for whatever `fetch` raises.
     """
     text = os.fspath(name_or_path)
     if not text or "\0" in text:
-        raise ModelError(f"model {text!r}: not a path or a name")
+        raise ModelError(f"{what} {text!r}: not a path or a name")
     path = Path(os.path.expanduser(text))  # Path.expanduser raises for a user that there is not
     if os.path.exists(path):
         return path
@@ -92,8 +94,8 @@ def resolve(name_or_path: str | os.PathLike, progress: Progress | None = None, d
     if found is not None:
         return found
     if text.endswith(".gguf") or os.sep in text:
-        raise ModelError(f"model file {text!r} does not exist")
-    raise ModelError(f"model {text!r} is neither a file nor a known name; {suggestion(text)}")
+        raise ModelError(f"{what} file {text!r} does not exist")
+    raise ModelError(f"{what} {text!r} is neither a file nor a known name; {suggestion(text)}")
 
 
 def suggestion(name: str) -> str:

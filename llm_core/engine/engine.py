@@ -38,10 +38,10 @@ class Engine:
     `max_requests`: requests that run at once; `max_queue`: more that may wait. `speculate`: guess tokens ahead, from
     what the request has said before, where that is faster; `draft_model`: path or name of a smaller model with the
     same vocabulary that guesses too, for a request that runs alone; answers are the same. `mmproj`: path of the vision
-    tower that belongs to the model; then prompts may hold pictures. `adapters`: LoRA adapters (GGUF files) by the names
-    that requests call them by, {name: path} or {name: (path, scale)}, the scale for requests that do not say;
-    `default_adapters`: those of requests that do not choose, names or {name: scale}. `progress`: called while loading
-    with (what is being done, fraction). Raises ModelError or RequestError.
+    tower that belongs to the model; then prompts may hold pictures. `adapters`: LoRA adapters (GGUF files, by path or
+    name) by the names that requests call them by, {name: file} or {name: (file, scale)}, the scale for requests that do
+    not say; `default_adapters`: those of requests that do not choose, names or {name: scale}. `progress`: called while
+    loading with (what is being done, fraction). Raises ModelError or RequestError.
     """
 
     def __init__(

@@ -67,10 +67,10 @@ def load_parts(
 
     path = resolve(model)
     file = open_gguf(path)
+    check_config(file)
     say("reading the vocabulary", 0.05)
     tokenizer = Tokenizer.from_metadata(file.metadata)
     template = ChatTemplate.from_metadata(file.metadata, tokenizer)
-    check_config(file)
     from llm_core.models import load_model
     from llm_core.models.adapter import load_adapter
     from llm_core.program import Runner

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llm_core.errors import ModelError
-from llm_core.gguf import GGUFFile, Tensor, open_gguf
-from llm_core.models.model import Model
+from llm_core.gguf import GGUFFile, Tensor, escape, open_gguf
+from llm_core.models.names import is_adapter
+
+if TYPE_CHECKING:  # importing it imports the kernels, which takes a second
+    from llm_core.models.model import Model
 
 A, B = ".lora_a", ".lora_b"
 MAX_ALPHA = 1e6
@@ -27,12 +31,18 @@ class Pair:
     b: Tensor
     scale: float
 
+    @property
+    def rank(self) -> int:
+        """Columns of b."""
+        return self.b.shape[1]
+
 
 @dataclass(frozen=True)
 class Adapter:
     """A checked adapter: pairs by the GGUF name of the weight."""
 
     file: GGUFFile
+    alpha: float
     pairs: dict[str, Pair]
 
     @property
@@ -41,34 +51,41 @@ class Adapter:
         return self.file.metadata.source
 
 
-def is_adapter(file: GGUFFile) -> bool:
-    """Does the file say that it is an adapter, of whatever kind?"""
-    return file.metadata.get("general.type") == "adapter" or "adapter.type" in file.metadata
-
-
 def load_adapter(path: str | Path, model: Model) -> Adapter:
     """The adapter at `path`, checked against the model that it is for."""
-    file = open_gguf(path)
-    m = file.metadata
-    if not is_adapter(file):
-        raise ModelError(f"{m.source}: this is no adapter: it has no key 'adapter.type'")
-    m.str("adapter.type", choices=("lora",))
+    adapter = read_adapter(open_gguf(path))
+    m = adapter.file.metadata
     if m.architecture != model.config.architecture:
         raise m.error(
             "general.architecture", f"the adapter is for {m.architecture!r}, the model is {model.config.architecture!r}"
         )
-    if "adapter.alora.invocation_tokens" in m:
-        raise m.error("adapter.alora.invocation_tokens", "adapters that begin inside a prompt are not supported")
-    alpha = m.float("adapter.lora.alpha", min=0.0, max=MAX_ALPHA)
     shapes = {linear.name: linear.shape for linear in model.record().linears}
-    pairs = {}
-    for name in _weights(file):
+    for name, pair in adapter.pairs.items():
         if name not in shapes:
             known = name in model.file.tensors
             why = "adapters of this tensor are not supported" if known else f"{model.source} has no such tensor"
             raise ModelError(f"{m.source}: tensor '{name}{A}': {why}")
-        pairs[name] = _pair(file, name, shapes[name], alpha)
-    return Adapter(file, pairs)
+        n, k = shapes[name]
+        for tensor, expected in ((pair.a, (pair.rank, k)), (pair.b, (n, pair.rank))):
+            if tuple(tensor.shape) != expected:
+                raise _wrong_shape(adapter.file, tensor, f"{expected} for a weight of {n} x {k}")
+    return adapter
+
+
+def read_adapter(file: GGUFFile) -> Adapter:
+    """The adapter in an opened file, checked as far as that goes without its model."""
+    m = file.metadata
+    if not is_adapter(m):
+        kind = escape(str(m.get("general.type", "model")), 40)
+        raise ModelError(
+            f"{m.source}: this is no adapter: it has no key 'adapter.type' (general.type is '{kind}', "
+            f"general.architecture {m.architecture!r})"
+        )
+    m.str("adapter.type", choices=("lora",))
+    if "adapter.alora.invocation_tokens" in m:
+        raise m.error("adapter.alora.invocation_tokens", "adapters that begin inside a prompt are not supported")
+    alpha = m.float("adapter.lora.alpha", min=0.0, max=MAX_ALPHA)
+    return Adapter(file, alpha, {name: _pair(file, name, alpha) for name in _weights(file)})
 
 
 def _weights(file: GGUFFile) -> list[str]:
@@ -86,18 +103,16 @@ def _weights(file: GGUFFile) -> list[str]:
     return list(found)
 
 
-def _pair(file: GGUFFile, name: str, shape: tuple[int, int], alpha: float) -> Pair:
+def _pair(file: GGUFFile, name: str, alpha: float) -> Pair:
     a, b = file.tensor(name + A), file.tensor(name + B)
     for tensor in (a, b):
         if len(tensor.shape) != 2:
-            raise ModelError(
-                f"{file.metadata.source}: tensor {tensor.name!r}: shape {tuple(tensor.shape)}, but it is a matrix"
-            )
+            raise _wrong_shape(file, tensor, "a matrix")
     rank = a.shape[0]
-    for tensor, expected in ((a, (rank, shape[1])), (b, (shape[0], rank))):
-        if tuple(tensor.shape) != expected:
-            raise ModelError(
-                f"{file.metadata.source}: tensor {tensor.name!r}: shape {tuple(tensor.shape)}, expected {expected} "
-                f"for a weight of {shape[0]} x {shape[1]} and rank {rank}"
-            )
+    if b.shape[1] != rank:
+        raise _wrong_shape(file, b, f"{(b.shape[0], rank)} for rank {rank}")
     return Pair(a, b, alpha / rank if alpha else 1.0)
+
+
+def _wrong_shape(file: GGUFFile, tensor: Tensor, wanted: str) -> ModelError:
+    return ModelError(f"{file.metadata.source}: tensor {tensor.name!r}: shape {tuple(tensor.shape)}, expected {wanted}")

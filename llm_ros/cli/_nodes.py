@@ -58,15 +58,18 @@ def check_config(path: str) -> Path:
 class NodeGroup:
     """The running nodes. A context manager: leaving it stops them."""
 
-    def __init__(self, configs=(), model: str | None = None, namespace: str = "", mmproj="", camera="", mock=False):
-        """Starts NODES with their default parameters, then `configs` (checked paths), then `model` and `mmproj`, in
-        `namespace`; vqa_node only where there is a `camera`, a topic; with `mock` a simulated robot beside them."""
+    def __init__(
+        self, configs=(), model: str | None = None, namespace: str = "", mmproj="", lora="", camera="", mock=False
+    ):
+        """Starts NODES with their default parameters, then `configs` (checked paths), then `model`, `mmproj` and `lora`
+        (as model.lora), in `namespace`; vqa_node only where there is a `camera`, a topic; with `mock` a simulated robot
+        beside them."""
         self._ended: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
         self._children: dict[str, subprocess.Popen] = {}
         self._signals = {
             number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         }
-        chosen = {"model.name": model, "model.mmproj": mmproj}
+        chosen = {"model.name": model, "model.mmproj": mmproj, "model.lora": lora}
         overrides = {
             "llm_node": {"autostart": True} | {name: value for name, value in chosen.items() if value},
             "planner_node": {},

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 
 from llm_core.cli.main import report
+from llm_core.lora import adapter_files
 from llm_ros.cli._nodes import STOPPED, NodeGroup, check_config, ending
 
 SUMMARY = "start the nodes and keep them until Ctrl-C"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--config, --mock, --model, --mmproj, --camera."""
+    """--config, --mock, --model, --mmproj, --lora, --camera."""
     parser.add_argument(
         "--config",
         action="append",
@@ -22,14 +23,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mock", action="store_true", help="also start mock_robot, a simulated robot")
     parser.add_argument("--model", metavar="M", help="path or name of a model; stronger than model.name in a file")
     parser.add_argument("--mmproj", metavar="P.gguf", help="the vision tower that belongs to the model")
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="[NAME=]F[:S]",
+        help="path or name of a LoRA adapter of the model, and how much of it (1); may be given several times",
+    )
     parser.add_argument("--camera", metavar="TOPIC", help="answer questions about this camera's pictures (vqa_node)")
 
 
 def run(args: argparse.Namespace) -> int:
     """0 after Ctrl-C or SIGTERM; the code of a node that ended by itself otherwise (1 if that code was 0)."""
     configs = [check_config(path) for path in args.config]
+    lora = ",".join(args.lora)
+    adapter_files(lora.split(",") if lora else (), "--lora")
     print("starting the nodes; Ctrl-C stops them", flush=True)
-    with NodeGroup(configs, args.model, mmproj=args.mmproj, camera=args.camera, mock=args.mock) as group:
+    with NodeGroup(configs, args.model, mmproj=args.mmproj, lora=lora, camera=args.camera, mock=args.mock) as group:
         ended = group.wait()
         if ended[0] == STOPPED:
             print("stopping", flush=True)

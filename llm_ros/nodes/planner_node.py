@@ -80,6 +80,7 @@ class PlannerNode(Node):
         declare(self, PlannerParams, ExecutionParams)
         self._params = read(self, PlannerParams)
         self._client = LLMClient(self, self._params.llm_node)
+        self._lora = self._params.adapters()
         self._knowledge = self._know()
         self._waiting: deque[Job] = deque()
         self._jobs: list[Job] = []  # all that have not ended: waiting, planned, carried out
@@ -262,7 +263,7 @@ class PlannerNode(Node):
         job = self._current
         params = self._params
         self._client.wait_ready(params.llm_timeout, cancelled=cancelled)
-        call = self._client.chat(messages, max_tokens=max_tokens, temp=0.0, grammar_lark=grammar)
+        call = self._client.chat(messages, lora=self._lora, max_tokens=max_tokens, temp=0.0, grammar_lark=grammar)
         job.calls(call)
         pieces = []
         try:
