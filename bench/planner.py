@@ -34,6 +34,7 @@ WORLDS = {
     "blind": DATA / "planner_blind_world.yaml",
     "fresh": DATA / "planner_fresh_world.yaml",
     "clinic": DATA / "planner_clinic_world.yaml",
+    "voices": DATA / "planner_voices_world.yaml",
 }
 SKILLS = {
     "full": ROOT / "config" / "skills.yaml",
