@@ -38,7 +38,7 @@ _EMPTY = frozenset(
     "first second third last next final whole main nearby close far near right somewhere wherever anywhere everywhere "
     "go goes going come comes coming reach know knows hear see sees seen find says said lies lie lying stands "
     "waits waiting "
-    "instead rather except wearing wears wear hanging rang arrived holding carrying".split()
+    "instead rather except wearing wears wear dressed clad hanging rang arrived holding carrying".split()
 )
 # What a goal says in other words than the command.
 _BLANKS = {
@@ -49,6 +49,8 @@ _BLANKS = {
     "month": "month",
     "year": "year",
 }
+# What a deed is also said to be about.
+_ALSO = {"answer_question": ("quiz", "riddle", "query")}
 # Deeds that may be done for somebody without having to do with them.
 _UNSERVED = frozenset("open close go wait count find".split())
 _CARRYING = frozenset("bring take place discard throw".split())
@@ -215,7 +217,7 @@ def _own_words(goals: list[Goal]) -> list[str]:
     ]
     for goal in goals:
         role = ROLES.get(goal.role)
-        found += [goal.role.removeprefix("skill:"), *(role.nouns if role else ())]
+        found += [goal.role.removeprefix("skill:"), *(role.nouns if role else ()), *_ALSO.get(goal.role, ())]
     return found
 
 

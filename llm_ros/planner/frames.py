@@ -189,7 +189,9 @@ def _openable(ref: Referee, item: Item, role: str, clause: Clause) -> Goal:
 
 
 def wait(ref: Referee, clause: Clause) -> list[Goal]:
-    """Wait for a time; "a moment" is five seconds."""
+    """Wait for a time ("a moment" is five seconds), or for a person."""
+    if _seconds(clause) is None and any(item.prep == "for" for item in people_in(clause)):
+        return meet(ref, clause)
     goals = []
     for item in clause.items:
         if item.kind in ("place", "door"):

@@ -23,6 +23,7 @@ from llm_ros.planner.frames import FRAME_GOALS
 from llm_ros.planner.lead import LEAD_GOALS
 from llm_ros.planner.names import Names
 from llm_ros.planner.own import own_skill
+from llm_ros.planner.phrasing import plainly
 from llm_ros.planner.plan import PlanError
 from llm_ros.planner.provisos import provisos
 from llm_ros.planner.refer import PEOPLE, THINGS, VAGUE, Goal, Question, Referee, places_in, snake
@@ -83,7 +84,7 @@ class Interpreter:
 
     def read(self, command: str) -> Readings:
         """All readings of a command. Raises PlanError and Question."""
-        tokens = corrected(tokenize(command))
+        tokens = self.names.gathered(plainly(corrected(tokenize(command))))
         splitter = Splitter(tokens, self.names, self.lexicon)
         found = provisos(splitter)
         if not found:
@@ -309,7 +310,7 @@ def _tidy(goals: list[Goal]) -> list[Goal]:
         last = result[-1] if result else None
         if goal.role == "pick" and _carried_on(result, goal.args.get("object")):
             continue
-        if last == goal and goal.role in ("follow", "guide"):
+        if last == goal and goal.role in ("follow", "guide", "ask"):
             continue
         if (
             last

@@ -102,9 +102,9 @@ def follow(ref: Referee, clause: Clause) -> list[Goal]:
     people, places = people_in(clause), places_in(clause)
     if not people:
         texts = [item for item in clause.items if item.kind == "text"]
-        if not texts:
+        if not texts and not ref.context.person:
             raise Question("Whom should I follow?")
-        people = [texts[0]]
+        people = texts[:1] or [Item("person_pronoun", ("them",), "", clause.start, clause.start)]
     to = [item for item in places if item.prep in w.DESTINATION]
     sources = [item for item in places if not any(item is one for one in to)]
     unknown = [item for item in clause.items if item.kind == "text" and item.prep in w.DESTINATION]

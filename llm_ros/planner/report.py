@@ -262,8 +262,8 @@ def counting(ref: Referee, items: list[Item]):
     place = ref.where(kind) or next((ref.place(item) for item in items if item.kind == "place"), None)
     if place is None:
         place = next((ref.where(item) for item in kinds if item.place), None)
-    words = ref.said(kind)
-    words = re.sub(r"^(how many )?((the )?(total )?(number|amount|quantity|count) of )?(the )?", "", words)
+    words = kind.names[0].replace("_", " ") if "wearing" in kind.names[0] else ref.said(kind)
+    words = re.sub(r"^(how many )?((the )?(total )?(number|amount|quantity|count) (of )?)?(the )?", "", words)
     rest = [item for item in kinds[1:] if item.kind == "text" or item.kind == "person"]
     for item in rest:
         if item.kind == "text" and item.prep in ("in", "on", "at", "inside") and item.definite:

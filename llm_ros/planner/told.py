@@ -24,6 +24,8 @@ _ON = frozenset("on in at under onto into inside upon".split())
 _DUTY = frozenset("should ought must needs supposed".split())
 _STATES = {"open": "open", "opened": "open", "closed": "close", "shut": "close"}
 _HEARING = frozenset("know hear".split())
+# What people want to do at a place: to be taken there is what they need for it.
+_GOING = frozenset("go get be visit see come reach sit rest relax move return".split())
 
 
 def wish(ref: Referee, clause: Clause) -> list[Goal]:
@@ -32,6 +34,9 @@ def wish(ref: Referee, clause: Clause) -> list[Goal]:
     if clause.tokens[clause.start - 1].low == "to":
         clause.start -= 1
     follows = [token.low for token in clause.tokens[clause.start : clause.start + 2]]
+    if not clause.subject and ref.context.person:
+        # "Amira is in the hall and needs to …"
+        clause.subject = [Item("person_pronoun", ("they",), "", clause.verb.start, clause.verb.start)]
     if follows[:1] == ["to"] or clause.verb.word == "belongs":
         return _wish_to(ref, clause, follows[-1] if follows else "")
     people = [item for item in clause.subject if item.kind in PEOPLE]
@@ -73,7 +78,7 @@ def _wish_to(ref: Referee, clause: Clause, deed: str) -> list[Goal]:
         if item.kind in PEOPLE and item.kind != "me":
             person, where = ref.person(item), ref.where(item) or start
             ref.context.found[person] = where or ref.context.found.get(person)
-            if places and deed in ("go", "get", "be", "visit", "see", "come", "reach"):
+            if places and deed in _GOING:
                 ref.context.guided = person
                 ref.context.sought = ref.place(to[-1])
                 where = ref.context.found[person]
@@ -95,11 +100,19 @@ def _told_to(ref: Referee, clause: Clause) -> list[Goal]:
     return tell(ref, Clause(clause.verb, [person, *inside], clause.tokens, start, clause.end))
 
 
+def _hears(clause: Clause) -> bool:
+    """ "… would like to know the time": no thing is wished for."""
+    low = [token.low for token in clause.tokens[clause.start : clause.start + 2]]
+    return low[:1] == ["to"] and low[-1] in _HEARING
+
+
 def only_told(ref: Referee, clause: Clause, tasks: list[Clause]) -> bool:
     """ "Amira asked for the can. Bring it to her.": the wish only says who and what when the next clause says
     what to do."""
     number = next(k for k, one in enumerate(tasks) if one is clause)
     if clause.verb is None or clause.verb.frame != "wish":
+        return False
+    if _hears(clause):
         return False
     leads = [token.low for token in clause.tokens[clause.start : clause.start + 1]] == ["to"] and any(
         item.kind == "person_pronoun" and not item.prep and places_in(following)
