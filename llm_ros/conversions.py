@@ -168,11 +168,18 @@ def sampling_to_ros(**values) -> SamplingConfig:
 
 
 def request_to_ros(
-    message, stop: Sequence[str], stop_token_ids: Sequence[int], priority: int, deadline: float, sampling
+    message,
+    stop: Sequence[str],
+    stop_token_ids: Sequence[int],
+    adapters: Sequence[str],
+    priority: int,
+    deadline: float,
+    sampling,
 ):
     """Fills the fields that every generating message has; returns it. Raises RequestError for what ROS cannot carry."""
     message.stop = [text_to_ros("stop", text) for text in stop]
     message.stop_token_ids = [_int_to_ros("stop_token_ids", token) for token in stop_token_ids]
+    message.adapters = [text_to_ros("adapters", name) for name in adapters]
     message.priority, message.deadline = _int_to_ros("priority", priority), _float_to_ros("deadline", deadline)
     message.sampling_config = sampling_to_ros(**sampling)
     return message
@@ -344,6 +351,7 @@ def model_info_to_ros(engine) -> ModelInfo:
         eos_token_id=_id(tokenizer.eos_id),
         has_chat_template=info.has_chat_template,
         projector=safe_text(info.vision),
+        adapters=[safe_text(adapter.name) for adapter in engine.adapters],
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from llm_core.catalog import DEFAULT_MODEL
 from llm_core.errors import RequestError
+from llm_ros.adapters import named_files
 
 _INT_MAX = 2**63 - 1
 
@@ -82,6 +83,7 @@ class ModelParams(Group):
     speculate: bool = param(True, "Guess tokens ahead where that is faster; answers are the same")
     mmproj: str = param("", "The vision tower that belongs to the model, path of an mmproj file; empty: no pictures")
     draft: str = param("", "A smaller model with the same vocabulary that guesses too: path or name; empty: none")
+    adapters: str = param("", "LoRA adapters that requests may name, NAME=FILE, NAME=FILE; beside those of llm_ros")
 
     def __post_init__(self):
         super().__post_init__()
@@ -89,6 +91,10 @@ class ModelParams(Group):
             raise ParameterError("model.name = '': needs a path or the name of a model")
         if self.draft and not self.speculate:
             raise ParameterError(f"model.draft = {self.draft!r}: a draft model guesses, but model.speculate is false")
+        try:
+            named_files(self.adapters)
+        except RequestError as error:
+            raise ParameterError(f"model.adapters = {self.adapters!r}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -172,6 +178,12 @@ class PlannerParams(DomainParams):
     llm_node: str = param("llm_node", "Name of the llm_node that generates, relative to this node's namespace")
     llm_timeout: float = param(60.0, "Seconds to wait for that node to come up before a goal is aborted", 0.1, 3600.0)
     max_queue: int = param(8, "Most goals that wait while one is planned; one more is turned away", 0, 256)
+    rewrite: str = param("auto", "Who rewords unclear commands: auto (our adapter if it fits), off, model, an adapter")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.rewrite.strip():
+            raise ParameterError("rewrite = '': needs auto, off, model, or the name of an adapter of the llm_node")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from llm_core.errors import LLMCoreError, RequestError
 from llm_core.sampling import SamplingParams
 from llm_ros import conversions as convert
 from llm_ros import qos
+from llm_ros.adapters import load_shipped, named_files
 from llm_ros.nodes.action_server import ABORT, SUCCEED
 from llm_ros.nodes.deferred_service import create_deferred_service
 from llm_ros.nodes.diagnostics import diagnostic_array, engine_status, release_memory, rss_mb
@@ -158,7 +159,8 @@ class LLMNode(LifecycleNode):
             response = convert.response_to_ros(outcome.completion, outcome.finish_reason, tokenizer)
             on_done(outcome.state, response, outcome.error)
 
-        return serving.start(partial(convert.prompt_from_ros, message), params, *urgency, on_event, finished)
+        read_prompt = partial(convert.prompt_from_ros, message)
+        return serving.start(read_prompt, params, message.adapters, *urgency, on_event, finished)
 
     def _check_sight(self, message, serving):
         count = len(message.images) + len(message.compressed_images)
@@ -230,7 +232,7 @@ def _errors_in(response):
 
 def engine_from_params(*, model, context, cpu, progress) -> Engine:
     """The engine that the parameters describe. Raises ModelError or RequestError."""
-    return Engine(
+    engine = Engine(
         model.name,
         n_ctx=context.n_ctx,
         n_threads=cpu.n_threads or None,
@@ -242,8 +244,15 @@ def engine_from_params(*, model, context, cpu, progress) -> Engine:
         speculate=model.speculate,
         draft_model=model.draft or None,
         mmproj=model.mmproj or None,
+        adapters=named_files(model.adapters),
         progress=progress,
     )
+    try:
+        load_shipped(engine)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
 
 
 def main(args=None) -> int:
