@@ -189,6 +189,7 @@ class PlannerParams(DomainParams):
     llm_timeout: float = param(60.0, "Seconds to wait for that node to come up before a goal is aborted", 0.1, 3600.0)
     max_queue: int = param(8, "Most goals that wait while one is planned; one more is turned away", 0, 256)
     lora: str = param("", "Adapters of that node to plan with: NAME[:SCALE], separated by commas; empty: what it uses")
+    rewrite: str = param("auto", "Who rewords unclear commands: auto (our adapter if it fits), off, model, an adapter")
 
     def adapters(self) -> dict[str, float | None]:
         """{name: scale or None} of lora."""
@@ -197,6 +198,8 @@ class PlannerParams(DomainParams):
     def __post_init__(self):
         super().__post_init__()
         self.adapters()
+        if not self.rewrite.strip():
+            raise ParameterError("rewrite = '': needs auto, off, model, or the name of an adapter of the llm_node")
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class ModelInfo:
     size_bytes: int  # tensor data
     has_chat_template: bool
     vision: str = ""  # the projector of the mmproj file, "" without one
+    fingerprint: str = ""  # the same for every file of a model, whatever its format (gguf/fingerprint.py)
 
 
 class Parts(NamedTuple):
@@ -168,6 +169,8 @@ def load_draft(
 
 
 def _info(file, path: Path, runner) -> ModelInfo:
+    from llm_core.gguf.fingerprint import fingerprint
+
     metadata = file.metadata
     parameters: Counter = Counter()
     for tensor in file.tensors.values():
@@ -186,4 +189,5 @@ def _info(file, path: Path, runner) -> ModelInfo:
         quantization=parameters.most_common(1)[0][0] if parameters else "",
         size_bytes=sum(tensor.data.nbytes for tensor in file.tensors.values()),
         has_chat_template="tokenizer.chat_template" in metadata,
+        fingerprint=fingerprint(file),
     )

@@ -68,6 +68,15 @@ def unused_words(
     return _Coverage(s, clauses, told, list(goals), world).words()
 
 
+def strange_words(s: Bounds, clauses: Sequence[Clause], world: World) -> tuple[str, ...]:
+    """The content words, in order, that are neither names, nor numbers, nor words with a meaning for the robot."""
+    coverage = _Coverage(s, clauses, (), [], world)
+    left = coverage.words()
+    numbers = {s.low[j] for k in range(len(s.tokens)) if (number := number_at(s.low, k)) for j in range(k, number[1])}
+    named = {s.low[k] for k in s.at}
+    return tuple(word for word in left if word not in numbers | named)
+
+
 class _Coverage:
     """Marks the tokens of one command that are accounted for."""
 
@@ -240,4 +249,4 @@ def _stems(word: str) -> set[str]:
     return found
 
 
-__all__ = ["unused_words"]
+__all__ = ["strange_words", "unused_words"]

@@ -18,7 +18,7 @@ from llm_ros.planner import words as w
 from llm_ros.planner.again import BY_ITEMS, again
 from llm_ros.planner.carry import CARRY_GOALS
 from llm_ros.planner.clauses import Clause, Splitter
-from llm_ros.planner.coverage import unused_words
+from llm_ros.planner.coverage import strange_words, unused_words
 from llm_ros.planner.frames import FRAME_GOALS
 from llm_ros.planner.lead import LEAD_GOALS
 from llm_ros.planner.names import Names
@@ -84,8 +84,7 @@ class Interpreter:
 
     def read(self, command: str) -> Readings:
         """All readings of a command. Raises PlanError and Question."""
-        tokens = self.names.gathered(plainly(corrected(tokenize(command))))
-        splitter = Splitter(tokens, self.names, self.lexicon)
+        splitter = self._splitter(command)
         found = provisos(splitter)
         if not found:
             return self._read(splitter)
@@ -98,6 +97,28 @@ class Interpreter:
                 return Readings([], [], True, questions)
             raise
         return replace(rest, provisos=questions)
+
+    def _splitter(self, command: str) -> Splitter:
+        tokens = self.names.gathered(plainly(corrected(tokenize(command))))
+        return Splitter(tokens, self.names, self.lexicon)
+
+    def settled(self, command: str) -> bool:
+        """Whether a command of which no plan was made leaves nothing to guess: it has a condition, or it is an order
+        of words that are all known. What is asked or refused then is what the command itself calls for."""
+        splitter = self._splitter(command)
+        if any(one.question for one in provisos(splitter)):
+            return True
+        begins = [(splitter.skip(start), end) for start, end, _ in splitter.spans()]
+        first = next((start for start, end in begins if start < end), 0)
+        verb = self.lexicon.match(splitter.tokens, first, splitter.at)
+        if verb is None or verb.frame == "wish" or verb.word == "i":
+            return False
+        if strange_words(splitter, splitter.clauses(), self.world):
+            return False
+        try:
+            return self.read(command).certain
+        except (PlanError, Question):
+            return True
 
     def read_spoken(self, spoken: Spoken) -> Readings:
         """The same of words whose names are known."""

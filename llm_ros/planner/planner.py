@@ -20,7 +20,7 @@ from llm_ros.planner.grammar import open_grammar, tight_grammar
 from llm_ros.planner.interpret import Interpreter, Question, Readings
 from llm_ros.planner.plan import REFUSALS, LineReader, Plan, PlanError, Step, clarify, parse_line, refuse
 from llm_ros.planner.refer import FreeText, Goal
-from llm_ros.planner.rewrite import CONDITIONAL, Rewriter
+from llm_ros.planner.rewrite import Rewriter
 from llm_ros.planner.skills import Skills
 from llm_ros.planner.validate import check_step
 from llm_ros.planner.world import OPERATOR, World
@@ -112,12 +112,11 @@ class Planner:
             return space
         return self._write(outcome, *space, on_step or (lambda step: None), on_text or (lambda piece: None), cancelled)
 
-    @staticmethod
-    def _unsure(command: str, space) -> bool:
-        """Whether `rewrite` is asked: nothing came of the command, or several plans."""
+    def _unsure(self, command: str, space) -> bool:
+        """Whether `rewrite` is asked: several plans came of the command, or none, and there is something to guess."""
         if not isinstance(space, Plan):
             return len(space[0]) > 1
-        return space.reason not in _FINAL and not CONDITIONAL.search(command)
+        return space.reason not in _FINAL and not self._interpreter.settled(command)
 
     def _clean(self, command: str) -> str | Plan:
         """The command as plain words, or why it is none."""

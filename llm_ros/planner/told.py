@@ -119,7 +119,7 @@ def only_told(ref: Referee, clause: Clause, tasks: list[Clause]) -> bool:
         return False
     if _hears(clause):
         return False
-    leads = clause.tokens[clause.start].low == "to" and any(
+    leads = [token.low for token in clause.tokens[clause.start : clause.start + 1]] == ["to"] and any(
         item.kind == "person_pronoun" and not item.prep and places_in(following)
         for following in tasks[number + 1 : number + 2]
         if following.verb is not None and following.verb.frame in (*CARRY_GOALS, "guide", "go")
