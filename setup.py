@@ -41,7 +41,7 @@ def cmake_install(build: Path, stage: Path) -> None:
     cmake = shutil.which("cmake", path=path)
     if cmake is None:
         raise SystemExit("error: cmake was not found in the build environment; run pip without --no-build-isolation")
-    made_with = f"{prefix}\n{sys.executable}\n{ROOT}\n"
+    made_with = f"{prefix}\n{sys.executable}\n{sys.version}\n{ROOT}\n"
     note = build / "made_with.txt"
     if not note.is_file() or note.read_text() != made_with:
         shutil.rmtree(build, ignore_errors=True)

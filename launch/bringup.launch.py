@@ -2,7 +2,7 @@
 arguments.
 """
 
-from launch.actions import IncludeLaunchDescription, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -11,24 +11,28 @@ from launch_ros.substitutions import FindPackageShare
 from launch import LaunchDescription
 
 SHARE = FindPackageShare("llm_ros")
-DEFAULTS = PathJoinSubstitution([SHARE, "config", "planner_node.yaml"])
 
 
 def generate_launch_description():
     """llm.launch.py with its arguments, and the planner beside it with the same `config` and `namespace`."""
     llm = PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "llm.launch.py"]))
-    return LaunchDescription([IncludeLaunchDescription(llm), OpaqueFunction(function=_planner)])
+    mock = DeclareLaunchArgument(
+        "mock", default_value="false", choices=["true", "false"], description="Also start a simulated robot"
+    )
+    return LaunchDescription([mock, IncludeLaunchDescription(llm), OpaqueFunction(function=_planner)])
 
 
 def _planner(context):
     config = LaunchConfiguration("config").perform(context)
+    names = ["planner_node"] + (["mock_robot"] if LaunchConfiguration("mock").perform(context) == "true" else [])
     return [
         Node(
             package="llm_ros",
-            executable="planner_node",
-            name="planner_node",
+            executable=name,
+            name=name,
             namespace=LaunchConfiguration("namespace"),
-            parameters=[DEFAULTS, *([config] if config else [])],
+            parameters=[PathJoinSubstitution([SHARE, "config", f"{name}.yaml"]), *([config] if config else [])],
             output="screen",
         )
+        for name in names
     ]

@@ -3,27 +3,15 @@
 The public names below are loaded on first use, so `import llm_core` costs nothing.
 """
 
-from importlib import import_module
+from llm_core.lazy import lazy
 
 _HOMES = {
     "llm_core.engine": (
-        "FINISH_REASONS Completion Engine EngineClosed EngineStats Event Handle ModelInfo Parts QueueFull Usage"
+        "FINISH_REASONS AdapterInfo Completion Engine EngineClosed EngineStats Event Handle ModelInfo Parts "
+        "QueueFull Usage"
     ),
     "llm_core.sampling": "SamplingParams TokenLogprob",
     "llm_core.grammar": "Grammar",
     "llm_core.errors": "LLMCoreError ModelError RequestError",
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__all__, __getattr__, __dir__ = lazy(__name__, globals(), _HOMES)

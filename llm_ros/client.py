@@ -1,4 +1,4 @@
-"""Clients of llm_node and planner_node: one handle object per goal, for scripts and for other nodes.
+"""Clients of llm_node, planner_node and vqa_node: one handle object per goal, for scripts and for other nodes.
 
 `LLMClient(node)` needs a node that somebody spins; `connect()` gives scripts one that is spun in a thread. A call
 returns a handle at once: iterate it for the feedback, `result(timeout)` for the result, `cancel()`. Nothing here spins,
@@ -9,236 +9,22 @@ so it can be used in any node; `result` and iteration block, so never inside a c
 from __future__ import annotations
 
 import contextlib
-import queue
 import threading
-import time
 
 import rclpy
-from action_msgs.msg import GoalStatus
-from lifecycle_msgs.msg import State
-from lifecycle_msgs.srv import GetState
-from rclpy.action import ActionClient
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
-from llm_core.errors import LLMCoreError
-from llm_ros import qos
-from llm_ros.action import GenerateChatCompletions, GenerateResponse, PlanTask
+from llm_ros.action import Ask, ExecutePlan, GenerateChatCompletions, GenerateResponse, PlanTask, Watch
+from llm_ros.calls import Call, CallError, Generation, LifecycleRemote, Remote
 from llm_ros.conversions import messages_to_ros, request_to_ros, text_to_ros
-from llm_ros.srv import Detokenize, Generate, GetModelInfo, Tokenize
+from llm_ros.images import pictures_to_ros
+from llm_ros.srv import Ask as AskService
+from llm_ros.srv import Confirm, Detokenize, Generate, GetModelInfo, Pause, Tokenize
 
-STATES = {
-    GoalStatus.STATUS_SUCCEEDED: "succeeded",
-    GoalStatus.STATUS_CANCELED: "cancelled",
-    GoalStatus.STATUS_ABORTED: "aborted",
-}
+__all__ = ["Call", "CallError", "Generation", "LLMClient", "PlannerClient", "VQAClient", "connect"]
 
 
-# How often a call that hears nothing looks whether its server is still there.
-LOOK_EVERY_S = 1.0
-
-
-class CallError(LLMCoreError):
-    """A call that did not succeed.
-
-    `status`: "rejected", "aborted", "cancelled", "timeout", "lost" (the server went away) or "unavailable" (there is
-    none); `result`: the result message, where one came.
-    """
-
-    def __init__(self, message: str, status: str, result=None):
-        super().__init__(message)
-        self.status = status
-        self.result = result
-
-
-class _ActionClient(ActionClient):
-    """rclpy 9.1's, usable on a node that is being spun: its constructor shows itself to the executor, then makes its
-    lock.
-    """
-
-    _lock = threading.Lock()
-
-
-class Call:
-    """One goal of an action, from sending to result. Iterate it for its feedback messages; thread-safe."""
-
-    def __init__(self, client: ActionClient, goal, *, server: str, on_feedback=None, on_done=None):
-        """Sends `goal`. `on_feedback(feedback)` and `on_done(call)` run in the node's executor, if given."""
-        self._client, self._server = client, server
-        self._feedback = queue.SimpleQueue()
-        self._on_feedback, self._on_done = on_feedback, on_done
-        self._done = threading.Event()
-        self._lock = threading.Lock()
-        self._handle = None
-        self._cancel_wanted = False
-        self.status = "sent"
-        self.error = ""
-        self._result = None
-        client.send_goal_async(goal, feedback_callback=self._got_feedback).add_done_callback(self._got_response)
-
-    def _got_feedback(self, message):
-        self._feedback.put(message.feedback)
-        if self._on_feedback:
-            self._on_feedback(message.feedback)
-
-    def _got_response(self, future):
-        handle = future.result()
-        if not handle.accepted:
-            self._finish("rejected", f"{self._server} rejected the goal", None)
-            return
-        with self._lock:
-            self._handle = handle
-            cancel = self._cancel_wanted
-        handle.get_result_async().add_done_callback(self._got_result)
-        if cancel:
-            handle.cancel_goal_async()
-
-    def _got_result(self, future):
-        response = future.result()
-        status = STATES.get(response.status)
-        error = getattr(response.result, "error", "")
-        if status is None:
-            status, error = "aborted", f"{self._server} no longer knows the goal"
-        self._finish(status, error, response.result)
-
-    def _finish(self, status, error, result):
-        with self._lock:
-            if self._done.is_set():
-                return
-            self.status, self.error, self._result = status, error, result
-            self._done.set()
-        self._feedback.put(None)
-        if self._on_done:
-            self._on_done(self)
-
-    def __iter__(self):
-        """Feedback messages until the goal ends."""
-        return self.feedback()
-
-    def feedback(self, timeout: float | None = None):
-        """Like iterating, with a limit in seconds on the whole. Raises CallError (status "timeout") and cancels the
-        goal.
-        """
-        end = None if timeout is None else time.monotonic() + timeout
-        while True:
-            try:
-                feedback = self._feedback.get(timeout=self._patience(end))
-            except queue.Empty:
-                self._look_around(end, timeout)
-                continue
-            if feedback is None:
-                self._feedback.put(None)  # so that a second iteration ends too
-                return
-            yield feedback
-
-    def done(self) -> bool:
-        """Whether the goal has ended."""
-        return self._done.is_set()
-
-    def result(self, timeout: float | None = None):
-        """The result message. Raises CallError if the goal was rejected, aborted, cancelled, lost or takes longer than
-        `timeout` s.
-        """
-        end = None if timeout is None else time.monotonic() + timeout
-        while not self._done.wait(self._patience(end)):
-            self._look_around(end, timeout)
-        if self.status != "succeeded":
-            raise CallError(self.error or f"{self._server}: the goal was {self.status}", self.status, self._result)
-        return self._result
-
-    @staticmethod
-    def _patience(end):
-        return LOOK_EVERY_S if end is None else min(LOOK_EVERY_S, max(0.0, end - time.monotonic()))
-
-    def _look_around(self, end, timeout):
-        """After a while without news: is the time up, is the server still there? ROS does not tell."""
-        if end is not None and time.monotonic() >= end and not self._done.is_set():
-            self.cancel()
-            raise CallError(f"{self._server} gave no result within {timeout:g} s", "timeout", self._result)
-        if not self._client.server_is_ready():
-            self._finish("lost", f"{self._server} went away", None)
-
-    def cancel(self) -> None:
-        """Asks the server to cancel; returns at once. The goal then ends with status "cancelled"."""
-        with self._lock:
-            self._cancel_wanted = True
-            handle = self._handle
-        if handle is not None and not self._done.is_set():
-            handle.cancel_goal_async()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Waits until the goal has ended; False if it has not within `timeout` seconds."""
-        return self._done.wait(timeout)
-
-
-class Generation(Call):
-    """A Call that generates text."""
-
-    def text(self, timeout: float | None = None):
-        """The text in pieces as it comes; joined they are the result's text. Raises CallError as `result` does."""
-        seen = ""
-        for feedback in self if timeout is None else self.feedback(timeout):
-            seen += feedback.partial_response.text
-            if feedback.partial_response.text:
-                yield feedback.partial_response.text
-        whole = self._result.response.text if self._result is not None else seen
-        # Feedback and result travel separately: the result may overtake the last pieces.
-        if whole.startswith(seen) and len(whole) > len(seen):
-            yield whole[len(seen) :]
-        self.result(timeout=0)
-
-
-class _Remote:
-    """What both clients share: waiting for a node, calling its services."""
-
-    def __init__(self, node, server: str):
-        self._node = node
-        self.server = server
-        self._group = MutuallyExclusiveCallbackGroup()
-        self._service_clients = {}
-
-    def _action(self, action_type, name):
-        return _ActionClient(
-            self._node,
-            action_type,
-            f"{self.server}/{name}",
-            callback_group=MutuallyExclusiveCallbackGroup(),
-            feedback_sub_qos_profile=qos.FEEDBACK,
-            **qos.ACTION_SERVICES,
-        )
-
-    def call_service(self, service_type, name: str, request, timeout: float):
-        """The response of service `<server>/<name>`. Raises CallError ("unavailable" or "timeout")."""
-        key = (service_type, name)
-        if key not in self._service_clients:
-            self._service_clients[key] = self._node.create_client(
-                service_type, f"{self.server}/{name}", qos_profile=qos.SERVICES, callback_group=self._group
-            )
-        client = self._service_clients[key]
-        end = time.monotonic() + timeout
-        if not client.wait_for_service(timeout):
-            raise CallError(f"no {self.server} found within {timeout:g} s", "unavailable")
-        done = threading.Event()
-        future = client.call_async(request)
-        future.add_done_callback(lambda _: done.set())
-        if not done.wait(max(0.0, end - time.monotonic())):
-            client.remove_pending_request(future)
-            raise CallError(f"{self.server}/{name} did not answer within {timeout:g} s", "timeout")
-        return future.result()
-
-    def _wait_for_action(self, client: ActionClient, timeout: float):
-        if not client.wait_for_server(timeout):
-            raise CallError(f"no {self.server} found within {timeout:g} s", "unavailable")
-
-    def destroy(self) -> None:
-        """Frees the ROS entities."""
-        for client in self._service_clients.values():
-            self._node.destroy_client(client)
-        for client in self._action_clients():
-            client.destroy()
-
-
-class LLMClient(_Remote):
+class LLMClient(LifecycleRemote):
     """Client of one llm_node."""
 
     def __init__(self, node, server: str = "llm_node"):
@@ -247,39 +33,11 @@ class LLMClient(_Remote):
         self._generate = self._action(GenerateResponse, "generate_response")
         self._chat = self._action(GenerateChatCompletions, "generate_chat_completions")
 
-    def _action_clients(self):
-        return self._generate, self._chat
-
-    def wait_ready(self, timeout: float, on_state=None, cancelled=lambda: False) -> None:
-        """Waits until the node is active. `on_state(label)` hears of every change. Raises CallError ("unavailable").
-
-        `cancelled()`: asked a few times a second; when true, waiting ends with CallError ("cancelled").
-        """
-        end, label = time.monotonic() + timeout, None
-        while label != "active":
-            left = end - time.monotonic()
-            if cancelled():
-                raise CallError(f"cancelled while waiting for {self.server}", "cancelled")
-            if left <= 0:
-                state = f"{self.server} is {label}, not active" if label else f"no {self.server} found"
-                raise CallError(f"{state} within {timeout:g} s", "unavailable")
-            try:
-                now = self.call_service(GetState, "get_state", GetState.Request(), min(left, 0.5)).current_state
-            except CallError:
-                continue
-            if now.label != label:
-                label = now.label
-                if on_state:
-                    on_state(label)
-            if now.id == State.PRIMARY_STATE_FINALIZED:
-                raise CallError(f"{self.server} has shut down", "unavailable")
-            if label != "active":
-                time.sleep(min(0.1, max(0.0, end - time.monotonic())))
-
     def generate(
         self,
         prompt: str,
         *,
+        images=(),
         stop=(),
         stop_token_ids=(),
         priority=0,
@@ -288,10 +46,11 @@ class LLMClient(_Remote):
         on_done=None,
         **sampling,
     ) -> Generation:
-        """Continues `prompt`. `sampling`: fields of SamplingConfig. Raises RequestError for values that ROS cannot
-        carry.
+        """Continues `prompt`. `images`: pictures in the order of its `<image>`s, each as in images.picture_to_ros.
+        `sampling`: fields of SamplingConfig. Raises RequestError for values that ROS cannot carry.
         """
         goal = GenerateResponse.Goal(prompt=text_to_ros("prompt", prompt))
+        goal.images, goal.compressed_images = pictures_to_ros(images)
         return self._send(
             self._generate, goal, stop, stop_token_ids, priority, deadline, on_feedback, on_done, sampling
         )
@@ -300,6 +59,7 @@ class LLMClient(_Remote):
         self,
         messages,
         *,
+        images=(),
         stop=(),
         stop_token_ids=(),
         priority=0,
@@ -310,6 +70,7 @@ class LLMClient(_Remote):
     ) -> Generation:
         """Answers `messages`: a list of {"role", "content"}, or one user's text. The rest as in `generate`."""
         goal = GenerateChatCompletions.Goal(messages=messages_to_ros(messages))
+        goal.images, goal.compressed_images = pictures_to_ros(images)
         return self._send(self._chat, goal, stop, stop_token_ids, priority, deadline, on_feedback, on_done, sampling)
 
     def _send(self, client, goal, stop, stop_token_ids, priority, deadline, on_feedback, on_done, sampling):
@@ -321,6 +82,7 @@ class LLMClient(_Remote):
         prompt: str = "",
         messages=(),
         *,
+        images=(),
         deadline: float = 10.0,
         stop=(),
         stop_token_ids=(),
@@ -329,6 +91,7 @@ class LLMClient(_Remote):
     ):
         """The Response of the Generate service: one blocking call. Raises CallError."""
         request = Generate.Request(prompt=text_to_ros("prompt", prompt), messages=messages_to_ros(messages))
+        request.images, request.compressed_images = pictures_to_ros(images)
         request = request_to_ros(request, stop, stop_token_ids, priority, deadline, sampling)
         answer = self.call_service(Generate, "generate", request, deadline + 5.0)
         return self._checked(answer).response
@@ -347,32 +110,79 @@ class LLMClient(_Remote):
         """The ModelInfo of the loaded model. Raises CallError."""
         return self._checked(self.call_service(GetModelInfo, "get_model_info", GetModelInfo.Request(), timeout)).info
 
-    @staticmethod
-    def _checked(answer):
-        if not answer.success:
-            raise CallError(answer.error, "aborted", answer)
-        return answer
 
-
-class PlannerClient(_Remote):
+class PlannerClient(Remote):
     """Client of one planner_node."""
 
     def __init__(self, node, server: str = "planner_node"):
         """`server`: the planner_node's name; relative names resolve in `node`'s namespace."""
         super().__init__(node, server)
         self._plan = self._action(PlanTask, "plan_task")
-
-    def _action_clients(self):
-        return (self._plan,)
+        self._execute = self._action(ExecutePlan, "execute_plan")
 
     def wait_ready(self, timeout: float) -> None:
         """Waits until the node is there. Raises CallError ("unavailable")."""
         self._wait_for_action(self._plan, timeout)
 
-    def plan(self, command: str, *, deadline: float = 0.0, on_feedback=None, on_done=None) -> Call:
-        """Plans `command`; the feedback has `text` and `steps`, the result `plan`."""
-        goal = PlanTask.Goal(command=text_to_ros("command", command), deadline=float(deadline))
+    def plan(
+        self, command: str, *, deadline: float = 0.0, execute: bool = False, on_feedback=None, on_done=None
+    ) -> Call:
+        """Plans `command`; the feedback has `text` and `steps`, the result `plan`. With `execute` the robot carries it
+        out: the feedback has `reports` too, the result `outcome` and `reports`.
+        """
+        goal = PlanTask.Goal(command=text_to_ros("command", command), deadline=float(deadline), execute=execute)
         return Call(self._plan, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
+
+    def execute(self, steps, *, command: str = "", deadline: float = 0.0, on_feedback=None, on_done=None) -> Call:
+        """Carries out steps: PlanStep messages. The feedback has `step`, the result `outcome` and `steps`."""
+        goal = ExecutePlan.Goal(steps=list(steps), command=text_to_ros("command", command), deadline=float(deadline))
+        return Call(self._execute, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
+
+    def pause(self, pause: bool = True, timeout: float = 10.0):
+        """Stops the robot, or lets it go on (`pause=False`); returns the Pause response. Raises CallError."""
+        return self.call_service(Pause, "pause", Pause.Request(pause=pause), timeout)
+
+    def confirm(self, confirm_id: int, accept: bool, timeout: float = 10.0):
+        """Answers the question of that id in topic `execution`; returns the Confirm response. Raises CallError."""
+        request = Confirm.Request(confirm_id=confirm_id, accept=accept)
+        return self.call_service(Confirm, "confirm", request, timeout)
+
+
+class Answering(Generation):
+    """A Call of Ask: `text()` streams the answer, the result has `answer`, a CameraAnswer."""
+
+    @staticmethod
+    def piece(feedback) -> str:
+        return feedback.text
+
+    @staticmethod
+    def whole(result) -> str:
+        return result.answer.answer
+
+
+class VQAClient(LifecycleRemote):
+    """Client of one vqa_node. `options`: fields of the interface: choices, max_tokens, max_frame_age, …"""
+
+    def __init__(self, node, server: str = "vqa_node"):
+        """`server`: the vqa_node's name; relative names resolve in `node`'s namespace."""
+        super().__init__(node, server)
+        self._ask = self._action(Ask, "ask")
+        self._watch = self._action(Watch, "watch")
+
+    def ask(self, question: str, *, on_feedback=None, on_done=None, **options) -> Answering:
+        """Asks about what the camera sees now."""
+        goal = Ask.Goal(question=text_to_ros("question", question), **options)
+        return Answering(self._ask, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
+
+    def ask_now(self, question: str, *, deadline: float = 30.0, **options):
+        """The CameraAnswer in one blocking call. Raises CallError."""
+        request = AskService.Request(question=text_to_ros("question", question), deadline=float(deadline), **options)
+        return self._checked(self.call_service(AskService, "ask", request, deadline + 5.0)).answer
+
+    def watch(self, question: str, *, on_feedback=None, on_done=None, **options) -> Call:
+        """Asks again and again; each feedback message has `answer` and `changed`, or a `problem`."""
+        goal = Watch.Goal(question=text_to_ros("question", question), **options)
+        return Call(self._watch, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from numbers import Integral, Real
 from llm_core.errors import RequestError
 from llm_core.grammar import Grammar
 from llm_core.sampling import SamplingParams
+from llm_ros.images import in_messages, in_text, pictures_from_ros
 from llm_ros.msg import (
     ChatMessage,
     LogitBias,
@@ -342,6 +343,7 @@ def model_info_to_ros(engine) -> ModelInfo:
         bos_token_id=_id(tokenizer.bos_id),
         eos_token_id=_id(tokenizer.eos_id),
         has_chat_template=info.has_chat_template,
+        projector=safe_text(info.vision),
     )
 
 
@@ -349,8 +351,14 @@ def _id(token: int | None) -> int:
     return -1 if token is None else token
 
 
-def prompt_from_ros(prompt: str) -> str:
-    """A prompt to continue. Raises RequestError for an empty one."""
-    if not prompt:
-        raise RequestError("prompt is empty: at least one character is needed")
-    return prompt
+def prompt_from_ros(message) -> tuple[str | list[dict], list | None]:
+    """What a generating message wants continued or answered (`prompt` or `messages`), and the pictures of its text, as
+    `Engine.submit` takes them. Raises RequestError."""
+    pictures = pictures_from_ros(message.images, message.compressed_images)
+    messages = getattr(message, "messages", None)
+    if messages is None or getattr(message, "prompt", ""):
+        if not message.prompt:
+            raise RequestError("prompt is empty: at least one character is needed")
+        return in_text(message.prompt, pictures), pictures or None
+    messages = messages_from_ros(messages)
+    return in_messages(messages, pictures) if pictures else messages, None

@@ -80,6 +80,7 @@ class ModelParams(Group):
     prefix = "model"
     name: str = param(DEFAULT_MODEL, "The model: path of a GGUF file, or a name that `llm-core models` lists")
     speculate: bool = param(True, "Guess tokens ahead where that is faster; answers are the same")
+    mmproj: str = param("", "The vision tower that belongs to the model, path of an mmproj file; empty: no pictures")
     draft: str = param("", "A smaller model with the same vocabulary that guesses too: path or name; empty: none")
 
     def __post_init__(self):
@@ -157,14 +158,105 @@ class ServingParams(Group):
 
 
 @dataclass(frozen=True)
-class PlannerParams(Group):
-    """What planner_node plans over, and with which model node."""
+class DomainParams(Group):
+    """What there is to do, and where."""
 
     skills_file: str = param("", "YAML file of skills; empty: the skills.yaml that llm_ros installs")
     world_file: str = param("", "YAML file of rooms, locations, objects and people; empty: the installed world.yaml")
+
+
+@dataclass(frozen=True)
+class PlannerParams(DomainParams):
+    """What planner_node plans over, and with which model node."""
+
     llm_node: str = param("llm_node", "Name of the llm_node that generates, relative to this node's namespace")
     llm_timeout: float = param(60.0, "Seconds to wait for that node to come up before a goal is aborted", 0.1, 3600.0)
     max_queue: int = param(8, "Most goals that wait while one is planned; one more is turned away", 0, 256)
+
+
+@dataclass(frozen=True)
+class SimCameraParams(Group):
+    """What the simulated camera shows, and how often. `seed` may change while it runs."""
+
+    topic: str = param("camera/image_raw", "Topic of the pictures, sensor_msgs/Image in rgb8")
+    frame_id: str = param("camera", "Frame that the pictures are in")
+    rate: float = param(5.0, "Pictures a second", above=0.0, high=60.0)
+    width: int = param(320, "Pixels of a row", 32, 1920)
+    height: int = param(240, "Rows of a picture", 32, 1080)
+    seed: int = param(0, "Seed of the scene; the same seed is the same scene", 0, _INT_MAX)
+    scene_period: float = param(10.0, "Seconds until the scene of the next seed; 0: the scene stays", 0.0, 86400.0)
+    kind: str = param("", "Scenes: table, room; empty: either")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.kind not in ("", "table", "room"):
+            raise ParameterError(f"kind = {self.kind!r}: needs table or room, or nothing")
+        if not self.topic:
+            raise ParameterError("topic = '': needs the name of a topic")
+
+
+@dataclass(frozen=True)
+class ExecutionParams(Group):
+    """How planner_node carries plans out."""
+
+    prefix = "execution"
+    server_wait: float = param(5.0, "Seconds to wait for the action or service of a skill", 0.0, 3600.0)
+    confirm_timeout: float = param(60.0, "Seconds to wait for a person's yes or no", 0.1, 86400.0)
+    cancel_timeout: float = param(2.0, "Seconds for a server to stop before nobody waits for it", 0.0, 600.0)
+    max_places: int = param(20, "At how many places one thing is looked for", 1, 1000)
+
+
+@dataclass(frozen=True)
+class MockParams(DomainParams):
+    """The simulated robot of mock_robot."""
+
+    speed: float = param(1.0, "How much faster than real time it moves", above=0.0, high=1000.0)
+    failures: float = param(0.0, "Probability that an attempt at a skill goes wrong", 0.0, 1.0)
+    failing: str = param("", "Probabilities of single skills, such as `pick=0.5,go_to=0`")
+    kinds: str = param("fail,slip,reject,crash,lost,hang,mute,late", "What may go wrong, in equal shares")
+    displaced: float = param(0.0, "Share of the things that are not where they usually are", 0.0, 1.0)
+    absent: float = param(0.0, "Share of the things that are nowhere", 0.0, 1.0)
+    seed: int = param(0, "Seed of everything that is random", 0, _INT_MAX)
+
+
+@dataclass(frozen=True)
+class CameraParams(Group):
+    """Where vqa_node's pictures come from, and which of them it asks about."""
+
+    prefix = "camera"
+    topic: str = param("camera/image_raw", "Topic of the camera, relative to the node's namespace")
+    transport: str = param("auto", "What is sent there: raw (Image), compressed (CompressedImage); auto: by the name")
+    max_frame_age: float = param(2.0, "Seconds; no question is asked about an older frame", above=0.0, high=3600.0)
+    frame_wait: float = param(1.0, "Seconds that a question waits for a frame that is young enough", 0.0, 60.0)
+    use_stamps: bool = param(True, "A frame is as old as its stamp says, if that is more than since its arrival")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.topic.strip():
+            raise ParameterError(f"camera.topic = {self.topic!r}: needs the name of a topic")
+        if self.transport not in ("auto", "raw", "compressed"):
+            raise ParameterError(f"camera.transport = {self.transport!r}: needs auto, raw or compressed")
+
+
+@dataclass(frozen=True)
+class AskParams(Group):
+    """How vqa_node asks, and which model node."""
+
+    llm_node: str = param("llm_node", "Name of the llm_node that answers, relative to this node's namespace")
+    llm_timeout: float = param(60.0, "Seconds to wait for that node to come up before a question fails", 0.1, 3600.0)
+    system: str = param("", "What the model is told before each question; empty: nothing")
+    max_tokens: int = param(64, "Most tokens of an answer", 1, 1 << 20)
+    skills: str = param("", "Skills that the camera answers as skills/NAME, of: detect count find_object; empty: none")
+    max_questions: int = param(8, "Most questions and watches at once; one more is turned away", 1, 256)
+
+
+@dataclass(frozen=True)
+class WatchParams(Group):
+    """When a watch looks again."""
+
+    prefix = "watch"
+    change: float = param(0.02, "Share of the picture that must have changed for a watch to ask again", 0.0, 1.0)
+    look_period: float = param(0.2, "Seconds between two looks for a change; a look costs some ms", 0.01, 3600.0)
 
 
 def declare(node, *groups: type) -> None:

@@ -23,7 +23,7 @@ def fake(monkeypatch):
     """Every model is the fake one; returns the arguments of the last load."""
     loaded = {}
 
-    def load(model, n_ctx, n_blocks, max_rows, n_threads, pin, progress, kv_type):
+    def load(model, n_ctx, n_blocks, max_rows, n_threads, pin, progress, kv_type, adapters):
         loaded.update(model=model, n_ctx=n_ctx, n_threads=n_threads, pin=pin, kv_type=kv_type)
         return fake_parts(n_ctx=min(n_ctx, 256), replies={"weather": REPLY, "pirate": "Arr."})
 

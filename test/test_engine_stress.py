@@ -100,8 +100,9 @@ class FakeRequest:
     def __init__(self, tokens, total, priority=0):
         self.arrival, self.priority = next(self._arrivals), priority
         self.tokens, self.total, self.generated = list(tokens), total, 0
-        self.computed, self.table, self.registered, self.serial, self.last_turn = 0, [], 0, ROOT, 0
-        self.cached, self.draft, self.spots = 0, [], ()
+        self.computed, self.table, self.registered, self.root, self.last_turn = 0, [], 0, ROOT, 0
+        self.serial = self.root
+        self.cached, self.draft, self.spots, self.adapters = 0, [], (), ()
 
     @property
     def pending(self):

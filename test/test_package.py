@@ -126,8 +126,9 @@ def imported_modules(folder: str) -> set[str]:
     return found - set(sys.stdlib_module_names) - {"llm_core", "llm_ros"}
 
 
-# Imported where it exists: peers of the benchmark, the hub client that `tokenizers` brings, ROS parts not on PyPI.
-OPTIONAL = {"llama_cpp", "huggingface_hub", "launch", "launch_ros"}
+# Imported where it exists: peers of the benchmark, the extra `sim`, the hub client that `tokenizers` brings, ROS parts
+# not on PyPI.
+OPTIONAL = {"llama_cpp", "huggingface_hub", "launch", "launch_ros", "mujoco"}
 
 
 def test_every_import_is_a_declared_dependency_and_every_dependency_is_imported():

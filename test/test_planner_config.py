@@ -1,14 +1,23 @@
 """Skill and world files: what they mean, and that every mistake is one error with file, line and key."""
 
+import re
+from types import SimpleNamespace
+
 import pytest
 from planner_helpers import CONFIG, DATA, parts
 
 from llm_ros.planner import ConfigError, load_skills, load_world
+from llm_ros.planner.carrier import fill_goal
 from llm_ros.planner.skills import parse_skills
 from llm_ros.planner.world import parse_world
 
 WORLD = "rooms: [hall, den]\nlocations:\n  shelf: {room: den, holds: pens}\n  sofa: {room: hall, placement: false}\n"
 SKILLS = "skills:\n  go_to: {description: Drive, args: {location: {type: location}}}\n"
+CALLED = """skills:
+  go_to:
+    args: {location: {type: location}, speed: {type: number, optional: true}}
+    action: {name: /nav, type: nav2_msgs/action/NavigateToPose}
+"""
 
 
 def test_the_example_files_load_and_every_skill_plays_its_role():
@@ -119,9 +128,27 @@ def test_a_wrong_world_is_one_error(text, words):
         (SKILLS.replace("args:", "effects: ['graspable(location)'], args:"), "cannot be an effect"),
         (SKILLS.replace("args:", "needs: ['not found(*)'], args:"), "only an effect"),
         (SKILLS.replace("args:", "effects: ['located(location)'], args:"), "located takes 2 term(s), got 1"),
-        (SKILLS.replace("args:", "safety: risky, args:"), "expected one of free, forbidden, got 'risky'"),
+        (SKILLS.replace("args:", "safety: risky, args:"), "expected one of free, confirm, forbidden, got 'risky'"),
         (SKILLS.replace("args:", "role: butler, args:"), "expected one of go_to"),
         (SKILLS.replace("description: Drive", "description: [a]"), "expected a single value, got a list"),
+        (SKILLS.replace("args:", "duration: -1, args:"), "s.yaml:2: skills.go_to.duration: expected seconds from 0"),
+        (SKILLS.replace("args:", "duration: $location, args:"), "expected seconds or one of [], got '$location'"),
+        (SKILLS.replace("args:", "duration: 9, timeout: 5, args:"), "5 s is less than the duration, 9 s"),
+        (SKILLS.replace("args:", "retries: 1.5, args:"), "retries: expected a whole number from 0 to 20, got 1.5"),
+        (
+            SKILLS.replace("args:", "action: {type: nav}, args:"),
+            "action: type: expected package/action/Name, got 'nav'",
+        ),
+        (SKILLS.replace("args:", "action: {nam: x}, args:"), "skills.go_to.action.nam: unknown key; known: name, type"),
+        (SKILLS.replace("args:", "service: {name: x}, args:"), "skills.go_to.service: missing key 'type'"),
+        (SKILLS.replace("args:", "service: {type: a/srv/B, name: 'a b'}, args:"), "'a b' is no ROS name"),
+        (SKILLS.replace("args:", "action: {}, service: {}, args:"), "by an action or by a service, not by both"),
+        (SKILLS.replace("args:", "goal: {x: 1}, args:"), "belong to an action or service of another type than llm_ros"),
+        (CALLED + "    goal:\n      a:\n        b: $place.pose\n", "s.yaml:7: skills.go_to.goal.a.b: '$place.pose'"),
+        (CALLED + "    goal: {a: $location.colour}\n", "expected one of label, place, room, pose, frame, x, y, yaw"),
+        (CALLED + "    goal: {a: 1, a: 2}\n", "skills.go_to.goal.a: given twice"),
+        (CALLED + "    result: {success: a = 1}\n", "success: expected a field, or 'field == value', got 'a = 1'"),
+        (CALLED + "    result: {text: A B}\n", "text: expected the name of a field, got 'A B'"),
     ],
 )
 def test_a_wrong_skill_file_is_one_error(text, words):
@@ -129,6 +156,43 @@ def test_a_wrong_skill_file_is_one_error(text, words):
         parse_skills(text, "s.yaml")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pose_is_two_or_three_numbers():
+    world = parse_world(WORLD.replace("holds: pens", "pose: [1, 2.5], frame: odom"))
+    pose = world.locations["shelf"].pose
+    assert (pose.x, pose.y, pose.yaw, pose.frame) == (1.0, 2.5, 0.0, "odom")
+    for bad, words in (("[1]", "expected [x, y] or [x, y, yaw], got 1 numbers"), ("[1, no]", "expected numbers")):
+        with pytest.raises(ConfigError, match=re.escape(words)):
+            parse_world(WORLD.replace("holds: pens", f"pose: {bad}"))
+
+
+def test_a_goal_is_filled_from_arguments_world_and_constants():
+    text = (
+        CALLED
+        + """    goal:
+      pose.header.frame_id: $location.frame
+      pose.pose: $location.pose
+      behavior_tree: ''
+      names: [$location, "to $location.label in $location.room", $speed]
+      speed: {limit: $speed}
+    result: {success: error.code == 0, message: error.text}
+"""
+    )
+    carrier = parse_skills(text)["go_to"].carrier
+    world = parse_world(WORLD.replace("holds: pens", "pose: [1, 2, 3.14159265358979]"))
+    goal = fill_goal(carrier.goal, {"location": "shelf"}, world, {})
+    assert goal["pose"]["header"] == {"frame_id": "map"}
+    assert goal["pose"]["pose"]["position"] == {"x": 1.0, "y": 2.0, "z": 0.0}
+    assert goal["pose"]["pose"]["orientation"]["z"] == pytest.approx(1.0)
+    assert goal["names"] == ["shelf", "to shelf in den"] and goal["speed"] == {} and goal["behavior_tree"] == ""
+    assert fill_goal(carrier.goal, {"location": "shelf", "speed": 2}, world, {})["speed"] == {"limit": 2}
+    with pytest.raises(ValueError, match="sofa has no pose"):
+        fill_goal(carrier.goal, {"location": "sofa"}, world, {})
+    result = SimpleNamespace(error=SimpleNamespace(code=0, text="fine"))
+    assert carrier.success.holds(result)
+    result.error.code = 3
+    assert not carrier.success.holds(result)
 
 
 def test_files_that_are_no_files(tmp_path):

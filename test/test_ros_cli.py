@@ -4,6 +4,7 @@ DDS.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -37,6 +38,31 @@ def llm_ros(*args, name, timeout=60):
     )
 
 
+@contextlib.contextmanager
+def running_up(*args, name):
+    """`llm-ros up ARGS` while the body runs with (a Ros in its domain, the lines it has printed); Ctrl-C ends it, with
+    code 0."""
+    up = subprocess.Popen(
+        [sys.executable, "-m", "llm_ros.cli.main", "up", *args],
+        env=environment(name),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    log = []
+    reader = threading.Thread(target=lambda: log.extend(up.stdout))
+    reader.start()
+    ros = Ros(name)
+    try:
+        yield ros, log
+    finally:
+        ros.close()
+        up.send_signal(signal.SIGINT)
+        code = up.wait(30)
+        reader.join(10)
+    assert code == 0, "".join(log)
+
+
 @pytest.mark.parametrize(
     "args, expected",
     [
@@ -47,6 +73,10 @@ def llm_ros(*args, name, timeout=60):
         (("ask", " "), "the question is empty"),
         (("plan",), "give a command"),
         (("plan", "x", "--skills", "s.yaml"), "--skills needs --offline"),
+        (("plan", "x", "--execute", "--offline"), "--execute cannot be combined with --offline"),
+        (("execute", "/nonexistent.json"), "/nonexistent.json: cannot be read"),
+        (("evaluate-execution", "--trials", "0"), "--trials = 0: at least 1"),
+        (("mock-robot", "--kinds", "explode"), "kinds: 'explode'"),
         (("up", "--config", "/nonexistent.yaml"), "/nonexistent.yaml"),
         (("demo", "--model", "/nonexistent.gguf"), "/nonexistent.gguf"),
     ],
@@ -95,18 +125,7 @@ def test_up_ends_with_the_error_of_a_node_that_cannot_start(request, tmp_path):
 def test_the_main_job_with_the_real_model(request):
     """`up`, then every client: the library, `plan`, `ask`; then Ctrl-C."""
     name = request.node.name
-    up = subprocess.Popen(
-        [sys.executable, "-m", "llm_ros.cli.main", "up", "--model", DEFAULT_MODEL],
-        env=environment(name),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    log = []
-    reader = threading.Thread(target=lambda: log.extend(up.stdout))
-    reader.start()
-    ros = Ros(name)
-    try:
+    with running_up("--model", DEFAULT_MODEL, name=name) as (ros, log):
         node = ros.client_node()
         llm, planner = LLMClient(node), PlannerClient(node)
         llm.wait_ready(60.0)
@@ -135,12 +154,6 @@ def test_the_main_job_with_the_real_model(request):
         assert [step["skill"] for step in json.loads(shown.stdout)] == skills
         asked = llm_ros("ask", "Say hello.", "--temp", "0", "--max-tokens", "16", name=name)
         assert asked.returncode == 0 and asked.stdout.startswith(results[0].message.content[:20])
-    finally:
-        ros.close()
-        up.send_signal(signal.SIGINT)
-        code = up.wait(30)
-        reader.join(10)
-    assert code == 0, "".join(log)
     assert any("freed the model" in line for line in log), "".join(log)
 
 

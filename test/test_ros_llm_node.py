@@ -5,6 +5,7 @@ diagnostics.
 from __future__ import annotations
 
 import threading
+from itertools import count
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -63,8 +64,20 @@ def failure(call, timeout=DEADLINE_S):
 
 def test_a_chat_streams_token_by_token_and_ends_with_usage(ros):
     robot = Robot(ros)
-    call = robot.client.chat("How is the weather?", temp=0.0, n_probs=2)
-    pieces = list(call)
+    pieces, news, steps = [], threading.Condition(), count(1)
+
+    def heard(piece):
+        with news:
+            pieces.append(piece)
+            news.notify_all()
+
+    def wait_for_the_client(_batch):  # before each step: all but the latest tokens have come
+        with news:
+            wanted = next(steps) - 2
+            assert news.wait_for(lambda: len(pieces) >= wanted, DEADLINE_S)
+
+    robot.runner.fail = wait_for_the_client
+    call = robot.client.chat("How is the weather?", temp=0.0, n_probs=2, on_feedback=heard)
     result = call.result(DEADLINE_S)
     response = result.response
     assert response.text == result.message.content == "It rains. Take an umbrella."

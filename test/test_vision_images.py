@@ -11,8 +11,8 @@ from vision_folders import picture
 
 from llm_core.errors import RequestError
 from llm_core.vision import open_image, preprocess
-from llm_core.vision.layout import squares
-from llm_core.vision.projectors import idefics3, mlp
+from llm_core.vision.layout import squares, windows
+from llm_core.vision.projectors import idefics3, ldp, mlp
 from llm_core.vision.tower import patches
 
 RGB = picture(24)
@@ -112,17 +112,25 @@ def test_resizing_is_pillows_and_padding_is_in_the_middle():
 def test_patches_are_what_a_convolution_sees():
     pixels = np.random.default_rng(0).standard_normal((12, 12, 3)).astype(np.float32)
     kernel = np.random.default_rng(1).standard_normal((5, 3, 4, 4)).astype(np.float32)
-    rows = patches(pixels, 4, first=1)
-    assert (rows[0] == 0).all()
+    rows = patches(pixels, 4)
     for i in range(9):
         tile = pixels[i // 3 * 4 : i // 3 * 4 + 4, i % 3 * 4 : i % 3 * 4 + 4]
-        np.testing.assert_allclose(
-            rows[1 + i] @ kernel.reshape(5, -1).T, np.einsum("yxc,ncyx->n", tile, kernel), atol=1e-5
-        )
+        np.testing.assert_allclose(rows[i] @ kernel.reshape(5, -1).T, np.einsum("yxc,ncyx->n", tile, kernel), atol=1e-5)
 
 
-def test_squares_of_patches():
-    assert squares(4, 2, 1).tolist() == [[1, 2, 5, 6], [3, 4, 7, 8], [9, 10, 13, 14], [11, 12, 15, 16]]
+def test_squares_and_windows_of_patches():
+    assert squares(4, 4, 2).tolist() == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
+    assert squares(2, 4, 2).tolist() == [[0, 1, 4, 5], [2, 3, 6, 7]]
+    order, starts = windows((3, 5), 2)
+    assert starts == [0, 4, 8, 10, 12, 14, 15]
+    assert order.tolist() == [0, 1, 5, 6, 2, 3, 7, 8, 4, 9, 10, 11, 12, 13, 14]
+    assert windows((3, 5), 5)[1] == [0, 15] and windows((3, 5), 5)[0].tolist() == list(range(15))
+
+
+def test_neighbours_of_patches():
+    assert ldp.neighbours((2, 3), 1)[4].tolist() == [0, 1, 2, 3, 4, 5, -1, -1, -1]
+    assert ldp.neighbours((3, 3), 2).tolist()[3] == [4, 5, -1, 7, 8, -1, -1, -1, -1]
+    assert ldp.neighbours((6, 6), 2).shape == (9, 9) and ldp.neighbours((24, 24), 2).shape == (144, 9)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from test_kernels import call, random_weights
 
 from llm_core.gguf import GGMLType
-from llm_core.kernels import activation, full_attention, layer_norm, rows, step
+from llm_core.kernels import activation, full_attention, layer_norm, rope, rows, step
 from llm_core.kernels.matmul import PANEL_FORMATS, int16, many, panels, tile
 from llm_core.program.graph import float_bits
 
@@ -95,14 +95,19 @@ if int16.AVAILABLE:  # AVX-512 VNNI
 
 
 @pytest.mark.parametrize(
-    "n, heads, d", [(577, 2, 64), (5, 3, 16), (128, 2, 72), (130, 1, 128), (33, 4, 24), (1, 2, 20)]
-)
-def test_full_attention_is_numpys(n, heads, d):
+    "n, heads, d, inner",
+    [
+        (577, 2, 64, ()), (5, 3, 16, ()), (128, 2, 72, ()), (130, 1, 128, ()), (33, 4, 24, ()), (1, 2, 20, ()),
+        (150, 2, 40, (64, 65, 129)), (40, 3, 20, (13,)),
+    ],
+)  # fmt: skip
+def test_full_attention_is_numpys(n, heads, d, inner):
     rng = np.random.default_rng(n)
     (_, q, stride), (_, k, _), (_, v, _) = (strided(n, heads * d, rng) for _ in range(3))
     q *= 3
     out = np.full((n + 1, stride // 4), np.inf, np.float32)
-    packed = np.full(full_attention.packed_bytes(heads, d, n), 0xFF, np.uint8)
+    table = full_attention.segments((0, *inner, n), heads, d)
+    packed = np.full(int(table[-1, 2]) * 64, 0xFF, np.uint8)
     size = full_attention.scratch_bytes(n)
     scratch = np.full(3 * size, 0xFF, np.uint8)
     words = {
@@ -111,12 +116,15 @@ def test_full_attention_is_numpys(n, heads, d):
         full_attention.OUT: out.ctypes.data, full_attention.OUT_STRIDE: stride, full_attention.N_HEAD: heads,
         full_attention.HEAD_DIM: d, full_attention.SCALE: float_bits(1 / math.sqrt(d)),
         full_attention.PACKED: packed.ctypes.data, full_attention.SCRATCH: scratch.ctypes.data,
-        full_attention.SCRATCH_BYTES: size,
+        full_attention.SCRATCH_BYTES: size, full_attention.SEGMENTS: table.ctypes.data,
+        full_attention.N_SEGMENTS: len(table) - 1,
     }  # fmt: skip
     for op in (full_attention.pack_heads, full_attention.full_attention):
         call(op, words, n, n_threads=3)
     q, k, v = (x.astype(np.float64).reshape(n, heads, d) for x in (q, k, v))
     scores = np.einsum("nhd,mhd->hnm", q, k) / math.sqrt(d)
+    segment = np.searchsorted(inner, np.arange(n), "right")
+    scores[:, segment[:, None] != segment] = -np.inf
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     expected = np.einsum("hnm,mhd->nhd", weights / weights.sum(-1, keepdims=True), v).reshape(n, -1)
     np.testing.assert_allclose(out[:n, : heads * d], expected, atol=2e-5)
@@ -131,18 +139,20 @@ def test_layer_norm_is_numpys(n, width):
     x += 3
     weight, bias = (np.zeros(-(-width // 16) * 16, np.float32) for _ in range(2))
     weight[:width], bias[:width] = rng.standard_normal(width), rng.standard_normal(width)
+    residual = rng.standard_normal((n, stride // 4)).astype(np.float32)
     for has_bias in (True, False):
         out = np.zeros((n, stride // 4), np.float32)
         words = {
             layer_norm.X: x.ctypes.data, layer_norm.X_STRIDE: stride, layer_norm.OUT: out.ctypes.data,
             layer_norm.OUT_STRIDE: stride, layer_norm.WEIGHT: weight.ctypes.data, layer_norm.WIDTH: width,
             layer_norm.BIAS: bias.ctypes.data if has_bias else 0, layer_norm.EPS: float_bits(1e-5),
-            layer_norm.ROW_COUNT: step.ROWS,
+            layer_norm.RESIDUAL: 0 if has_bias else residual.ctypes.data, layer_norm.ROW_COUNT: step.ROWS,
         }  # fmt: skip
         call(layer_norm.layer_norm, words, n, n_threads=2)
         y = x.astype(np.float64)
         expected = (y - y.mean(1, keepdims=True)) / np.sqrt(y.var(1, keepdims=True) + 1e-5) * weight[:width]
-        np.testing.assert_allclose(out[:, :width], expected + (bias[:width] if has_bias else 0), atol=1e-4)
+        expected += bias[:width] if has_bias else residual[:, :width]
+        np.testing.assert_allclose(out[:, :width], expected, atol=1e-4)
 
 
 def test_activations_are_their_formulas():
@@ -153,6 +163,7 @@ def test_activations_are_their_formulas():
     with np.errstate(over="ignore"):
         formulas = {
             "quick_gelu": y / (1 + np.exp(-1.702 * y)), "silu": y / (1 + np.exp(-y)), "relu": np.maximum(y, 0),
+            "hard_sigmoid": np.clip(y + 3, 0, 6) / 6, "hard_swish": y * np.clip(y + 3, 0, 6) / 6,
             "exact_gelu": y * 0.5 * (1 + erf(y / math.sqrt(2))),
             "gelu": y * 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (y + 0.044715 * y**3))),
         }  # fmt: skip
@@ -179,6 +190,43 @@ def test_rows_made_of_rows():
         }  # fmt: skip
         call(op, words, 12, n_threads=2, extra={step.OUTPUTS: 2})
         np.testing.assert_allclose(out, expected, atol=1e-6)
+
+
+def test_rows_are_filtered_and_scaled():
+    rng = np.random.default_rng(1)
+    for width in (32, 40):
+        line = -(-width // 16) * 16
+        _, x, stride = strided(9, width, rng)
+        lists = np.array([[3, -1, 7], [8, 8, 1], [-1, -1, -1]], np.int32)
+        weight, bias = rng.standard_normal((3, line)).astype(np.float32), rng.standard_normal(line).astype(np.float32)
+        out = np.zeros((3, stride // 4), np.float32)
+        residual = rng.standard_normal(out.shape).astype(np.float32)
+        words = {
+            rows.X: x.ctypes.data, rows.X_STRIDE: stride, rows.OUT: out.ctypes.data, rows.OUT_STRIDE: stride,
+            rows.WIDTH: width, rows.INDEXES: lists.ctypes.data, rows.COUNT: 3, rows.WEIGHT: weight.ctypes.data,
+            rows.BIAS: bias.ctypes.data, rows.RESIDUAL: residual.ctypes.data, rows.ROW_COUNT: step.OUTPUTS,
+        }  # fmt: skip
+        call(rows.filter_rows, words, 9, n_threads=2, extra={step.OUTPUTS: 3})
+        taken = np.where(lists[..., None] < 0, 0, x[lists]) * weight[:, :width]
+        expected = taken.sum(axis=1) + bias[:width] + residual[:, :width]
+        np.testing.assert_allclose(out[:, :width], expected, atol=2e-6)
+        words[rows.WEIGHT] = bias.ctypes.data
+        call(rows.scale_rows, words, 9, n_threads=2, extra={step.OUTPUTS: 3})
+        np.testing.assert_array_equal(out[:, :width], x[:3] * bias[:width])
+
+
+def test_heads_turn_by_the_angles_of_their_row():
+    rng = np.random.default_rng(2)
+    _, x, stride = strided(5, 3 * 12, rng)
+    angle = rng.uniform(0, 6, (5, 6))
+    table = np.concatenate([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    turned = (x.reshape(5, 3, 2, 6)[:, :, 0] + 1j * x.reshape(5, 3, 2, 6)[:, :, 1]) * np.exp(1j * angle)[:, None]
+    words = {
+        rope.Q: x.ctypes.data, rope.Q_STRIDE: stride, rope.N_HEAD: 3, rope.HEAD_DIM: 12, rope.N_ROT: 12,
+        rope.TABLE: table.ctypes.data,
+    }  # fmt: skip
+    call(rope.turn_heads, words, 5, n_threads=2)
+    np.testing.assert_allclose(x.reshape(5, 3, 2, 6), np.stack([turned.real, turned.imag], axis=2), atol=1e-6)
 
 
 def test_a_tile_fits_the_level():

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from vision_folders import DATA, MEAN, STD, cases, picture, write_vision_folder
+from vision_folders import DATA, MEAN, MOBILE, STD, cases, picture, write_mobile, write_vision_folder
 
 from llm_core import Engine, SamplingParams
 from llm_core.cli.main import main
@@ -90,6 +90,19 @@ def test_a_prompt_in_small_steps_gives_the_same_answer(tmp_path):
         assert list(done.tokens) == CASES[name]["answer"], name
 
 
+@pytest.mark.parametrize("projector", ["ldp", "ldpv2"])
+@pytest.mark.parametrize("type, bound", [("F32", 1e-5), ("F16", 2e-3)])
+def test_embeddings_of_mobilevlm_are_those_of_its_definition(projector, type, bound, tmp_path):
+    mmproj = write_mobile(tmp_path / "mmproj.gguf", projector, GGMLType[type])
+    with np.load(DATA / "vision_features.npz") as golden:
+        expected = golden[projector]
+    case = {"size": (MOBILE["image_size"],) * 2}
+    ours = embeddings(mmproj, case)
+    assert ours.shape == expected.shape == (9, MOBILE["projection_dim"])
+    assert difference(ours, expected) < bound
+    np.testing.assert_array_equal(embeddings(mmproj, case, n_threads=3), ours)
+
+
 @pytest.mark.parametrize(
     "name, type, bound",
     [*((name, "F16", 2e-3) for name in CASES), *((name, "BF16", 2e-2) for name in CASES), ("llava", "Q8_0", 3e-2)],
@@ -106,7 +119,7 @@ def test_half_precision_weights_meet_floats_where_integers_are_slower(tmp_path):
     _, mmproj = convert(tmp_path, CASES["llava"], "F16")
     fast = embeddings(mmproj, CASES["llava"])
     model = load_vision(mmproj)
-    model.graph = model.record(exact=True)
+    model.graph = model.record(model.graph.grid, exact=True)
     exact = encoded(model, CASES["llava"])
     assert difference(fast, exact) < 1e-3
 
@@ -122,6 +135,8 @@ def test_names_of_older_folders_are_known(tmp_path):
         "gemma3": lambda n: n.replace("model.language_model.", "language_model.model.")
         .replace("model.vision_tower.", "vision_tower.vision_model.").replace("model.multi_modal", "multi_modal"),
     }  # fmt: skip
+    for name in ("qwen2vl", "qwen25vl"):
+        names[name] = lambda n: n.replace("model.language_model.", "model.").replace("model.visual.", "visual.")
     for name, case in CASES.items():
         (tmp_path / name).mkdir()
         _, mmproj = convert(tmp_path / name, case)

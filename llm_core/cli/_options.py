@@ -53,6 +53,34 @@ def add_vision_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_lora_option(parser: argparse.ArgumentParser) -> None:
+    """--lora."""
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="F[:S]",
+        help="GGUF file of a LoRA adapter, and how much of it (1); may be given several times",
+    )
+
+
+def lora_files(args: argparse.Namespace) -> dict[str, tuple[Path, float]]:
+    """What `--lora` says: {as it was given: (path, scale)}. Raises RequestError."""
+    files = {}
+    for text in args.lora:
+        path, colon, scale = text.rpartition(":")
+        if colon and not Path(text).exists():
+            try:
+                files[text] = Path(path), float(scale)
+                continue
+            except ValueError:
+                pass  # a colon in the file's name
+        files[text] = Path(text), 1.0
+    if len(files) < len(args.lora) or len({path.resolve() for path, _ in files.values()}) < len(files):
+        raise RequestError(f"--lora {args.lora[-1]}: the same adapter is given twice")
+    return files
+
+
 def add_text_options(parser: argparse.ArgumentParser) -> None:
     """A text to evaluate a model on: FILE, --model, --ctx, --stride, --chunks, --threads, --compare, --json."""
     parser.add_argument("file", metavar="FILE", help='the text, UTF-8; "-": standard input')
@@ -180,6 +208,7 @@ def open_engine(args: argparse.Namespace):
     """The engine that the options describe; a line on a terminal's stderr tells how far loading is."""
     from llm_core import Engine
 
+    files = lora_files(args)
     return Engine(
         args.model,
         n_ctx=args.ctx,
@@ -189,6 +218,8 @@ def open_engine(args: argparse.Namespace):
         speculate=args.speculate,
         draft_model=args.draft_model,
         mmproj=getattr(args, "mmproj", None),
+        adapters=files,
+        default_adapters=list(files),
         progress=progress_line(),
     )
 

@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     _options.add_model_options(parser)
     _options.add_speculation_options(parser)
+    _options.add_lora_option(parser)
     _options.add_vision_options(parser)
     parser.add_argument("--system", metavar="T", help="system message")
     _options.add_sampling_options(parser)

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     _options.add_model_options(parser)
     _options.add_speculation_options(parser)
+    _options.add_lora_option(parser)
     _options.add_vision_options(parser)
     parser.add_argument(
         "--image", action="append", default=[], metavar="F", help="file of a picture; may be given several times"

@@ -14,6 +14,7 @@ SUMMARY = "write the logits of a token sequence to a .npy file"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     _options.add_model_options(parser)
+    _options.add_lora_option(parser)
     parser.add_argument("--tokens", required=True, metavar="IDS", help="token ids: 1,2,3 or a JSON list")
     parser.add_argument(
         "--out", required=True, metavar="F.npy", help="float32 [tokens, vocabulary], one row per position"
@@ -39,16 +40,21 @@ def run(args: argparse.Namespace) -> int:
     file = open_gguf(resolve(args.model))
     import numpy as np
 
+    from llm_core.engine.adapters import check_files
     from llm_core.models import load_model
+    from llm_core.models.adapter import load_adapter
     from llm_core.program import Batch, Runner
 
     model = load_model(file)
     bad = next((i for i in ids if not 0 <= i < model.config.n_vocab), None)
     if bad is not None:
         raise RequestError(f"--tokens: id {bad} is not in the vocabulary of {model.config.n_vocab}")
+    files = check_files(_options.lora_files(args))
+    adapters = [(load_adapter(path, model), scale) for path, scale in files.values()]
     runner = Runner(model, n_ctx=args.ctx, n_threads=args.threads, pin=args.pin, kv_type=args.kv_type)
     runner.pin_caller()
     try:
+        own = [tuple((runner.attach(adapter), scale) for adapter, scale in adapters)]
         table = np.arange(runner.max_blocks, dtype=np.int32)[None]
         with open(args.out, "wb") as file:
             np.lib.format.write_array_header_1_0(
@@ -57,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             for start in range(0, len(ids), runner.max_rows):
                 chunk = np.array(ids[start : start + runner.max_rows], np.int32)
                 rows = np.arange(len(chunk), dtype=np.int32)
-                batch = Batch(chunk, start + rows, np.array([0, len(chunk)], np.int32), table, rows)
+                batch = Batch(chunk, start + rows, np.array([0, len(chunk)], np.int32), table, rows, adapters=own)
                 file.write(np.ascontiguousarray(runner.step(batch)).tobytes())
     finally:
         runner.close()

@@ -172,6 +172,16 @@ def qwen_keys(c: HFConfig) -> Keys:
     return common_keys(c) | rope_keys(c)
 
 
+def qwen2vl_keys(c: HFConfig) -> Keys:
+    """The language half of Qwen2-VL and Qwen2.5-VL."""
+    if c.rope.get("rope_type") == "mrope":
+        c.rope.values["rope_type"] = "default"
+    sections = c.rope.get("mrope_section")
+    if not isinstance(sections, list) or len(sections) != 3 or not all(type(n) is int and n >= 0 for n in sections):
+        raise c.error("mrope_section", sections, "is no list of 3 numbers")
+    return qwen_keys(c) | {"rope.dimension_sections": [*sections, 0]}
+
+
 def _gemma_keys(c: HFConfig, pattern: int, wide_layers: int) -> Keys:
     c.must("hidden_activation", (None, "gelu_pytorch_tanh"))
     layers, heads = c.int("num_hidden_layers"), c.int("num_attention_heads")
@@ -258,6 +268,7 @@ FAMILIES = {
     "LlamaForCausalLM": _LLAMA,
     "MistralForCausalLM": _LLAMA,
     "Qwen2ForCausalLM": Family("qwen2", qwen_keys),
+    "Qwen2VLTextModel": Family("qwen2vl", qwen2vl_keys),
     "Qwen3ForCausalLM": Family("qwen3", qwen_keys),
     "Gemma2ForCausalLM": Family("gemma2", gemma2_keys, GEMMA_NAMES, norm_shift=1.0, always_tied=True),
     "Gemma3ForCausalLM": Family("gemma3", gemma3_keys, GEMMA_NAMES, norm_shift=1.0),

@@ -41,6 +41,12 @@ _TOP = {
     "tower.post_layernorm.weight": "v.post_ln.weight",
     "tower.post_layernorm.bias": "v.post_ln.bias",
     "image_newline": "v.image_newline",
+    "visual.merger.ln_q.weight": "v.post_ln.weight",
+    "visual.merger.ln_q.bias": "v.post_ln.bias",
+    "visual.merger.mlp.0.weight": "mm.0.weight",
+    "visual.merger.mlp.0.bias": "mm.0.bias",
+    "visual.merger.mlp.2.weight": "mm.2.weight",
+    "visual.merger.mlp.2.bias": "mm.2.bias",
     "projector.linear_1.weight": "mm.0.weight",
     "projector.linear_1.bias": "mm.0.bias",
     "projector.linear_2.weight": "mm.2.weight",
@@ -52,16 +58,17 @@ _TOP = {
 _NAMES = {
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
     "self_attn.out_proj": "attn_out", "layer_norm1": "ln1", "layer_norm2": "ln2", "mlp.fc1": "ffn_up",
-    "mlp.fc2": "ffn_down",
+    "mlp.fc2": "ffn_down", "norm1": "ln1", "norm2": "ln2", "attn.qkv": "attn_qkv", "attn.proj": "attn_out",
+    "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
 }  # fmt: skip
-_LAYER = re.compile(r"tower\.encoder\.layers\.(\d{1,4})\.(.+)\.(weight|bias)")
+_LAYER = re.compile(r"(?:tower\.encoder\.layers|visual\.blocks)\.(\d{1,4})\.(.+)\.(weight|bias)")
 _UNUSED = re.compile(r"tower\.(head\..*|embeddings\.position_ids)")
 
 
 def write_mmproj(folder: Path, target: Path, name: str, parts: Parts, tensors: dict[str, SafeTensor]) -> None:
     """Write the tower and projector whose `tensors` (names of `multimodal.split_tensors`) lie in `folder` as `target`,
     matrices in the mix `name`. Raises ModelError."""
-    keys, n_layer = vision_keys(parts, _preprocessor(folder))
+    keys, n_layer = (qwen_keys if parts.projector.startswith("qwen2") else vision_keys)(parts, _preprocessor(folder))
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
     try:
         with GGUFWriter(temporary) as writer:
@@ -72,9 +79,11 @@ def write_mmproj(folder: Path, target: Path, name: str, parts: Parts, tensors: d
             for key, value in keys.items():
                 writer.add(key, value)
             for own, tensor in tensors.items():
-                placed = _place(own, n_layer, parts.projector == "mlp")
-                if placed is not None:
-                    _write(writer, placed, tensor, MIXES[name].base)
+                if not tensor.size:
+                    raise ModelError(f"tensor '{escape(tensor.name, 120)}' is empty")
+                values = tensor.read(slice(None)).reshape(tensor.shape)
+                for placed, piece in _pieces(own, values, n_layer, parts.projector == "mlp"):
+                    _write(writer, placed, piece, MIXES[name].base)
         from llm_core.vision.model import load_vision  # needs the kernels, which nothing else in here does
 
         with open_gguf(temporary) as file:
@@ -141,6 +150,46 @@ def vision_keys(parts: Parts, preprocessor: HFConfig) -> tuple[dict[str, Any], i
     return keys, n_layer
 
 
+def qwen_keys(parts: Parts, preprocessor: HFConfig) -> tuple[dict[str, Any], int]:
+    """`vision_keys` for Qwen2-VL and Qwen2.5-VL."""
+    v, newer = parts.vision, parts.projector == "qwen2.5vl_merger"
+    v.must("in_channels", (None, 3))
+    v.must("in_chans", (None, 3))
+    v.must("temporal_patch_size", (None, 2))
+    v.must("hidden_act", (None, "silu" if newer else "quick_gelu"))
+    width, n_layer, patch = v.int("hidden_size" if newer else "embed_dim"), v.int("depth", 32), v.int("patch_size", 14)
+    keys: dict[str, Any] = {
+        "clip.has_vision_encoder": True,
+        "clip.projector_type": parts.projector,
+        "clip.vision.image_size": 40 * patch,
+        "clip.vision.patch_size": patch,
+        "clip.vision.embedding_length": width,
+        "clip.vision.feed_forward_length": v.int("intermediate_size") if newer else width * v.int("mlp_ratio", 4),
+        "clip.vision.projection_dim": parts.text.int("hidden_size"),
+        "clip.vision.attention.head_count": v.int("num_heads", 16),
+        "clip.vision.attention.layer_norm_epsilon": 1e-6,
+        "clip.vision.image_mean": _colours(preprocessor, "image_mean"),
+        "clip.vision.image_std": _colours(preprocessor, "image_std"),
+        "clip.vision.spatial_merge_size": v.int("spatial_merge_size", 2),
+        "clip.vision.block_count": n_layer,
+    }
+    size = preprocessor.get("size")
+    size = size if isinstance(size, dict) else {}
+    for key, short, edge in (("image_min_pixels", "min_pixels", "shortest_edge"),
+                             ("image_max_pixels", "max_pixels", "longest_edge")):  # fmt: skip
+        pixels = preprocessor.get(short) or size.get(edge)
+        if type(pixels) is int and pixels > 0:
+            keys[f"clip.vision.{key}"] = pixels
+    if newer:
+        whole = v.get("fullatt_block_indexes") or [7, 15, 23, 31]
+        every = whole[0] + 1 if isinstance(whole, list) and whole and type(whole[0]) is int else 0
+        if every < 1 or whole != list(range(every - 1, n_layer, every)):
+            raise v.error("fullatt_block_indexes", whole, f"is not supported (every n-th of {n_layer} layers)")
+        keys |= {"clip.use_silu": True, "clip.vision.n_wa_pattern": every}
+        keys["clip.vision.window_size"] = v.int("window_size", 112)
+    return keys, n_layer
+
+
 def _preprocessor(folder: Path) -> HFConfig:
     path = folder / "preprocessor_config.json"
     try:
@@ -169,18 +218,31 @@ def _place(own: str, n_layer: int, drops_last: bool) -> str | None:
     raise ModelError(f"tensor '{escape(own, 120)}' of the vision tower or projector is not known")
 
 
-def _write(writer: GGUFWriter, name: str, tensor: SafeTensor, kind: GGMLType) -> None:
+def _pieces(own: str, values: np.ndarray, n_layer: int, drops_last: bool) -> list[tuple[str, np.ndarray]]:
+    """[(GGUF name, values)] of a tensor: none for what is not used; one kernel a frame; q, k and v apart."""
+    if own == "visual.patch_embed.proj.weight":
+        if values.ndim != 5:
+            raise ModelError(f"tensor '{own}': shape {values.shape} is no convolution over frames")
+        return [(f"v.patch_embd.weight.{i}" if i else "v.patch_embd.weight", values[:, :, i])
+                for i in range(values.shape[2])]  # fmt: skip
+    placed = _place(own, n_layer, drops_last)
+    if placed is None:
+        return []
+    if ".attn_qkv." in placed and len(values) % 3 == 0:
+        return [(placed.replace("qkv", one), part) for one, part in zip("qkv", np.split(values, 3), strict=True)]
+    return [(placed, values)]
+
+
+def _write(writer: GGUFWriter, name: str, values: np.ndarray, kind: GGMLType) -> None:
     """Vectors and positions as F32, the convolution's kernel without blocks, matrices as `kind`."""
-    if not tensor.size:
-        raise ModelError(f"tensor '{escape(tensor.name, 120)}' is empty")
-    values = tensor.read(slice(None)).reshape(tensor.shape)
     if name == "mm.soft_emb_norm.weight":
         values = values + np.float32(1)
-    if len(tensor.shape) == 1 or name in ("v.position_embd.weight", "v.class_embd"):
+    if values.ndim == 1 or name in ("v.position_embd.weight", "v.class_embd"):
         writer.add_tensor(name, values)
         return
-    if kind.block > 1 and name in ("v.patch_embd.weight", "mm.input_projection.weight"):
+    if kind.block > 1 and name.startswith(("v.patch_embd.weight", "mm.input_projection.weight")):
         kind = GGMLType.F16
-    kind = fitting(kind, tensor.columns)
-    data = quantize(values.reshape(-1, tensor.columns), kind)
-    writer.add_tensor(name, data.reshape(-1), kind, tensor.shape)
+    columns = values.shape[-1]
+    kind = fitting(kind, columns)
+    data = quantize(np.ascontiguousarray(values).reshape(-1, columns), kind)
+    writer.add_tensor(name, data.reshape(-1), kind, values.shape)

@@ -30,10 +30,18 @@ _TEXT: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen2": ("Qwen2ForCausalLM", {}),
     "gemma3_text": ("Gemma3ForCausalLM", _GEMMA3),
 }
+_QWEN = {
+    "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "rope_theta": 1e6,
+}  # fmt: skip
+_TEXT |= dict.fromkeys(("qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text"), ("Qwen2VLTextModel", _QWEN))
 _WHOLE = ("LlavaForConditionalGeneration", "LlavaNextForConditionalGeneration", "Gemma3ForConditionalGeneration")
 # architecture → name in `clip.projector_type`
 PROJECTORS = dict.fromkeys(_WHOLE[:2], "mlp") | {_WHOLE[2]: "gemma3"}
 PROJECTORS |= dict.fromkeys(("Idefics3ForConditionalGeneration", "SmolVLMForConditionalGeneration"), "idefics3")
+PROJECTORS |= {
+    "Qwen2VLForConditionalGeneration": "qwen2vl_merger",
+    "Qwen2_5_VLForConditionalGeneration": "qwen2.5vl_merger",
+}
 # Prefixes of tensor names, longest first, and what they become: "text." and "vision." tell the two halves.
 _PREFIXES = (
     ("language_model.model.", "text.model."),
@@ -49,6 +57,11 @@ _PREFIXES = (
     ("model.connector.", "vision.projector."),
     ("model.image_newline", "vision.image_newline"),
     ("image_newline", "vision.image_newline"),
+    ("model.visual.", "vision.visual."),
+    ("visual.", "vision.visual."),
+    ("model.layers.", "text.model.layers."),
+    ("model.embed_tokens.", "text.model.embed_tokens."),
+    ("model.norm.", "text.model.norm."),
 )
 _INNER = re.compile(r"^vision\.tower\.vision_model\.")
 
@@ -70,6 +83,8 @@ def split_config(config: HFConfig) -> Parts | None:
     if name not in PROJECTORS:
         return None
     text, vision = config.get("text_config"), config.get("vision_config")
+    if text is None and PROJECTORS[name].startswith("qwen2"):  # before transformers 5 all is in one place
+        text = {key: value for key, value in config.values.items() if key not in ("vision_config", "architectures")}
     for key, value in (("text_config", text), ("vision_config", vision)):
         if not isinstance(value, dict):
             raise config.error(key, value, "is no object")

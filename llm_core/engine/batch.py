@@ -31,6 +31,8 @@ def build_batch(plan: list[tuple], panels: np.ndarray | None = None) -> tuple[Ba
     drawing = []
     embeddings: list[np.ndarray] = []
     sees: list[np.ndarray] = []
+    places: list[np.ndarray] = []
+    in_grids = False
     tables = np.zeros((len(plan), max(len(request.table) for request, _ in plan)), dtype=np.int32)
     for at, (request, rows) in enumerate(plan):
         first = request.computed
@@ -46,6 +48,8 @@ def build_batch(plan: list[tuple], panels: np.ndarray | None = None) -> tuple[Ba
         starts.append(len(tokens))
         own = np.arange(first, first + rows)
         sees.append(np.array([own, own], dtype=np.int32))
+        places.append(places_of(request.spots, own))
+        in_grids = in_grids or any(spot.grid is not None for spot in request.spots)
         for spot in request.spots:
             low, high = max(spot.first, first), min(spot.last, first + rows)
             if low >= high:
@@ -57,6 +61,28 @@ def build_batch(plan: list[tuple], panels: np.ndarray | None = None) -> tuple[Ba
                 sees[-1][:, low - first : high - first] = [[spot.first], [spot.last - 1]]
     arrays = (np.array(values, dtype=np.int32) for values in (tokens, positions, starts))
     batch = Batch(*arrays, tables, np.array(outputs, dtype=np.int32), panels)
+    if any(request.adapters for request, _ in plan):
+        batch = replace(batch, adapters=[request.adapters for request, _ in plan])
     if embeddings:
         batch = replace(batch, embeddings=np.concatenate(embeddings), sees=np.concatenate(sees, axis=1))
+    if in_grids:
+        batch = replace(batch, places=np.concatenate(places, axis=1))
     return batch, drawing
+
+
+def places_of(spots, positions: np.ndarray) -> np.ndarray:
+    """int32 [3, n]: by which time, row and column tokens turn, given their ascending positions. Where a picture lies in
+    a grid its tokens share the time at which it begins, rows and columns count from there; text goes on behind the
+    larger of the two."""
+    places = np.tile(positions.astype(np.int32), (3, 1))
+    saved = 0  # positions that pictures before have not used up
+    for spot in spots:
+        if spot.grid is None:
+            continue
+        inside = (positions >= spot.first) & (positions < spot.last)
+        row, column = np.divmod(positions[inside] - spot.first, spot.grid[1])
+        start = spot.first - saved
+        places[:, inside] = np.stack([np.full_like(row, start), start + row, start + column])
+        saved += spot.last - spot.first - max(spot.grid)
+        places[:, positions >= spot.last] = positions[positions >= spot.last] - saved
+    return places

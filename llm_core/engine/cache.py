@@ -5,6 +5,8 @@ prefixes can never be taken for each other. A registered block that nobody uses 
 place is needed, the least recently used first. Every block is in exactly one state: blank (free, no content), idle
 (free, registered), or in use. Where no block is equal, `nearest` names one that begins alike, whose beginning can be
 copied.
+What comes before the first block is not nothing but the adapters that a sequence is computed with (`Request.root`), so
+a prefix is found only by requests with the same ones, at the same scales.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-ROOT = 0  # the serial "before" the first block of every sequence
+ROOT = ()  # the "serial" before the first block of a sequence: the adapters that it is computed with
 
 
 class BlockCache:
@@ -25,10 +27,10 @@ class BlockCache:
         self._idle: OrderedDict[int, None] = OrderedDict()  # least recently used first
         self._users = [0] * n_blocks
         self._keys: list[tuple | None] = [None] * n_blocks
-        self._serials = [ROOT] * n_blocks
+        self._serials = [0] * n_blocks
         self._block_of: dict[tuple, int] = {}
-        self._after: dict[int, set[int]] = {}  # serial → the blocks that are registered after it
-        self._next_serial = ROOT + 1
+        self._after: dict[int | tuple, set[int]] = {}  # serial → the blocks that are registered after it
+        self._next_serial = 1
 
     @property
     def n_free(self) -> int:
@@ -49,20 +51,21 @@ class BlockCache:
         """Blocks that `n_tokens` positions fill."""
         return -(-n_tokens // self.block_size)
 
-    def find(self, serial: int, tokens: Sequence[int]) -> int | None:
+    def find(self, serial: int | tuple, tokens: Sequence[int]) -> int | None:
         """Take the registered block that holds `tokens` (one block's worth) after the block `serial`."""
         block = self._block_of.get((serial, tuple(tokens)))
         if block is not None:
             self._take(block)
         return block
 
-    def match(self, tokens: Sequence[int]) -> tuple[list[int], int]:
-        """Take the longest registered prefix of `tokens`, whole blocks only; (blocks, serial of the last one).
+    def match(self, tokens: Sequence[int], root: tuple = ROOT) -> tuple[list[int], int | tuple]:
+        """Take the longest registered prefix of `tokens`, whole blocks only; (blocks, serial of the last one, or
+        `root`).
 
         The last token is never covered, because its logits have to be computed.
         """
         blocks: list[int] = []
-        serial = ROOT
+        serial = root
         for start in range(0, len(tokens) - self.block_size, self.block_size):
             block = self.find(serial, tokens[start : start + self.block_size])
             if block is None:
@@ -71,7 +74,7 @@ class BlockCache:
             serial = self._serials[block]
         return blocks, serial
 
-    def nearest(self, serial: int, tokens: Sequence[int]) -> tuple[int, int]:
+    def nearest(self, serial: int | tuple, tokens: Sequence[int]) -> tuple[int, int]:
         """The block registered after the block `serial` that shares the longest beginning with `tokens`, and how many;
         (0, 0) when that is less than a quarter of a block, which a copy is not worth. The block is not taken."""
         best, most = 0, 0
@@ -100,7 +103,7 @@ class BlockCache:
             blocks.append(block)
         return blocks
 
-    def register(self, serial: int, tokens: Sequence[int], block: int) -> int:
+    def register(self, serial: int | tuple, tokens: Sequence[int], block: int) -> int:
         """Make a block that was just filled findable; returns the block to use from now on.
 
         When an equal block exists already, that one is taken and `block` is given back: content is held once. So
@@ -154,8 +157,8 @@ class BlockCache:
             raise RuntimeError("KV blocks: the index of what comes after a block does not mirror the registered ones")
         if any(self._keys[b] is not None for b in self._blank) or any(self._keys[b] is None for b in self._idle):
             raise RuntimeError("KV blocks: a blank block has content, or an idle one has none")
-        reachable = {ROOT} | {self._serials[b] for b in registered}
-        if any(key[0] not in reachable for key in registered.values()):
+        reachable = {self._serials[b] for b in registered}
+        if any(not isinstance(key[0], tuple) and key[0] not in reachable for key in registered.values()):
             raise RuntimeError("KV blocks: a registered block cannot be reached any more")
 
     def _take(self, block: int) -> None:

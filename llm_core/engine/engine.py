@@ -12,6 +12,7 @@ from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 
+from llm_core.engine.adapters import AdapterFiles, AdapterInfo, Adapters, Choice, check_files
 from llm_core.engine.cache import BlockCache
 from llm_core.engine.handle import Completion, Event, Handle
 from llm_core.engine.loader import ModelInfo, Parts, Progress, load_draft, load_parts, load_tower, with_eyes
@@ -37,8 +38,10 @@ class Engine:
     `max_requests`: requests that run at once; `max_queue`: more that may wait. `speculate`: guess tokens ahead, from
     what the request has said before, where that is faster; `draft_model`: path or name of a smaller model with the
     same vocabulary that guesses too, for a request that runs alone; answers are the same. `mmproj`: path of the vision
-    tower that belongs to the model; then prompts may hold pictures. `progress`: called while
-    loading with (what is being done, fraction). Raises ModelError or RequestError.
+    tower that belongs to the model; then prompts may hold pictures. `adapters`: LoRA adapters (GGUF files) by the names
+    that requests call them by, {name: path} or {name: (path, scale)}, the scale for requests that do not say;
+    `default_adapters`: those of requests that do not choose, names or {name: scale}. `progress`: called while loading
+    with (what is being done, fraction). Raises ModelError or RequestError.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class Engine:
         speculate: bool = True,
         draft_model: str | Path | Parts | None = None,
         mmproj: str | Path | None = None,
+        adapters: AdapterFiles | None = None,
+        default_adapters: Choice = (),
         progress: Progress | None = None,
     ) -> None:
         _integer("n_ctx", n_ctx, 8, 1 << 24)
@@ -71,23 +76,31 @@ class Engine:
             raise RequestError(f"speculate is {speculate!r}: True or False wanted")
         if draft_model is not None and not speculate:
             raise RequestError(f"draft_model is {draft_model!r}: it guesses, but speculate is False")
+        files = check_files(adapters or {})
         if isinstance(model, (str, Path)):
             tower = None if mmproj is None else load_tower(mmproj)
             # A step may be longer rather than cut a picture whose rows see each other.
             rows = max_rows + tower.n_tokens if tower is not None and tower.sees_whole else max_rows
-            model = load_parts(model, n_ctx, n_blocks, rows, n_threads, pin, progress, kv_type)
+            paths = {name: path for name, (path, _) in files.items()}
+            model = load_parts(model, n_ctx, n_blocks, rows, n_threads, pin, progress, kv_type, adapters=paths)
             if tower is not None:
                 model = with_eyes(model, tower, progress)
         elif mmproj is not None:
             raise RequestError(f"mmproj is {str(mmproj)!r}: a path needs a model that is one too")
-        runner, self.tokenizer, self.chat_template, info, self._eyes = parts = Parts(*model)
+        elif files:
+            raise RequestError(f"adapters is {adapters!r}: paths need a model that is one too")
+        runner, self.tokenizer, self.chat_template, info, self._eyes, loras = parts = Parts(*model)
         cache = BlockCache(runner.n_blocks, runner.block_size)
         n_ctx = min(runner.n_ctx, runner.n_blocks * runner.block_size)
         self.info: ModelInfo | None = info
         self._limits = Limits(n_ctx, runner.n_vocab, frozenset(self.tokenizer.stop_ids))
         self._grammars = GrammarCompiler(self.tokenizer, runner.n_vocab)
         scheduler = Scheduler(cache, min(max_rows, runner.max_rows), max_requests)
+        self._adapters = Adapters(runner)
         try:
+            for name, lora in loras.items():
+                self._adapters.add(name, *files[name], lora)
+            self._adapters.set_default(default_adapters)
             small = None if draft_model is None else load_draft(draft_model, parts, n_ctx, kv_type, progress)
         except BaseException:
             runner.close()
@@ -110,6 +123,7 @@ class Engine:
         *,
         tools: Sequence[Mapping] | None = None,
         images: Sequence | None = None,
+        adapters: Choice | None = None,
         priority: int = 0,
         deadline_s: float | None = None,
         on_event: Callable[[Event], None] | None = None,
@@ -119,7 +133,8 @@ class Engine:
         `prompt`: raw text, token ids, or messages (dicts with role and content) for the model's chat template, with
         `tools`. With an `mmproj` a message's content may be a list of {"type": "text", "text": …} and {"type": "image",
         "image": …}, and raw text may have `<image>`, token ids -1, where the pictures of `images` go (a path, a file's
-        bytes, a PIL image or an array each). `priority`: higher ones go first and may put lower ones on hold.
+        bytes, a PIL image or an array each). `adapters`: names of loaded adapters, or {name: scale}; their changes add
+        up; () is none, None the engine's default. `priority`: higher ones go first and may put lower ones on hold.
         `deadline_s`: seconds from now after which the request ends with what it has (finish_reason "deadline").
         `on_event`: called in the engine thread with every event; it must be quick, and if it raises, the request fails.
         Raises RequestError (QueueFull, EngineClosed among them).
@@ -138,10 +153,13 @@ class Engine:
         else:
             tokens, spots = self._prompts.read(prompt, tools, images)
         self._check_length(tokens)
+        chosen = self._adapters.choose(adapters)
         constraint = None if params.grammar is None else self._grammars.compile(params.grammar)
         handle = Handle(on_event)
         decoder = self.tokenizer.stream(start=False)  # the answer continues the prompt
-        request = Request(tokens, params, self._limits, decoder, handle, constraint, int(priority), deadline_s, spots)
+        request = Request(
+            tokens, params, self._limits, decoder, handle, constraint, int(priority), deadline_s, spots, chosen
+        )
         # A bound method: a handle in use keeps its engine from being closed.
         handle._on_cancel = partial(self._cancel, request)
         self._loop.submit(request)
@@ -166,6 +184,20 @@ class Engine:
         """The token ids of a prompt, as `submit` would use them; a picture's are below 0."""
         return self._prompts.read(prompt, tools, images)[0]
 
+    @property
+    def adapters(self) -> tuple[AdapterInfo, ...]:
+        """The adapters that are loaded."""
+        return self._adapters.infos()
+
+    def load_adapter(self, name: str, path: str | Path, scale: float = 1.0) -> None:
+        """Load one more adapter, while requests run. Raises ModelError, or RequestError where the name is taken."""
+        self._loop.check_open()
+        self._adapters.load(name, path, scale)
+
+    def unload_adapter(self, name: str) -> None:
+        """Forget an adapter. Requests that use it already go on. Raises RequestError."""
+        self._adapters.remove(name)
+
     def prepare_grammars(self) -> None:
         """Do now what the first request with a grammar would wait for: hand the vocabulary to llguidance."""
         self._grammars.prepare()
@@ -184,6 +216,7 @@ class Engine:
         May be called twice.
         """
         self._finalizer()
+        self._adapters.close()
         if self.chat_template is not None:
             self.chat_template.close()  # unlike the loop it also ends by itself with the last reference
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from llm_core.engine.draft import CHUNK, DraftModel
@@ -39,6 +40,7 @@ class Parts(NamedTuple):
     chat_template: object | None = None
     info: ModelInfo | None = None
     eyes: object | None = None  # vision.splice.Eyes
+    loras: Mapping[str, object] = MappingProxyType({})  # adapters that the runner has attached, by name
 
 
 def load_parts(
@@ -51,6 +53,7 @@ def load_parts(
     progress: Progress | None,
     kv_type: str = "f16",
     pool=None,
+    adapters: Mapping[str, Path] = MappingProxyType({}),
 ) -> Parts:
     """Open, check and pack a model. Raises ModelError. The kernels take a second to import, so they come last: what
     is wrong with the file's header is told before."""
@@ -69,9 +72,11 @@ def load_parts(
     template = ChatTemplate.from_metadata(file.metadata, tokenizer)
     check_config(file)
     from llm_core.models import load_model
+    from llm_core.models.adapter import load_adapter
     from llm_core.program import Runner
 
     loaded = load_model(file)
+    checked = {name: load_adapter(path, loaded) for name, path in adapters.items()}
     if n_blocks is None:
         n_blocks = 2 * -(-n_ctx // Runner.block_size)
     try:
@@ -88,8 +93,21 @@ def load_parts(
         )
     except MemoryError as error:
         raise ModelError(f"{path}: not enough memory to load the model ({error or 'none left'})") from error
+    try:
+        loras = {name: attach(runner, adapter, say) for name, adapter in checked.items()}
+    except BaseException:
+        runner.close()
+        raise
     say("ready", 1.0)
-    return Parts(runner, tokenizer, template, _info(file, path, runner))
+    return Parts(runner, tokenizer, template, _info(file, path, runner), loras=loras)
+
+
+def attach(runner, adapter, say: Progress | None = None):
+    """The adapter as the runner's steps take it. Raises ModelError."""
+    try:
+        return runner.attach(adapter, None if say is None else lambda what, fraction: say(what, 0.99))
+    except MemoryError as error:
+        raise ModelError(f"{adapter.source}: not enough memory to load the adapter ({error or 'none left'})") from error
 
 
 def load_tower(mmproj: str | Path):
@@ -111,6 +129,11 @@ def with_eyes(parts: Parts, tower, progress: Progress | None) -> Parts:
             raise ModelError(
                 f"{tower.source}: its embeddings are {tower.width} wide, those of {model.source} "
                 f"{model.config.n_embd}: the two files do not belong together"
+            )
+        if tower.tower.axial and not model.sections:
+            raise ModelError(
+                f"{tower.source}: its pictures are for a model that turns by row and column, {model.source} does not: "
+                "the two files do not belong together"
             )
         eyes = Eyes(tower, VisionRunner(tower, pool=parts.runner.pool, progress=progress))
     except BaseException as error:

@@ -14,7 +14,6 @@ from itertools import count
 
 import numpy as np
 
-from llm_core.engine.cache import ROOT
 from llm_core.engine.handle import Completion, Event, Handle, Usage, now
 from llm_core.engine.ngrams import NgramIndex
 from llm_core.engine.stops import StopFilter
@@ -53,6 +52,7 @@ class Request:
         priority: int = 0,
         deadline_s: float | None = None,
         spots: Sequence = (),
+        adapters: tuple = (),
     ) -> None:
         self.arrival = next(_arrivals)
         self.params = params
@@ -61,11 +61,13 @@ class Request:
         self.cancelled = False
         self.tokens = list(prompt)  # numbers below 0 where `spots` are (vision.splice.Spot): rows with embeddings
         self.spots = tuple(spots)
+        self.adapters = adapters  # ((lora, scale), …) of its rows
+        self.root = tuple((lora.number, scale) for lora, scale in adapters)  # where its blocks in the cache begin
         # The scheduler's: how much is in the cache, where, and what is registered for reuse.
         self.computed = 0
         self.table: list[int] = []
         self.registered = 0
-        self.serial = ROOT
+        self.serial: int | tuple = self.root
         self.last_turn = 0
         self.resumed = False
         # The speculator's: where to look for guesses, and those of this step. They go into the cache behind `tokens`,

@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import insort
 from itertools import groupby
 
-from llm_core.engine.cache import ROOT, BlockCache
+from llm_core.engine.cache import BlockCache
 
 
 def _rank(request) -> tuple:
@@ -108,7 +108,7 @@ class Scheduler:
         """Move the first waiting request to the running ones if a slot and its blocks are there."""
         if len(self.running) >= self.max_running:
             return False
-        found, serial = self.cache.match(request.tokens)
+        found, serial = self.cache.match(request.tokens, request.root)
         start, size = len(found) * self.cache.block_size, self.cache.block_size
         source, shared = self.cache.nearest(serial, request.tokens[start : min(start + size, len(request.tokens) - 1)])
         missing = self.cache.blocks_for(len(request.tokens)) - len(found)
@@ -136,7 +136,7 @@ class Scheduler:
 
     def _free(self, request) -> None:
         self.cache.release(request.table)
-        request.table, request.computed, request.registered, request.serial = [], 0, 0, ROOT
+        request.table, request.computed, request.registered, request.serial = [], 0, 0, request.root
 
     def _split_rows(self) -> list[tuple]:
         left = self.max_rows

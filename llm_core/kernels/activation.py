@@ -2,7 +2,7 @@
 left as floats."""
 
 from llm_core.kernels.jit import Op, apply, inline, op
-from llm_core.kernels.maths import exact_gelu, gelu, quick_gelu, relu, silu
+from llm_core.kernels.maths import exact_gelu, gelu, hard_sigmoid, hard_swish, quick_gelu, relu, silu
 from llm_core.kernels.norm import ranges
 from llm_core.kernels.quantize import quantize_block
 from llm_core.kernels.simd import get_i64, load_f32, store
@@ -99,4 +99,5 @@ def _activation(act) -> tuple[Op, Op]:
     return op(floats), op(quantized)
 
 
-ACTIVATIONS = {act.name: _activation(act) for act in (silu, gelu, quick_gelu, exact_gelu, relu)}
+_PLAIN = (silu, gelu, quick_gelu, exact_gelu, relu, hard_sigmoid, hard_swish)
+ACTIVATIONS = {act.name: _activation(act) for act in _PLAIN}

@@ -1,9 +1,12 @@
-"""Attention of all rows over all rows, as vision towers have it: no cache, no mask, heads of any size up to 128.
+"""Attention of all rows of a segment over each other, as vision towers have it: no cache, no mask, heads of any size up
+to 128. A segment is all rows, or those of a window.
 
 `pack_heads` copies each head's keys and values to where the register tile reads them (keys as panels of 16 rows over
 the head's values, values as panels of 16 over the rows), `full_attention` takes tiles of queries: scores, softmax,
-weighted sum, all in scratch memory of the thread. The threads draw (head, tile) pairs.
+weighted sum, all in scratch memory of the thread. The threads draw (segment, head, tile) triples.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,6 +16,7 @@ from llm_core.kernels.matmul.tile import CHUNK, COLUMNS, PANELS, X_BYTES, multip
 from llm_core.kernels.simd import (
     fill,
     get_f32,
+    get_i32,
     get_i64,
     lane_numbers,
     largest,
@@ -23,11 +27,10 @@ from llm_core.kernels.simd import (
     to_f32,
     total,
 )
-from llm_core.kernels.step import ROWS
 from llm_core.kernels.tickets import draw
 
 # Words of the operations' rows: float rows Q, K, V → OUT; PACKED: the heads' keys and values, `packed_bytes`; SCRATCH:
-# SCRATCH_BYTES a thread; TICKETS counts.
+# SCRATCH_BYTES a thread; TICKETS counts. SEGMENTS: the table that `segments` makes; N_SEGMENTS of them.
 (
     Q,
     Q_STRIDE,
@@ -44,7 +47,9 @@ from llm_core.kernels.tickets import draw
     SCRATCH,
     SCRATCH_BYTES,
     TICKETS,
-) = (8 * i for i in range(2, 17))
+    SEGMENTS,
+    N_SEGMENTS,
+) = (8 * i for i in range(2, 19))
 
 MAX_HEAD_DIM = CHUNK
 MASKED = np.float32(-1e30)
@@ -52,8 +57,18 @@ TILE = COLUMNS * X_BYTES
 
 
 def packed_bytes(n_head: int, head_dim: int, rows: int) -> int:
-    """Bytes of the keys and values of so many rows."""
+    """Bytes of the keys and values of a segment of so many rows: whole cache lines."""
     return n_head * (-(-rows // 16) * 16 * head_dim + -(-head_dim // 16) * 16 * rows) * 4
+
+
+def segments(starts: Sequence[int], n_head: int, head_dim: int) -> np.ndarray:
+    """int32 [segments + 1, 3] for segments of rows starts[s]…starts[s + 1] - 1: first row, tiles of queries before it
+    and cache lines of PACKED before it."""
+    table = np.zeros((len(starts), 3), np.int32)
+    for s, (first, last) in enumerate(zip(starts, starts[1:], strict=False)):
+        lines = packed_bytes(n_head, head_dim, last - first) // 64
+        table[s + 1] = last, table[s, 1] - (first - last) // COLUMNS, table[s, 2] + lines
+    return table
 
 
 def scratch_bytes(rows: int) -> int:
@@ -68,11 +83,24 @@ def panels_of(count):
 
 
 @inline
-def head_at(op, head, rows):
+def segment(op, s):
+    """First row of a segment, how many there are, and where its keys and values begin."""
+    at, step = get_i64(op, SEGMENTS), s * 12
+    first = np.int64(get_i32(at, step))
+    return first, np.int64(get_i32(at, step + 12)) - first, get_i64(op, PACKED) + np.int64(get_i32(at, step + 8)) * 64
+
+
+@inline
+def tiles_before(op, s):
+    """Tiles of all segments before this one."""
+    return np.int64(get_i32(get_i64(op, SEGMENTS), s * 12 + 4))
+
+
+@inline
+def head_at(packed, head, rows, d):
     """Where a head's keys begin, and its values."""
-    d = get_i64(op, HEAD_DIM)
     keys = panels_of(rows) * 16 * d * 4
-    start = get_i64(op, PACKED) + head * (keys + panels_of(d) * 16 * rows * 4)
+    start = packed + head * (keys + panels_of(d) * 16 * rows * 4)
     return start, start + keys
 
 
@@ -89,23 +117,25 @@ def place(panel, n_panels, length):
 @op
 def pack_heads(op, ctx, tid, n_threads):
     """K and V of all rows → PACKED."""
-    rows, d = get_i64(ctx, ROWS), get_i64(op, HEAD_DIM)
-    key_panels, value_panels = panels_of(rows), panels_of(d)
-    first, last = share(get_i64(op, N_HEAD) * key_panels, tid, n_threads)
-    for i in range(first, last):
-        head, panel = i // key_panels, i % key_panels
-        keys, values = head_at(op, head, rows)
-        at, step = place(panel, key_panels, d)
-        for lane in range(16):
-            row = panel * 16 + lane
-            source = get_i64(op, K) + row * get_i64(op, K_STRIDE) + head * d * 4
-            for j in range(d):
-                put_f32(keys, at + j * step + lane * 4, get_f32(source, j * 4) if row < rows else np.float32(0.0))
-        for row in range(panel * 16, min(panel * 16 + 16, rows)):
-            source = get_i64(op, V) + row * get_i64(op, V_STRIDE) + head * d * 4
-            for p in range(value_panels):
-                at, step = place(p, value_panels, rows)
-                store(values, at + row * step, load_f32(source, p * 64))
+    d = get_i64(op, HEAD_DIM)
+    for s in range(get_i64(op, N_SEGMENTS)):
+        start, rows, packed = segment(op, s)
+        key_panels, value_panels = panels_of(rows), panels_of(d)
+        first, last = share(get_i64(op, N_HEAD) * key_panels, tid, n_threads)
+        for i in range(first, last):
+            head, panel = i // key_panels, i % key_panels
+            keys, values = head_at(packed, head, rows, d)
+            at, step = place(panel, key_panels, d)
+            for lane in range(16):
+                row = panel * 16 + lane
+                source = get_i64(op, K) + (start + row) * get_i64(op, K_STRIDE) + head * d * 4
+                for j in range(d):
+                    put_f32(keys, at + j * step + lane * 4, get_f32(source, j * 4) if row < rows else np.float32(0.0))
+            for row in range(panel * 16, min(panel * 16 + 16, rows)):
+                source = get_i64(op, V) + (start + row) * get_i64(op, V_STRIDE) + head * d * 4
+                for p in range(value_panels):
+                    at, step = place(p, value_panels, rows)
+                    store(values, at + row * step, load_f32(source, p * 64))
 
 
 @inline
@@ -150,20 +180,23 @@ def put_row(out, source, factor, d):
 
 @op
 def full_attention(op, ctx, tid, n_threads):
-    """softmax(scale q·k) v of every row and head over all rows."""
-    rows, d = get_i64(ctx, ROWS), get_i64(op, HEAD_DIM)
-    tiles = (rows + COLUMNS - 1) // COLUMNS
-    key_panels, value_panels = panels_of(rows), panels_of(d)
+    """softmax(scale q·k) v of every row and head over all rows of its segment."""
+    n_head, d, value_panels = get_i64(op, N_HEAD), get_i64(op, HEAD_DIM), panels_of(get_i64(op, HEAD_DIM))
     q = get_i64(op, SCRATCH) + tid * get_i64(op, SCRATCH_BYTES)
     outputs = q + TILE
     scores = outputs + COLUMNS * MAX_HEAD_DIM * 4
-    n_items = get_i64(op, N_HEAD) * tiles
+    s = np.int64(0)
+    n_items = tiles_before(op, get_i64(op, N_SEGMENTS)) * n_head
     i = draw(op, TICKETS, ctx, n_items, n_threads)
     while i < n_items:
-        head, query = i // tiles, i % tiles * COLUMNS
+        while i >= tiles_before(op, s + 1) * n_head:  # tickets of a thread only grow
+            s += 1
+        start, rows, packed = segment(op, s)
+        tiles, key_panels, item = (rows + COLUMNS - 1) // COLUMNS, panels_of(rows), i - tiles_before(op, s) * n_head
+        head, query = item // tiles, item % tiles * COLUMNS
         count = min(COLUMNS, rows - query)
-        keys, values = head_at(op, head, rows)
-        load_queries(op, q, head, query, count)
+        keys, values = head_at(packed, head, rows, d)
+        load_queries(op, q, head, start + query, count)
         panel = 0
         while panel < key_panels:
             at, step = place(panel, key_panels, d)
@@ -185,6 +218,6 @@ def full_attention(op, ctx, tid, n_threads):
                 )  # fmt: skip
             panel += step // 64
         for c in range(count):
-            out = get_i64(op, OUT) + (query + c) * get_i64(op, OUT_STRIDE) + head * d * 4
+            out = get_i64(op, OUT) + (start + query + c) * get_i64(op, OUT_STRIDE) + head * d * 4
             put_row(out, outputs + c * MAX_HEAD_DIM * 4, np.float32(1.0) / get_f32(q, c * 4), d)
         i = draw(op, TICKETS, ctx, n_items, n_threads)

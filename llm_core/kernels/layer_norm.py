@@ -14,8 +14,8 @@ from llm_core.kernels.norm import ranges
 from llm_core.kernels.quantize import quantize_block
 from llm_core.kernels.simd import fill, fma, get_f32, get_i64, load_f32, put_f32, store, total
 
-# Words of the operation's row. BIAS 0: nothing is added.
-X, X_STRIDE, OUT, OUT_STRIDE, WEIGHT, BIAS, WIDTH, EPS, ROW_COUNT = (8 * i for i in range(2, 11))
+# Words of the operation's row. BIAS, RESIDUAL (rows as those of OUT) 0: nothing is added.
+X, X_STRIDE, OUT, OUT_STRIDE, WEIGHT, BIAS, WIDTH, EPS, RESIDUAL, ROW_COUNT = (8 * i for i in range(2, 12))
 
 
 @inline
@@ -75,20 +75,26 @@ def layer_norm_quantize(op, ctx, tid, n_threads):
 
 @op
 def layer_norm(op, ctx, tid, n_threads):
-    """(x - mean) / deviation * weight (+ bias) → float rows of any width; rows are padded to a multiple of 16
-    floats."""
+    """(x - mean) / deviation * weight (+ bias) (+ residual) → float rows of any width; rows are padded to a multiple of
+    16 floats."""
     rows, width = get_i64(ctx, get_i64(op, ROW_COUNT)), get_i64(op, WIDTH)
-    weight, bias = get_i64(op, WEIGHT), get_i64(op, BIAS)
+    weight, bias, residual = get_i64(op, WEIGHT), get_i64(op, BIAS), get_i64(op, RESIDUAL)
     for row, first, last in ranges(rows, (width + 15) >> 4, tid, n_threads):
         x = get_i64(op, X) + row * get_i64(op, X_STRIDE)
-        out = get_i64(op, OUT) + row * get_i64(op, OUT_STRIDE)
+        at_row = row * get_i64(op, OUT_STRIDE)
+        out = get_i64(op, OUT) + at_row
         mean = mean_of(x, width)
         scale = inverse_deviation(x, mean, width, get_f32(op, EPS))
         for block in range(first, last):
             at = block * 64
             if block * 16 + 16 <= width:
-                store(out, at, normal(x, at, mean, scale, weight, bias))
+                value = normal(x, at, mean, scale, weight, bias)
+                store(out, at, value + load_f32(residual, at_row + at) if residual != 0 else value)
             else:
                 for i in range(at, width * 4, 4):
                     number = (get_f32(x, i) - mean) * scale * get_f32(weight, i)
-                    put_f32(out, i, number + get_f32(bias, i) if bias != 0 else number)
+                    if bias != 0:
+                        number += get_f32(bias, i)
+                    if residual != 0:
+                        number += get_f32(residual, at_row + i)
+                    put_f32(out, i, number)

@@ -98,3 +98,15 @@ def exact_gelu(x):
 def relu(x):
     """max(x, 0)"""
     return less(x, like(x, 0.0), like(x, 0.0), x)
+
+
+@static
+def hard_sigmoid(x):
+    """min(max(x + 3, 0), 6) / 6 (Howard et al., 2019)"""
+    return minimum(maximum(x + like(x, 3.0), like(x, 0.0)), like(x, 6.0)) * like(x, 1 / 6)
+
+
+@static
+def hard_swish(x):
+    """x times its hard sigmoid"""
+    return x * (minimum(maximum(x + like(x, 3.0), like(x, 0.0)), like(x, 6.0)) * like(x, 1 / 6))

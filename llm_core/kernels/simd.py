@@ -271,18 +271,31 @@ def less(_ctx, a, b, then, otherwise):
     return then(a, b, then, otherwise), generate
 
 
+def _pairwise(builder, value):
+    while value.type.count > 1:
+        half = value.type.count // 2
+        value = builder.fadd(part(builder, value, 0, half), part(builder, value, half, half))
+    return builder.extract_element(value, I32(0))
+
+
 @intrinsic
 def total(_ctx, a):
     """The sum of the lanes of a float vector (pairwise, so that every width gives the same order of additions)."""
+    return a.element(a), lambda _context, builder, _sig, args: _pairwise(builder, args[0])
+
+
+@intrinsic
+def put_totals(_ctx, address, at, stride, value):
+    """Store the `total` of each column's 16 floats to address + at + column * stride (bytes)."""
 
     def generate(_context, builder, sig, args):
-        value = args[0]
-        while value.type.count > 1:
-            half = value.type.count // 2
-            value = builder.fadd(part(builder, value, 0, half), part(builder, value, half, half))
-        return builder.extract_element(value, I32(0))
+        base = builder.add(args[0], args[1])
+        for c in range(sig.args[3].lanes // LANES):
+            sums = _pairwise(builder, part(builder, args[3], c * LANES, LANES))
+            store_at(builder, builder.add(base, builder.mul(args[2], I64(c))), sums)
+        return cgutils.get_null_value(ir.IntType(8).as_pointer())
 
-    return a.element(a), generate
+    return types.void(types.int64, types.int64, types.int64, value), generate
 
 
 @intrinsic
@@ -361,6 +374,21 @@ def load_columns(_ctx, address, at, stride, columns):
             builder,
             [load_at(builder, builder.add(base, builder.mul(args[2], I64(c))), vector) for c in range(columns.count)],
         )
+
+    return f32(LANES * columns.count)(types.int64, types.int64, types.int64, columns), generate
+
+
+@intrinsic
+def load_i8_columns(_ctx, address, at, stride, columns):
+    """16 bytes per column, from address + at + column * stride (bytes), as floats."""
+
+    def generate(_context, builder, sig, args):
+        base = builder.add(args[0], args[1])
+        vector = ir.VectorType(I8, LANES)
+        parts = [
+            load_at(builder, builder.add(base, builder.mul(args[2], I64(c))), vector) for c in range(columns.count)
+        ]
+        return _signed_to_float(builder, join(builder, parts))
 
     return f32(LANES * columns.count)(types.int64, types.int64, types.int64, columns), generate
 

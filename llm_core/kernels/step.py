@@ -4,9 +4,11 @@ ROWS, OUTPUTS: how many rows this step has, and how many of them want logits; OU
 STARTS: int32 first row of each sequence, and the end; TOKENS, POSITIONS, SEQUENCES: int32 per row. TABLES: int32 block
 ids, TABLE_STRIDE bytes per sequence. OUTPUT_ROWS: int32 row numbers of the wanted logits. CHOSEN: int32 [n, panel…],
 the panels of 16 vocabulary rows that the output layer computes; 0: all of them. SEES: int32 [2, rows], first and last
-position of the group that each row sees as a whole (its own position: none); 0: no row has one. N_BROUGHT: how many
+position of the group that each row sees as a whole (its own position: none); 0: no row has one. PLACES: int32 [3,
+rows], the positions by which sections of a row's pairs turn; 0: all turn by the row's position. N_BROUGHT: how many
 rows bring embeddings of their own (tokens -1 …). TURN: how many steps there were before, for operations whose threads
-draw tickets (`kernels/tickets.py`).
+draw tickets (`kernels/tickets.py`). ADAPTERS: float32 [adapters, rows], how much of each adapter of the step's program
+a row takes (`kernels/lora.py`); programs without adapters do not look.
 
 `check_step` fills SEQUENCES and END (positions in use), and FAULT and VALUE when the step names what does not exist.
 """
@@ -35,8 +37,10 @@ from llm_core.kernels.simd import get_i32, get_i64, put_i32, put_i64
     VALUE,
     SEES,
     TURN,
-) = (8 * i for i in range(18))
-N_WORDS = 18
+    PLACES,
+    ADAPTERS,
+) = (8 * i for i in range(20))
+N_WORDS = 20
 
 # Words of check_step's row: the limits.
 N_VOCAB, N_CTX, N_BLOCKS, BLOCK = (8 * i for i in range(2, 6))

@@ -86,10 +86,16 @@ class Model:
         scale = getattr(self.architecture, "embedding_scale", None)
         return scale(self.config) if scale else 1.0
 
+    @property
+    def sections(self) -> tuple[int, ...]:
+        """Rotated pairs that turn by a token's time, row and column; empty: all turn by its position."""
+        return getattr(self.architecture, "rope_sections", lambda model: ())(self)
+
     def record(self, kv_type: str = "f16") -> Graph:
         """The program, for a KV cache of this type."""
         c = self.config
-        graph = Graph(c.n_head, c.n_kv, c.head_dim, c.eps, c.rope.n_rot, self.architecture.INTERLEAVED_ROPE, kv_type)
+        interleaved = self.architecture.INTERLEAVED_ROPE
+        graph = Graph(c.n_head, c.n_kv, c.head_dim, c.eps, c.rope.n_rot, interleaved, kv_type, self.sections)
         with naming(self.source):  # a parameter knows its name, but not its file
             self.architecture.record(graph, self)
         return graph

@@ -8,7 +8,7 @@ from llm_core.gguf import Metadata
 # Other names under which the same computation is published.
 ALIASES = {"mistral": "llama"}
 # Modules of this package that are no architecture.
-_TOOLS = {"model", "config", "names", "rope", "blocks"}
+_TOOLS = {"model", "config", "names", "rope", "blocks", "adapter"}
 
 
 def architectures() -> list[str]:

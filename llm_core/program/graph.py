@@ -16,6 +16,8 @@ from llm_core.kernels.jit import Op
 from llm_core.kernels.matmul import PANEL_FORMATS, ROWS, panels
 from llm_core.program.params import Param
 
+OUTPUT = "output.weight"  # the output matrix's name, also where it is the token embedding
+
 
 @dataclass(eq=False)
 class Buffer:
@@ -56,6 +58,20 @@ class Step:
     writes: tuple
 
 
+@dataclass(eq=False)
+class Linear:
+    """A product that adapters may add to (`program/lora.py`): `out` = `x` · W^T, between the steps `first` and `last`;
+    `name`: that of W in GGUF; `shape`: of W; `quantized`: the form in which x is read."""
+
+    name: str
+    shape: tuple[int, int]
+    x: Value
+    quantized: bool
+    out: Value
+    first: Step
+    last: Step
+
+
 @dataclass(frozen=True)
 class AttentionSpec:
     """How one layer attends: scale of q·k, window (0: everything), soft cap (0: none), and which rope table it uses."""
@@ -89,7 +105,7 @@ def padded(width: int) -> int:
 @dataclass(eq=False)
 class Graph:
     """The recorder. `n_head`, `n_kv`, `head_dim`, `eps`: what every layer of the model shares; `kv_type`: how the cache
-    holds keys and values (`kernels/kv.py`)."""
+    holds keys and values (`kernels/kv.py`); `sections`: pairs that turn by positions of their own (`step.PLACES`)."""
 
     n_head: int
     n_kv: int
@@ -98,8 +114,10 @@ class Graph:
     n_rot: int
     interleaved: bool
     kv_type: str = "f16"
+    sections: tuple[int, ...] = ()
     body: list[Step] = field(default_factory=list)
     head: list[Step] = field(default_factory=list)
+    linears: list[Linear] = field(default_factory=list)
     caches: dict[tuple[int, str], Cache] = field(default_factory=dict)
     windows: dict[int, int] = field(default_factory=dict)  # layer → positions it attends to, 0: all
     embedding: Value | None = None
@@ -145,10 +163,12 @@ class Graph:
                 )
         return value.quantized_at
 
-    def _record(self, value: Value, op: Op, words: dict, row_count: int | None, reads: tuple, writes: tuple) -> None:
+    def _record(self, value: Value, op: Op, words: dict, row_count: int | None, reads: tuple, writes: tuple) -> Step:
         if row_count is not None:
             words[row_count] = value.count
-        (self.body if value.count == header.ROWS else self.head).append(Step(op, words, reads, writes))
+        step = Step(op, words, reads, writes)
+        (self.body if value.count == header.ROWS else self.head).append(step)
+        return step
 
     def split(self, value: Value, *widths: int) -> list[Value]:
         """Neighbouring column ranges of a value, without a copy."""
@@ -173,6 +193,14 @@ class Graph:
         """x · weight^T (+ bias) (+ residual); weight [n_out, x.width]. `chooses`: only the panels of 16 outputs are
         computed that the step asks for. Raises ModelError when the tensor has another shape."""
         n_out = weight.rows if n_out is None else n_out
+        out, step = self._product(x, weight, n_out, bias, residual, chooses)
+        quantized = PANEL_FORMATS[weight.type].quantized
+        self.linears.append(Linear(weight.tensor.name, (n_out, x.width), x, quantized, out, step, step))
+        return out
+
+    def _product(
+        self, x: Value, weight: Param, n_out: int, bias: Param | None, residual: Value | None, chooses: bool
+    ) -> tuple[Value, Step]:
         weight.expect(n_out, x.width)
         out = Value(n_out, x.count)
         layout = PANEL_FORMATS[weight.type]
@@ -197,8 +225,7 @@ class Graph:
         if residual is not None:
             words[panels.RESIDUAL] = self._floats(residual)
             reads.append(residual.floats_at.target)
-        self._record(out, layout.op, words, panels.ROW_COUNT, tuple(reads), (buffer,))
-        return out
+        return out, self._record(out, layout.op, words, panels.ROW_COUNT, tuple(reads), (buffer,))
 
     def precise_linear(self, x: Value, weight: Param, n_out: int, *, bias: Param | None = None) -> Value:
         """The output layer: `linear` for output rows and the panels that the step has chosen, with activations of 16
@@ -208,9 +235,11 @@ class Graph:
         The output layer is where rounding shows most (a quarter of all KL divergence in SmolLM2); see docs/accuracy.md.
         """
         weight.expect(n_out, x.width)
-        if not PANEL_FORMATS[weight.type].quantized:
-            return self.linear(x, weight, n_out, bias=bias, chooses=True)
         source = self._floats(x)
+        if not PANEL_FORMATS[weight.type].quantized:
+            out, step = self._product(x, weight, n_out, bias, None, chooses=True)
+            self.linears.append(Linear(OUTPUT, (n_out, x.width), x, False, out, step, step))
+            return out
         pairs = Value(x.width, header.OUTPUT_PAIRS)
         pairs.quantized_at = Buffer(quantize.row_bytes(x.width), pairs.count)
         words = {
@@ -220,8 +249,9 @@ class Graph:
             quantize.OUT_STRIDE: pairs.quantized_at.stride,
             quantize.K: x.width,
         }
-        self._record(x, quantize.quantize_pairs, words, quantize.ROW_COUNT, (source.target,), (pairs.quantized_at,))
-        halves = self.linear(pairs, weight, n_out, chooses=True)
+        reads, writes = (source.target,), (pairs.quantized_at,)
+        first = self._record(x, quantize.quantize_pairs, words, quantize.ROW_COUNT, reads, writes)
+        halves, _ = self._product(pairs, weight, n_out, None, None, chooses=True)
         out = Value(n_out, x.count)
         buffer = self._buffer(out)
         words = {
@@ -235,7 +265,8 @@ class Graph:
         if bias is not None:
             bias.expect(n_out)
             words[gather.BIAS] = Address(bias)
-        self._record(out, gather.add_pairs, words, None, reads, (buffer,))
+        last = self._record(out, gather.add_pairs, words, None, reads, (buffer,))
+        self.linears.append(Linear(OUTPUT, (n_out, x.width), x, False, out, first, last))
         return out
 
     def rms_norm(self, x: Value, weight: Param, *, residual: Value | None = None) -> Value:
@@ -334,6 +365,7 @@ class Graph:
             rope.HEAD_BYTES: Address("head_bytes"),
             rope.BLOCK_BYTES: Address("block_bytes"),
         }
+        words |= {rope.SECTIONS + 8 * i: sum(self.sections[: i + 1]) for i in range(len(self.sections))}
         if q_norm is not None:
             words |= {rope.Q_NORM: Address(q_norm), rope.K_NORM: Address(k_norm)}
         turned = tuple({at_q.target, at_k.target, at_v.target})

@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from llm_core.kernels import step as header
 from llm_core.kernels.matmul import PANEL_FORMATS, panels
 from llm_core.kernels.threads import ROW_WORDS
-from llm_core.program.graph import Address, Buffer, Graph, Step
+from llm_core.program.graph import Address, Buffer, Graph, Step, Value
 from llm_core.program.params import Param
 
 ALIGNMENT = 64
@@ -21,8 +20,8 @@ ALIGNMENT = 64
 class Slots:
     """Pieces of scratch memory that buffers take in turn."""
 
-    def __init__(self, max_rows: int, max_outputs: int):
-        self._rows = {header.ROWS: max_rows, header.OUTPUTS: max_outputs, header.OUTPUT_PAIRS: 2 * max_outputs}
+    def __init__(self, rows: Mapping[int, int]):
+        self._rows = rows
         self._free: list[tuple[int, int]] = []
         self.slot_of: dict[Buffer, int] = {}
         self.sizes: list[int] = []
@@ -45,16 +44,45 @@ class Slots:
         self._free.append((self.sizes[slot], slot))
 
 
-def place(graph: Graph, max_rows: int, max_outputs: int) -> tuple[dict[Buffer, int], np.ndarray, dict[Buffer, int]]:
-    """Addresses of all buffers, the memory they live in, and the slot of each (buffers that share a slot share
-    memory)."""
+class Placed:
+    """A recorded graph in memory: every buffer has an address, and buffers of which one is dead when the other begins
+    share a slot. `rows`: how many rows there are at most, by the header's word that counts them."""
+
+    def __init__(self, graph: Graph, rows: Mapping[int, int]):
+        self._rows = dict(rows)
+        self._slot_of, sizes = _slots(graph, rows)
+        starts = np.cumsum([0] + [-(-size // ALIGNMENT) * ALIGNMENT for size in sizes])
+        self._memory = np.zeros(int(starts[-1]) + ALIGNMENT, np.uint8)
+        base = -(-self._memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+        self._addresses = {b: base + int(starts[s]) for b, s in self._slot_of.items()}
+
+    def rows_of(self, value: Value) -> np.ndarray:
+        """The rows of a value, float32 [rows at most, floats a row with padding]: a view, which keeps the memory."""
+        start = self._addresses[value.floats_at.target] + value.floats_at.offset - self._memory.ctypes.data
+        rows = self._rows[value.count]
+        return self._memory[start : start + rows * value.stride].view(np.float32).reshape(rows, value.stride // 4)
+
+    def encode(self, parts: list[list[Step]], named: Mapping[object, int]) -> np.ndarray:
+        """The program (`encode`), with the packed weights and the places of what is `named`."""
+
+        def resolve(address: Address) -> int:
+            target = address.target
+            if isinstance(target, Param):
+                return target.packed.ctypes.data + address.offset
+            return (named[target] if target in named else self._addresses[target]) + address.offset
+
+        return encode(parts, self._slot_of, resolve)
+
+
+def _slots(graph: Graph, rows: Mapping[int, int]) -> tuple[dict[Buffer, int], list[int]]:
+    """The slot of each buffer, and the slots' bytes."""
     steps = graph.body + graph.head
     kept = {graph.embedding.floats_at.target, graph.logits.floats_at.target}
     last_use = {}
     for i, step in enumerate(steps):
         for item in (*step.reads, *step.writes):
             last_use[item] = i
-    slots = Slots(max_rows, max_outputs)
+    slots = Slots(rows)
     slots.take(graph.embedding.floats_at.target)
     # The head runs again for each slice of outputs, so what it reads from the body must outlive it.
     crossing = {item for step in graph.head for item in step.reads} & {
@@ -67,10 +95,7 @@ def place(graph: Graph, max_rows: int, max_outputs: int) -> tuple[dict[Buffer, i
         for item in {*step.reads, *step.writes}:
             if isinstance(item, Buffer) and last_use[item] == i and item not in kept and item not in crossing:
                 slots.give_back(item)
-    starts = np.cumsum([0] + [-(-size // ALIGNMENT) * ALIGNMENT for size in slots.sizes])
-    memory = np.zeros(int(starts[-1]) + ALIGNMENT, np.uint8)
-    base = -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
-    return {b: base + int(starts[s]) for b, s in slots.slot_of.items()}, memory, slots.slot_of
+    return slots.slot_of, slots.sizes
 
 
 def barriers(steps: list[Step], slot_of: Mapping[Buffer, int]) -> list[bool]:

@@ -14,18 +14,21 @@ from llm_core.kernels import bandwidth, cpu, step, threads
 from llm_core.kernels.attention import records_bytes, scratch_bytes
 from llm_core.kernels.compiler import compile_missing
 from llm_core.kernels.kv import BLOCK, head_bytes
+from llm_core.kernels.lora import lora_down, lora_down_quantized, lora_up
 from llm_core.kernels.matmul import ROWS
 from llm_core.kernels.threads import ThreadPool
+from llm_core.models.adapter import Adapter
 from llm_core.models.model import Model
 from llm_core.program import link
 from llm_core.program.batch import Batch
-from llm_core.program.graph import Address, Cache
+from llm_core.program.lora import Lora, pack
 from llm_core.program.packed_file import huge_pages
-from llm_core.program.params import Param
+from llm_core.program.programs import Programs
 from llm_core.program.weights import Weights
 
 MAX_OUTPUTS = 32
 MAX_THREADS = 256
+_NO_SCALES = np.zeros(0, np.float32)
 
 
 class Runner:
@@ -110,7 +113,8 @@ class Runner:
             self._weights.close()
             raise
         graph, config = self._graph, self.model.config
-        addresses, self._memory, slot_of = link.place(graph, self.max_rows, self._max_outputs)
+        rows = {step.ROWS: self.max_rows, step.OUTPUTS: self._max_outputs, step.OUTPUT_PAIRS: 2 * self._max_outputs}
+        placed = link.Placed(graph, rows)
         per_thread, per_strip = scratch_bytes(config.head_dim), records_bytes(config.head_dim, self.n_ctx)
         self._scratch = np.zeros(per_thread * self.n_threads, np.uint8)
         self._records = np.zeros(per_strip * (self.n_threads - 1), np.uint8)
@@ -123,19 +127,10 @@ class Runner:
             "records_bytes": per_strip,
         }
         named |= {("rope", name): table.rows.ctypes.data for name, table in self._tables.items()}
-
-        def resolve(address: Address) -> int:
-            target = address.target
-            if isinstance(target, Param):
-                return target.packed.ctypes.data + address.offset
-            if isinstance(target, Cache):
-                return self._cache_base + (2 * target.layer + "kv".index(target.kind)) * self._piece_bytes
-            return (named[target] if target in named else addresses[target]) + address.offset
-
-        self._whole = link.encode([graph.body, graph.head], slot_of, resolve)
-        self._body, self._head = self._whole[: len(graph.body)], self._whole[len(graph.body) :]
-        self._x = self._rows_of(addresses[graph.embedding.floats_at.target], self.max_rows, graph.embedding.stride)
-        self._logits = self._rows_of(addresses[graph.logits.floats_at.target], self._max_outputs, graph.logits.stride)
+        for (layer, kind), cache in graph.caches.items():
+            named[cache] = self._cache_base + (2 * layer + "kv".index(kind)) * self._piece_bytes
+        self._programs = Programs(graph, lambda parts: placed.encode(parts, named))
+        self._x, self._logits = placed.rows_of(graph.embedding), placed.rows_of(graph.logits)
         self._header = np.zeros(step.N_WORDS, np.int64)
         self._sequences = np.zeros(self.max_rows, np.int32)
         self._limits = np.zeros(threads.ROW_WORDS, np.int64)
@@ -148,10 +143,6 @@ class Runner:
         ops = dict.fromkeys(step.op for step in graph.body + graph.head)
         compile_missing([*ops, step.check_step, *threads.OPS], say)
         say("loading kernels", 1.0)
-
-    def _rows_of(self, address: int, rows: int, stride: int) -> np.ndarray:
-        start = address - self._memory.ctypes.data
-        return self._memory[start : start + rows * stride].view(np.float32).reshape(rows, stride // 4)
 
     @property
     def pool(self) -> ThreadPool:
@@ -217,6 +208,11 @@ class Runner:
             raise RequestError(f"batch: {self._fault()}")
         sees = self._sees(batch.sees, positions, starts)
         header[step.SEES // 8] = 0 if sees is None else sees.ctypes.data
+        places = self._places(batch.places, positions)
+        header[step.PLACES // 8] = 0 if places is None else places.ctypes.data
+        loras, scales = self._scales(batch.adapters, starts)
+        header[step.ADAPTERS // 8] = scales.ctypes.data
+        program = self._programs[loras]
         for table in self._tables.values():
             table.fill(int(header[step.END // 8]))
         with np.errstate(all="ignore"):  # a broken model's overflow shows in the logits, not as a warning
@@ -226,15 +222,15 @@ class Runner:
             own = np.flatnonzero(tokens < 0)
             self._x[own, : brought.shape[1]] = brought[-1 - tokens[own]]
         if 0 < len(outputs) <= self._max_outputs:
-            self._pool.run(self._whole, header)
+            self._pool.run(program.whole, header)
             return self._logits[: len(outputs), : self.n_vocab]
-        self._pool.run(self._body, header)
+        self._pool.run(program.body, header)
         done = [np.empty((0, self.n_vocab), np.float32)]
         for first in range(0, len(outputs), self._max_outputs):
             wanted = outputs[first : first + self._max_outputs]
             header[step.OUTPUTS // 8], header[step.OUTPUT_PAIRS // 8] = len(wanted), 2 * len(wanted)
             header[step.OUTPUT_ROWS // 8] = wanted.ctypes.data
-            self._pool.run(self._head, header)
+            self._pool.run(program.head, header)
             done.append(self._logits[: len(wanted), : self.n_vocab].copy())
         return np.concatenate(done)
 
@@ -272,6 +268,34 @@ class Runner:
             raise RequestError("batch: groups of rows overlap")
         return rows
 
+    def _places(self, places, positions) -> np.ndarray | None:
+        """The header's array: int32 [3, rows]."""
+        if places is None:
+            return None
+        rows = np.ascontiguousarray(places, np.int32)
+        if rows.shape != (len(self._graph.sections), len(positions)):
+            raise RequestError(
+                f"batch: places has shape {rows.shape}, but there are {len(positions)} rows and heads of "
+                f"{len(self._graph.sections)} sections"
+            )
+        if rows.min() < 0 or (rows > positions).any():
+            raise RequestError("batch: a row's places are not between 0 and its position")
+        return rows
+
+    def _scales(self, adapters, starts) -> tuple[tuple[Lora, ...], np.ndarray]:
+        """The adapters that the step's rows take, and the header's table: float32 [adapters, rows]."""
+        if adapters is None:
+            return (), _NO_SCALES
+        if len(adapters) != len(starts) - 1:
+            raise RequestError(f"batch: adapters of {len(adapters)} sequences, but there are {len(starts) - 1}")
+        # In one order, so that sums of several do not depend on who else is in the step.
+        loras = tuple(sorted({one for own in adapters for one, _ in own}, key=lambda one: one.number))
+        scales = np.zeros((len(loras), starts[-1]), np.float32)
+        for own, first, last in zip(adapters, starts, starts[1:], strict=False):
+            for one, scale in own:
+                scales[loras.index(one), first:last] = scale
+        return loras, scales
+
     def _chosen(self, panels) -> np.ndarray | None:
         """The header's list: int32 [n, panel…]."""
         if panels is None:
@@ -281,6 +305,19 @@ class Runner:
         if not ascending or listed[0] < 0 or listed[-1] >= count:
             raise RequestError(f"batch: panels {listed.tolist()} are not ascending numbers from 0 to {count - 1}")
         return np.concatenate([[len(listed)], listed]).astype(np.int32)
+
+    # --- adapters -----------------------------------------------------------------------------------------------------
+
+    def attach(self, adapter: Adapter, progress: Callable[[str, float], None] | None = None) -> Lora:
+        """Pack an adapter of this runner's model for `Batch.adapters`. May be called by any thread, while another one
+        calls `step`. Raises ModelError, MemoryError."""
+        compile_missing([lora_down, lora_down_quantized, lora_up], progress or (lambda what, fraction: None))
+        return pack(adapter, self._graph, self.max_rows)
+
+    def detach(self, one: Lora) -> None:
+        """Keep nothing of an adapter that no later step names. May be called by any thread."""
+        if (programs := self._programs) is not None:
+            programs.forget(one)
 
     def copy_block(self, source: int, target: int) -> None:
         """Copy a KV block's keys and values of all layers: what another sequence has in common with it."""
@@ -294,7 +331,6 @@ class Runner:
                 self._pool.close()
             self._pool = None
             self._weights.close()
-            self._memory = self._scratch = self._records = self._x = self._logits = None
-            self._whole = self._body = self._head = None
+            self._scratch = self._records = self._x = self._logits = self._programs = None
             self._tables = {}
             self._cache_memory = None

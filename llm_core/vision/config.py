@@ -5,7 +5,6 @@ The keys are llama.cpp's (`clip.*`, see its gguf-py). Raises GGUFError (a ModelE
 
 from dataclasses import dataclass
 
-from llm_core.errors import ModelError
 from llm_core.gguf import GGUFFile
 from llm_core.kernels.full_attention import MAX_HEAD_DIM
 
@@ -15,6 +14,7 @@ MAX_WIDTH = 1 << 15
 MAX_SIDE = 1 << 12  # pixels of a tile
 MAX_PATCHES = 1 << 13
 MAX_PINPOINTS = 256
+WINDOW_SIZE = 112  # where the file does not say (all published models)
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,13 @@ class VisionConfig:
     """Pixels that a picture's longer side is resized to before it is cut into tiles; 0: it is not cut."""
     unpad: bool
     """Are tokens of padding left out where tiles are joined?"""
+    whole_every: int
+    """The last of so many layers sees the whole picture, the others windows; 0: all see the whole."""
+    window_size: int
+    """Pixels of a window's side."""
+    min_pixels: int
+    max_pixels: int
+    """Of a picture for a tower that takes any shape; 0: the file does not say."""
 
     @property
     def side(self) -> int:
@@ -99,10 +106,15 @@ def read_config(file: GGUFFile) -> VisionConfig:
         act="gelu" if use_gelu else "silu" if use_silu else "quick_gelu",
         mean=tuple(m.floats("clip.vision.image_mean", min=-10.0, max=10.0, **colours)),
         std=tuple(m.floats("clip.vision.image_std", min=1e-6, max=100.0, **colours)),
-        merge=m.int("clip.vision.projector.scale_factor", min=1, max=64, default=0),
+        merge=m.int("clip.vision.projector.scale_factor", min=1, max=64, default=0)
+        or m.int("clip.vision.spatial_merge_size", min=1, max=64, default=0),
         pinpoints=tuple(zip(flat[::2], flat[1::2], strict=True)),
         longest_edge=m.int("clip.vision.preproc_image_size", min=0, max=1 << 16, default=0),
         unpad=m.str("clip.vision.mm_patch_merge_type", default="flat", max_length=64).startswith("spatial"),
+        whole_every=m.int("clip.vision.n_wa_pattern", min=0, max=MAX_LAYERS, default=0),
+        window_size=m.int("clip.vision.window_size", min=1, max=MAX_SIDE, default=WINDOW_SIZE),
+        min_pixels=m.int("clip.vision.image_min_pixels", min=0, max=1 << 30, default=0),
+        max_pixels=m.int("clip.vision.image_max_pixels", min=0, max=1 << 30, default=0),
     )
 
 
@@ -116,11 +128,3 @@ def layers_run(file: GGUFFile, config: VisionConfig) -> int:
     if len(layers) > 1 or not 1 <= layers[0] <= config.n_layer:
         raise m.error("clip.vision.feature_layer", f"{layers[:8]} is not supported (one of 1 to {config.n_layer} is)")
     return layers[0]
-
-
-def expect_merge(config: VisionConfig, source: str, merge: int) -> None:
-    """Raise ModelError unless squares of merge * merge patches fill a tile."""
-    if config.side % merge:
-        raise ModelError(
-            f"{source}: 'clip.vision.projector.scale_factor' = {merge} does not divide {config.side} patches a side"
-        )

@@ -41,11 +41,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Spot:
-    """Positions first…last - 1 of a request that embeddings take. `whole`: they see each other."""
+    """Positions first…last - 1 of a request that embeddings take. `whole`: they see each other; `grid`: rows and
+    columns in which they lie for the language model, or None."""
 
     first: int
     last: int
     whole: bool
+    grid: tuple[int, int] | None
     _eyes: Eyes = field(repr=False)
     _picture: Picture = field(repr=False)
     _part: Embeddings = field(repr=False)
@@ -81,7 +83,7 @@ class Eyes:
         for part in layout.parts:
             digest.update(part.encode() if isinstance(part, str) else b"%d %d\0" % (part.tile, self._count(part)))
         for tile in layout.tiles:
-            digest.update(tile.tobytes())
+            digest.update(b"%d %d\0" % tile.size + tile.tobytes())
         return Picture(layout, digest.digest())
 
     def place(self, tokens: Sequence[int], pictures: Sequence[Picture]) -> tuple[list[int], list[Spot]]:
@@ -100,7 +102,7 @@ class Eyes:
                 out.append(token)
                 continue
             picture, part, number, count = next(following)
-            spots.append(Spot(len(out), len(out) + count, self.whole, self, picture, part))
+            spots.append(Spot(len(out), len(out) + count, self.whole, part.grid, self, picture, part))
             out += range(-number, -number - count, -1)
         return out, spots
 

@@ -54,6 +54,12 @@ def transposed(tensor: Tensor) -> ArrayTensor:
     return ArrayTensor(f"{tensor.name}.transposed", kind, values.shape, quantize(values, kind))
 
 
+def matrix(name: str, values: np.ndarray) -> ArrayTensor:
+    """A float32 array [rows, columns] as a matrix."""
+    rows = np.ascontiguousarray(values, np.float32)
+    return ArrayTensor(name, GGMLType.F32, rows.shape, rows.view(np.uint8))
+
+
 def vector(name: str, values: np.ndarray) -> ArrayTensor:
     """A float32 array as a vector."""
     flat = np.ascontiguousarray(values, np.float32).reshape(1, -1)

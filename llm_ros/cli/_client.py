@@ -59,3 +59,23 @@ def show_plan(call, timeout: float, out) -> object:
     for line in plan_lines(plan)[shown if plan.steps else 0 :]:
         print(line, file=out, flush=True)
     return plan
+
+
+def show_execution(call, out):
+    """Prints each step's changes as they come; returns the result. Ctrl-C cancels. Raises CallError."""
+    from llm_ros.execution_conversions import report_line
+
+    last = None
+    with cancelled_by_interrupt(call):
+        for feedback in call:
+            for report in _reports(feedback):
+                line = report_line(report)
+                if report.status and line != last:
+                    print(line, file=out, flush=True)
+                    last = line
+        return call.result(timeout=5.0)
+
+
+def _reports(feedback):
+    """The reports in the feedback of ExecutePlan or PlanTask."""
+    return feedback.reports if hasattr(feedback, "reports") else [feedback.step]

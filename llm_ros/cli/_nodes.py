@@ -22,7 +22,12 @@ from llm_core.errors import RequestError
 from llm_ros.share import config_file
 
 # Executable -> its module; also the name of the node and of its default parameters, config/NAME.yaml.
-NODES = {"llm_node": "llm_ros.nodes.llm_node", "planner_node": "llm_ros.nodes.planner_node"}
+NODES = {
+    "llm_node": "llm_ros.nodes.llm_node",
+    "planner_node": "llm_ros.nodes.planner_node",
+    "vqa_node": "llm_ros.nodes.vqa_node",
+    "mock_robot": "llm_ros.nodes.mock_robot",
+}
 STOP_PATIENCE_S = 15.0
 STOPPED = "stopped by a signal"
 _PR_SET_PDEATHSIG = 1
@@ -42,8 +47,9 @@ def check_config(path: str) -> Path:
     if not isinstance(sections, dict):
         raise RequestError(f"{path}: a mapping from node names to ros__parameters wanted")
     for name, section in sections.items():
-        if str(name).split("/")[-1] not in (*NODES, "*", "**"):
-            raise RequestError(f"{path}: section {name!r} is for no node that is started here ({', '.join(NODES)})")
+        known = NODES
+        if str(name).split("/")[-1] not in (*known, "*", "**"):
+            raise RequestError(f"{path}: section {name!r} is for no node that is started here ({', '.join(known)})")
         if not isinstance(section, dict) or set(section) != {"ros__parameters"}:
             raise RequestError(f"{path}: section {name!r}: one key, ros__parameters, wanted")
     return Path(path).resolve()
@@ -52,18 +58,27 @@ def check_config(path: str) -> Path:
 class NodeGroup:
     """The running nodes. A context manager: leaving it stops them."""
 
-    def __init__(self, configs=(), model: str | None = None, namespace: str = ""):
-        """Starts NODES with their default parameters, then `configs` (checked paths), then `model`, in `namespace`."""
+    def __init__(self, configs=(), model: str | None = None, namespace: str = "", mmproj="", camera="", mock=False):
+        """Starts NODES with their default parameters, then `configs` (checked paths), then `model` and `mmproj`, in
+        `namespace`; vqa_node only where there is a `camera`, a topic; with `mock` a simulated robot beside them."""
         self._ended: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
         self._children: dict[str, subprocess.Popen] = {}
         self._signals = {
             number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         }
-        overrides = {"llm_node": {"autostart": True} | ({"model.name": model} if model else {}), "planner_node": {}}
+        chosen = {"model.name": model, "model.mmproj": mmproj}
+        overrides = {
+            "llm_node": {"autostart": True} | {name: value for name, value in chosen.items() if value},
+            "planner_node": {},
+        }
+        if camera:
+            overrides["vqa_node"] = {"autostart": True, "camera.topic": camera}
+        if mock:
+            overrides["mock_robot"] = {}
         try:
-            for name, module in NODES.items():
+            for name in overrides:
                 files = [config_file(f"{name}.yaml"), *configs]
-                self._start(name, module, files, overrides[name], namespace)
+                self._start(name, NODES[name], files, overrides[name], namespace)
         except BaseException:
             self.stop()
             raise

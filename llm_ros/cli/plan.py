@@ -8,7 +8,7 @@ import os
 import sys
 
 from llm_core.errors import RequestError
-from llm_ros.cli._client import show_plan, wait_for_planner
+from llm_ros.cli._client import show_execution, show_plan, wait_for_planner
 from llm_ros.planner.offline import add_offline_arguments
 
 SUMMARY = "plan a command with the running planner_node, or offline"
@@ -18,6 +18,7 @@ _OFFLINE_ONLY = ("skills", "world", "model", "batch", "out")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command; the options of both ways."""
     parser.add_argument("command", nargs="?", help="what the robot should do")
+    parser.add_argument("--execute", action="store_true", help="let the robot carry the plan out; Ctrl-C stops it")
     parser.add_argument("--json", action="store_true", help="print the plan as JSON, in the shape of PLANS.json")
     parser.add_argument("--node", default="planner_node", metavar="NAME", help="which node to ask (%(default)s)")
     parser.add_argument(
@@ -29,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 for a plan, a refusal or a question. CallError or RequestError otherwise."""
+    if args.execute and (args.offline or args.json):
+        raise RequestError(f"--execute cannot be combined with --{'offline' if args.offline else 'json'}")
     if args.offline:
         from llm_ros.planner import offline
 
@@ -43,11 +46,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _ask_node(args) -> int:
     from llm_ros.client import PlannerClient, connect
-    from llm_ros.conversions import plan_from_ros
+    from llm_ros.conversions import plan_from_ros, plan_lines
 
     with connect() as node:
         client = PlannerClient(node, args.node)
         wait_for_planner(client, args.wait)
+        if args.execute:
+            result = show_execution(client.plan(args.command, execute=True), sys.stdout)
+            print("\n".join(plan_lines(result.plan) if not result.reports else ["done"]), flush=True)
+            return 0
         with open(os.devnull, "w") as nowhere:
             plan = show_plan(
                 client.plan(args.command, deadline=args.timeout),

@@ -20,6 +20,8 @@ _STATES = {
     "finalized": (DiagnosticStatus.STALE, "shut down"),
 }
 
+_IDLE = (DiagnosticStatus.WARN, "not listening to the camera")
+
 
 def rss_mb() -> float:
     """Memory of this process that is in RAM, in 10^6 bytes."""
@@ -53,6 +55,7 @@ def engine_status(name: str, state: str, info, stats) -> DiagnosticStatus:
             "kv_blocks_used": stats.kv_blocks_used,
             "kv_blocks_reusable": stats.kv_blocks_idle,
             "kv_blocks_total": stats.kv_blocks_total,
+            "tiles_encoded": stats.tiles_encoded,
             "requests": stats.submitted,
             "refused": stats.refused,
             "guessed_tokens": stats.guessed_tokens,
@@ -60,11 +63,28 @@ def engine_status(name: str, state: str, info, stats) -> DiagnosticStatus:
         } | {f"finished_{reason}": count for reason, count in sorted(stats.finished.items())}
     if info is not None:
         values["model"] = info.name
+    return _status(f"{name}: engine", level, message, values, "cpu")
+
+
+def camera_status(name: str, state: str, camera, frame, questions: int, params) -> DiagnosticStatus:
+    """The status of a vqa_node; `camera` and `frame` are None while there is none; `params`: its CameraParams."""
+    level, message = _STATES["active"] if state == "active" else _IDLE
+    values = {"state": state, "questions": questions, "topic": camera.topic if camera else params.topic}
+    if state == "active" and frame is None:
+        level, message = DiagnosticStatus.ERROR, "no frame has come"
+    elif frame is not None:
+        values |= {"frames": frame.number, "frame_age_s": f"{frame.age:.2f}"}
+        if frame.age > params.max_frame_age:
+            level, message = DiagnosticStatus.ERROR, f"the newest frame is {frame.age:.1f} s old"
+    return _status(f"{name}: camera", level, message, values, "camera")
+
+
+def _status(name, level, message, values: dict, hardware: str) -> DiagnosticStatus:
     return DiagnosticStatus(
         level=level,
-        name=f"{name}: engine",
+        name=name,
         message=message,
-        hardware_id="cpu",
+        hardware_id=hardware,
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
     )
 

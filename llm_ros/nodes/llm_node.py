@@ -11,14 +11,12 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
+from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray
 from llm_ros.msg import Response
 from llm_ros.srv import Detokenize, Generate, GetModelInfo, Tokenize
-from rcl_interfaces.msg import SetParametersResult
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
-from rclpy.lifecycle import LifecycleNodeMixin, TransitionCallbackReturn
-from rclpy.node import Node
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
 from llm_core.engine import Engine
 from llm_core.errors import LLMCoreError, RequestError
@@ -28,7 +26,8 @@ from llm_ros import qos
 from llm_ros.nodes.action_server import ABORT, SUCCEED
 from llm_ros.nodes.deferred_service import create_deferred_service
 from llm_ros.nodes.diagnostics import diagnostic_array, engine_status, release_memory, rss_mb
-from llm_ros.nodes.generate_server import KINDS, GenerateServer
+from llm_ros.nodes.generate_server import KINDS, generate_server
+from llm_ros.nodes.lifecycle import LifecycleNode
 from llm_ros.nodes.run import run_node
 from llm_ros.nodes.serving import Serving
 from llm_ros.params import (
@@ -38,38 +37,27 @@ from llm_ros.params import (
     SamplingDefaults,
     ServingParams,
     StartParams,
-    check_change,
-    declare,
     read,
 )
 
-GROUPS = (ModelParams, ContextParams, CpuParams, SamplingDefaults, ServingParams, StartParams)
-SUCCESS, FAILURE, ERROR = (
-    TransitionCallbackReturn.SUCCESS,
-    TransitionCallbackReturn.FAILURE,
-    TransitionCallbackReturn.ERROR,
-)
 
-
-class LLMNode(LifecycleNodeMixin, Node):
+class LLMNode(LifecycleNode):
     """See the module. `make_engine(model=, context=, cpu=, progress=)` builds the engine: a test may pass its own."""
+
+    GROUPS = (ModelParams, ContextParams, CpuParams, SamplingDefaults, ServingParams, StartParams)
+    FIXED = (ModelParams, ContextParams, CpuParams)
 
     def __init__(self, name: str = "llm_node", *, make_engine=None, **node_options):
         """Raises ParameterError for parameters that cannot be used."""
-        Node.__init__(self, name, **node_options)
-        # The transitions have a group of their own: the others answer while a model loads.
-        LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
-        declare(self, *GROUPS)
+        super().__init__(name, **node_options)
         self._make_engine = make_engine or engine_from_params
-        self._state = "unconfigured"
         self._serving: Serving | None = None
-        self.add_on_set_parameters_callback(self._check_parameters)
         self._create_servers()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(1.0, self._every_second, callback_group=MutuallyExclusiveCallbackGroup())
 
     def _create_servers(self):
-        self._servers = [GenerateServer(self, kind, self._begin) for kind in KINDS]
+        self._servers = [generate_server(self, kind, self._begin) for kind in KINDS]
         services = MutuallyExclusiveCallbackGroup()
         for service_type, name, callback in (
             (Tokenize, "tokenize", self._tokenize),
@@ -82,45 +70,6 @@ class LLMNode(LifecycleNodeMixin, Node):
         )
 
     # Lifecycle
-
-    def on_configure(self, _state):
-        """Loads the model and warms it up. FAILURE (back to unconfigured) for a model or parameter it cannot use."""
-        return self._transition("configuring", "inactive", self._load)
-
-    def on_activate(self, _state):
-        """Starts to serve."""
-        return self._transition("activating", "active", lambda: self.get_logger().info("serving"))
-
-    def on_deactivate(self, _state):
-        """Stops serving: new goals are turned away, running ones have `grace_period` seconds to finish."""
-        return self._transition("deactivating", "inactive", self._stop_serving)
-
-    def on_cleanup(self, _state):
-        """Frees the model."""
-        return self._transition("cleaning up", "unconfigured", self._free)
-
-    def on_shutdown(self, _state):
-        """Aborts what runs and frees the model."""
-        return self._transition("shutting down", "finalized", self._free)
-
-    def on_error(self, _state):
-        """After an unexpected error in a transition: frees everything and begins anew."""
-        return self._transition("handling an error", "unconfigured", self._free)
-
-    def _transition(self, during, after, work):
-        before, self._state = self._state, during
-        try:
-            work()
-        except LLMCoreError as error:
-            self.get_logger().error(f"{during} failed: {error}")
-            self._state = before
-            return FAILURE
-        except Exception as error:
-            self.get_logger().error(f"{during} failed unexpectedly: {type(error).__name__}: {error}")
-            self._state = before
-            return ERROR
-        self._state = after
-        return SUCCESS
 
     def _load(self):
         log, begun = self.get_logger(), time.monotonic()
@@ -141,10 +90,11 @@ class LLMNode(LifecycleNodeMixin, Node):
             raise
         self._serving = Serving(engine)
         info, usage = engine.info, warm.usage
+        sight = f", sees by {info.vision}" if info.vision else ""
         log.info(
             f"loaded {info.name} ({info.architecture}, {info.parameters / 1e6:.0f} M parameters, {info.quantization}, "
-            f"{info.size_bytes / 1e6:.0f} MB) in {time.monotonic() - begun:.1f} s; context {engine.n_ctx} tokens, "
-            f"warm-up {usage.decode_tps:.0f} tokens/s, memory {rss_mb():.0f} MB"
+            f"{info.size_bytes / 1e6:.0f} MB{sight}) in {time.monotonic() - begun:.1f} s; "
+            f"context {engine.n_ctx} tokens, warm-up {usage.decode_tps:.0f} tokens/s, memory {rss_mb():.0f} MB"
         )
 
     def _stop_serving(self):
@@ -169,27 +119,12 @@ class LLMNode(LifecycleNodeMixin, Node):
         release_memory()
         self.get_logger().info(f"freed the model: memory {before:.0f} -> {rss_mb():.0f} MB")
 
-    def start(self) -> bool:
-        """Configures and activates; False if that failed (the log says why)."""
-        return self.trigger_configure() == SUCCESS and self.trigger_activate() == SUCCESS
-
-    def close(self) -> None:
-        """Ends everything that runs and frees the model; for the end of the process."""
-        self._state = "finalized"
-        self._free()
-
-    @property
-    def state(self) -> str:
-        """The lifecycle state, or what the current transition does."""
-        return self._state
-
     # Requests
 
     def _ready(self) -> Serving:
         """The Serving, or RequestError if the node does not serve now."""
         serving = self._serving
-        if serving is None or self._state != "active":
-            raise RequestError(f"{self.get_name()} is {self._state}, not active: it serves no requests now")
+        self.check_active()
         return serving
 
     def _loaded(self) -> Serving:
@@ -198,8 +133,8 @@ class LLMNode(LifecycleNodeMixin, Node):
             raise RequestError(f"{self.get_name()} is {self._state}: no model is loaded")
         return serving
 
-    def _begin(self, message, prompt, on_partial, on_done):
-        """Starts the request of any interface's `message`; `prompt(message)` finds its prompt.
+    def _begin(self, message, on_partial, on_done):
+        """Starts the request of any interface's `message`.
 
         `on_partial(PartialResponse)` for every piece, `on_done(state, Response, error)` once. Returns the Request, or
         None if it could not be begun.
@@ -210,7 +145,7 @@ class LLMNode(LifecycleNodeMixin, Node):
                 message.sampling_config, read(self, SamplingDefaults), message.stop, message.stop_token_ids
             )
             urgency = convert.urgency_from_ros(message.priority, message.deadline)
-            content = prompt(message)
+            self._check_sight(message, serving)
         except LLMCoreError as error:
             on_done(ABORT, Response(finish_reason=Response.FINISH_UNKNOWN), str(error))
             return None
@@ -223,13 +158,25 @@ class LLMNode(LifecycleNodeMixin, Node):
             response = convert.response_to_ros(outcome.completion, outcome.finish_reason, tokenizer)
             on_done(outcome.state, response, outcome.error)
 
-        return serving.start(content, params, *urgency, on_event, finished)
+        return serving.start(partial(convert.prompt_from_ros, message), params, *urgency, on_event, finished)
+
+    def _check_sight(self, message, serving):
+        count = len(message.images) + len(message.compressed_images)
+        if count and not serving.engine.info.vision:
+            raise RequestError(
+                f"{count} pictures, but {self.get_name()}'s model takes none: its parameter model.mmproj is empty"
+            )
 
     def _generate(self, request, reply):
         def on_done(state, response, error):
             reply(Generate.Response(response=response, success=state == SUCCEED, error=error))
 
-        self._begin(request, _service_prompt, lambda partial: None, on_done)
+        try:
+            _check_service(request)
+        except RequestError as error:
+            on_done(ABORT, Response(finish_reason=Response.FINISH_UNKNOWN), str(error))
+        else:
+            self._begin(request, lambda piece: None, on_done)
 
     def _tokenize(self, request, response):
         with _errors_in(response):
@@ -254,16 +201,6 @@ class LLMNode(LifecycleNodeMixin, Node):
 
     # Housekeeping
 
-    def _check_parameters(self, parameters):
-        frozen = {StartParams: "it is read when the node starts"}
-        if self._state != "unconfigured":
-            frozen |= dict.fromkeys(
-                (ModelParams, ContextParams, CpuParams),
-                f"the node is {self._state}; deactivate it and clean it up first",
-            )
-        reason = check_change(self, parameters, GROUPS, frozen)
-        return SetParametersResult(successful=not reason, reason=reason)
-
     def _every_second(self):
         for server in self._servers:
             server.drop_orphans()
@@ -273,12 +210,11 @@ class LLMNode(LifecycleNodeMixin, Node):
         self._diagnostics.publish(diagnostic_array(self.get_clock().now().to_msg(), status))
 
 
-def _service_prompt(request):
+def _check_service(request):
     if bool(request.prompt) == bool(request.messages):
         raise RequestError("give either prompt or messages, and not both")
     if not request.deadline > 0.0 or request.deadline > 3600.0:
         raise RequestError(f"deadline = {request.deadline:g}: out of range (0, 3600] seconds")
-    return request.prompt or convert.messages_from_ros(request.messages)
 
 
 @contextlib.contextmanager
@@ -305,6 +241,7 @@ def engine_from_params(*, model, context, cpu, progress) -> Engine:
         max_queue=context.max_queue,
         speculate=model.speculate,
         draft_model=model.draft or None,
+        mmproj=model.mmproj or None,
         progress=progress,
     )
 

@@ -1,8 +1,8 @@
-"""planner_node: commands in, checked plans out, over the llm_node that it calls for the words.
+"""planner_node: commands in, checked plans out, over the llm_node that it calls for the words; and plans carried out.
 
 Goals of PlanTask are planned one at a time, in the order in which they came; up to `max_queue` wait. A plan is
 published on the latched topic `plan` before its goal succeeds. `~/reload` reads the skill and the world file again. All
-planning is in llm_ros.planner; this node converts, queues and publishes.
+planning is in llm_ros.planner, all execution in llm_ros.execution; this node converts, queues and publishes.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ from rclpy.node import Node
 
 from llm_core.errors import LLMCoreError, RequestError
 from llm_ros import conversions as convert
+from llm_ros import execution_conversions as execution
 from llm_ros import qos
 from llm_ros.client import CallError, LLMClient
+from llm_ros.execution import Executor, Limits, Outcome, Patience, StepFeed
 from llm_ros.nodes.action_server import ABORT, CANCELED, SUCCEED, DeferredActionServer
+from llm_ros.nodes.execution_server import ExecutionServer, end_state
+from llm_ros.nodes.ros_robot import RosRobot
 from llm_ros.nodes.run import run_node
-from llm_ros.params import ParameterError, PlannerParams, declare, read
+from llm_ros.params import ExecutionParams, ParameterError, PlannerParams, declare, read
 from llm_ros.planner import ConfigError, Planner, load_skills, load_world
 from llm_ros.share import config_file
 
@@ -36,6 +40,8 @@ class Job:
         self.begun = time.monotonic()
         self._lock = threading.Lock()
         self._call = None
+        self.feed, self.execution, self.plan = StepFeed(), None, None
+        self.on_stop = lambda state, why: None
         self.stopped: tuple[str, str] | None = None  # end state, why
         self._timer = None
         if deadline is not None:
@@ -50,6 +56,7 @@ class Job:
             call = self._call
         if call is not None:
             call.cancel()
+        self.on_stop(*self.stopped)
 
     def calls(self, call) -> None:
         """Notes the call that now works for it."""
@@ -70,15 +77,26 @@ class PlannerNode(Node):
 
     def __init__(self, name: str = "planner_node", **node_options):
         super().__init__(name, **node_options)
-        declare(self, PlannerParams)
+        declare(self, PlannerParams, ExecutionParams)
         self._params = read(self, PlannerParams)
         self._client = LLMClient(self, self._params.llm_node)
         self._planner = self._load()
         self._waiting: deque[Job] = deque()
+        self._jobs: list[Job] = []  # all that have not ended: waiting, planned, carried out
         self._changed = threading.Condition()
         self._current: Job | None = None
         self._closed = False
         self._publisher = self.create_publisher(Plan, "plan", qos.LATCHED)
+        limits = read(self, ExecutionParams)
+        self._robot = RosRobot(self, lambda: self._planner.world, limits.server_wait)
+        executor = Executor(
+            self._planner.skills,
+            self._planner.world,
+            self._robot,
+            Limits(places=limits.max_places),
+            Patience(limits.confirm_timeout, limits.cancel_timeout),
+        )
+        self._execution = ExecutionServer(self, executor, self._params.max_queue)
         self.create_service(Reload, "~/reload", self._reload, callback_group=MutuallyExclusiveCallbackGroup())
         self._server = DeferredActionServer(
             self,
@@ -110,6 +128,7 @@ class PlannerNode(Node):
     def _reload(self, _request, response):
         try:
             self._planner = self._load()
+            self._execution.executor.use(self._planner.skills, self._planner.world)
         except LLMCoreError as error:
             response.error = f"kept the old files: {error}"
         else:
@@ -128,6 +147,7 @@ class PlannerNode(Node):
                     job.ended()
                     raise RequestError(f"{len(self._waiting)} goals are waiting, no more are taken")
                 self._waiting.append(job)
+                self._jobs.append(job)
                 self._changed.notify()
         except RequestError as error:
             self.get_logger().warning(f"plan_task: {error}")
@@ -135,7 +155,7 @@ class PlannerNode(Node):
 
     def _cancel(self, handle):
         with self._changed:
-            jobs = [job for job in (self._current, *self._waiting) if job is not None and job.handle == handle]
+            jobs = [job for job in self._jobs if job.handle == handle]
         for job in jobs:
             job.stop(CANCELED, "cancelled by the client")
             self._end_if_waiting(job)
@@ -159,13 +179,20 @@ class PlannerNode(Node):
             try:
                 self._plan(job)
             except LLMCoreError as error:
-                self._end(job, *(job.stopped or (ABORT, str(error))))
+                self._fail(job, *(job.stopped or (ABORT, str(error))))
             except Exception as error:  # one command must not cost the next ones
                 self.get_logger().error(f"planning failed unexpectedly: {type(error).__name__}: {error}")
-                self._end(job, ABORT, f"internal error: {type(error).__name__}: {error}")
+                self._fail(job, ABORT, f"internal error: {type(error).__name__}: {error}")
             finally:
                 with self._changed:
                     self._current = None
+
+    def _fail(self, job, state, error):
+        """Ends a job that could not be planned to its end; what the robot has begun of it is stopped first."""
+        if job.execution is None:
+            self._end(job, state, error)
+        else:
+            job.feed.fail(error)
 
     def _plan(self, job):
         self.get_logger().info(f"planning: {job.command[:200]!r}")
@@ -173,24 +200,71 @@ class PlannerNode(Node):
         def feedback(**fields):
             job.handle.publish_feedback(PlanTask.Feedback(**fields))
 
+        def on_step(step):
+            feedback(steps=[convert.step_to_ros(step)])
+            job.feed.put(step)
+            if job.handle.request.execute and job.execution is None:
+                self._execute(job, feedback)
+
         plan = self._planner.plan(
             job.command,
             cancelled=lambda: job.stopped is not None,
             on_text=lambda piece: feedback(text=convert.safe_text(piece)),
-            on_step=lambda step: feedback(steps=[convert.step_to_ros(step)]),
+            on_step=on_step,
         )
         if job.stopped is not None:
-            self._end(job, *job.stopped)
+            if job.execution is None:
+                self._end(job, *job.stopped)
+            else:
+                job.feed.fail(job.stopped[1])
             return
         message = convert.plan_to_ros(plan, job.command)
         message.stamp = self.get_clock().now().to_msg()
         message.duration = time.monotonic() - job.begun
         self._publisher.publish(message)
         self.get_logger().info(f"planned in {message.duration:.2f} s: {'; '.join(convert.plan_lines(message))}")
-        self._end(job, SUCCEED, "", message)
+        if job.execution is None:
+            self._end(job, SUCCEED, "", message)
+            return
+        job.plan = message
+        if plan.status == "plan":
+            job.feed.close()
+        else:
+            job.feed.fail(plan.message)
+
+    def _execute(self, job, feedback):
+        """Lets the robot begin with the steps that there are; the end of the execution is the end of the goal."""
+
+        def changed(view):
+            reports = [execution.report_to_ros(view.reports[index], index) for index in view.changed]
+            feedback(reports=reports)
+
+        def ended(view):
+            self._forget(job)
+            plan = job.plan or Plan(command=job.command)
+            result = PlanTask.Result(
+                plan=plan,
+                outcome=execution.outcome_to_ros(view.outcome, view.message),
+                reports=execution.reports_to_ros(view),
+                error="" if view.succeeded else view.message or view.outcome.name.lower(),
+            )
+            state, result.error = job.stopped or (end_state(view), result.error)
+            self._server.finish(job.handle, state, result)
+
+        job.execution = self._execution.submit(job.feed, job.command, None, changed, ended)
+        job.on_stop = lambda state, why: self._execution.stop(
+            job.execution, why, Outcome.CANCELED if state == CANCELED else Outcome.TIMEOUT
+        )
+        if job.stopped is not None:
+            job.on_stop(*job.stopped)
+
+    def _forget(self, job):
+        job.ended()
+        with self._changed:
+            self._jobs.remove(job)
 
     def _end(self, job, state, error, plan=None):
-        job.ended()
+        self._forget(job)
         if error:
             self.get_logger().warning(f"plan_task: {error}")
         self._server.finish(job.handle, state, PlanTask.Result(plan=plan or Plan(command=job.command), error=error))
@@ -225,7 +299,9 @@ class PlannerNode(Node):
             current.stop(ABORT, "planner_node was shut down")
         for job in waiting:
             self._end(job, ABORT, "planner_node was shut down")
+        self._execution.close()
         self._worker.join(timeout=5.0)
+        self._robot.destroy()
 
 
 def main(args=None) -> int:

@@ -1,8 +1,9 @@
-"""Requests in progress: from a checked prompt to an `Outcome`, each followed by a thread of its own.
+"""Requests in progress: from a prompt to an `Outcome`, each followed by a thread of its own.
 
-In: prompt, SamplingParams, priority, deadline. Out: `on_event(event)` for every piece of text and `on_done(outcome)`
-exactly once, both in the request's thread, whatever goes wrong. So neither an executor thread nor the engine's thread
-ever waits for a client. Threads are few: the engine turns away what exceeds its queue. Knows no ROS entity.
+In: what reads the prompt, SamplingParams, priority, deadline. Out: `on_event(event)` for every piece of text and
+`on_done(outcome)` exactly once, both in the request's thread, whatever goes wrong. So neither an executor thread nor
+the engine's thread ever waits for a client. Threads are few: the engine turns away what exceeds its queue. Knows no ROS
+entity.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from llm_core.engine import Completion, Engine, Event
 from llm_core.errors import LLMCoreError
 from llm_ros.conversions import FINISH
 from llm_ros.nodes.action_server import ABORT, CANCELED, SUCCEED
+from llm_ros.nodes.jobs import Jobs
 
 _CUT_OFF = {"cancelled": Response.FINISH_CANCELLED, "aborted": Response.FINISH_ABORTED}
 
@@ -91,43 +93,30 @@ class Request:
         return Outcome(CANCELED if how == "cancelled" else ABORT, _CUT_OFF[how], why, completion)
 
 
-class Serving:
+class Serving(Jobs):
     """The requests of one engine."""
 
     def __init__(self, engine: Engine):
+        super().__init__()
         self.engine = engine
-        self._changed = threading.Condition()
-        self._requests: set[Request] = set()
 
-    def start(self, prompt, params, priority: int, deadline: float | None, on_event, on_done) -> Request:
-        """Begins a request in a thread of its own and returns at once; what is wrong with it comes as an outcome."""
+    def start(self, read: Callable, params, priority: int, deadline: float | None, on_event, on_done) -> Request:
+        """Begins a request in a thread of its own and returns at once; what is wrong with it comes as an outcome.
+
+        `read()` gives the prompt and the pictures of its text (or None), in that thread, as pictures take a while.
+        """
 
         def submit():
-            return self.engine.submit(prompt, params, priority=priority, deadline_s=deadline)
+            prompt, images = read()
+            return self.engine.submit(prompt, params, images=images, priority=priority, deadline_s=deadline)
 
         def done(outcome):
             try:
                 on_done(outcome)
             finally:
-                with self._changed:
-                    self._requests.discard(request)
-                    self._changed.notify_all()
+                self.remove(request)
 
         request = Request(submit, on_event, done)
-        with self._changed:
-            self._requests.add(request)
+        self.add(request)
         threading.Thread(target=request.run, name="llm_ros.request", daemon=True).start()
         return request
-
-    def drain(self, timeout: float) -> bool:
-        """Waits until no request is in progress; False if there still is one after `timeout` seconds."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._requests, timeout)
-
-    def stop_all(self, why: str) -> int:
-        """Aborts every request; returns how many."""
-        with self._changed:
-            requests = list(self._requests)
-        for request in requests:
-            request.stop("aborted", why)
-        return len(requests)

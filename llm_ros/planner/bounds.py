@@ -9,7 +9,7 @@ from __future__ import annotations
 from llm_ros.planner import words as w
 from llm_ros.planner.names import Names
 from llm_ros.planner.openings import opening_at
-from llm_ros.planner.tokens import Mention, Token, corrected, tokenize
+from llm_ros.planner.tokens import Mention, Token
 from llm_ros.planner.verbs import Lexicon, Verb
 
 QUESTION = frozenset("what where who which when why how whose".split())
@@ -23,17 +23,27 @@ CONDITION = frozenset("if unless because".split())
 _DEEDS = frozenset("go take bring place discard throw guide follow open close greet wait".split())
 
 
-_SAID_OF = frozenset("is are should will was ought must needs goes belongs".split())
+# What a main clause without a comma in front of it may order.
+MAIN_DEEDS = frozenset(
+    "bring place go tell guide follow take close open find meet count describe greet ask discard wait answer".split()
+)
+_SUBJECTS = frozenset("it i we something somebody someone everybody everyone everything nobody nothing there".split())
+_SAID_OF = frozenset("am was were has had is are should will was ought must needs goes belongs".split())
+
+
+def bare(word: str) -> bool:
+    """Whether a verb's form may be an order: no participle, no third person."""
+    return not word.endswith(("ing", "ed", "s")) or word.endswith(("ss", "bring", "ring", "need", "feed", "seed"))
 
 
 class Bounds:
     """Finds the spans of the clauses of one command."""
 
-    def __init__(self, command: str, names: Names, lexicon: Lexicon):
-        self.tokens: list[Token] = corrected(tokenize(command))
+    def __init__(self, tokens: list[Token], names: Names, lexicon: Lexicon):
+        self.tokens = tokens
         self.low = [token.low for token in self.tokens]
         self.mentions: list[Mention] = names.find(self.tokens)
-        self.lexicon = lexicon
+        self.lexicon, self.rooms = lexicon, names.world.rooms
         self.at: dict[int, Mention] = {i: m for m in self.mentions for i in range(m.start, m.end)}
 
     def spans(self) -> list[tuple[int, int, str]]:
@@ -74,7 +84,7 @@ class Bounds:
             return 0, ""
         if low in _BREAKS:
             return 1, ""
-        if low in _SEQUENCE and (i == start or self._verb_after(i + 1) or i + 1 >= len(tokens)):
+        if low in _SEQUENCE and (i == start or self._verb_after(i + 1) or i + 1 >= len(tokens) or self._do(i + 1)):
             return 1, ""
         if low in (",", ":"):
             j = i + 1
@@ -103,11 +113,12 @@ class Bounds:
         verb = self.lexicon.match(self.tokens, i, self.at)
         return bool(
             verb
-            and verb.frame in ("bring", "place", "go", "tell", "guide", "follow", "take", "close", "open")
-            and self.low[i] not in NOUNS_TOO | {"found", "said", "put", "left"}
-            and not self.low[i].endswith(("ing", "ed", "s"))
+            and verb.frame in MAIN_DEEDS
+            and self.low[i] not in ("found", "said", "put", "left")
+            and self._is_verb_here(verb)
+            and bare(self.low[i])
             and self.low[i - 1] not in w.DETERMINERS | w.PREPOSITIONS | {"and", "have", "you", "or", "not"}
-            and self._has_verb(start, i - 1)
+            and (self._has_verb(start, i - 1) or bool({"have", "has", "is", "are"} & set(self.low[start:i])))
         )
 
     def _opens(self, i: int, start: int) -> bool:
@@ -118,7 +129,7 @@ class Bounds:
         low = self.tokens[i].low
         if low in _SEQUENCE or low in ("before", "after", "once", "without", "if") and i not in self.at:
             return True
-        if low == "do" and self.tokens[i + 1 : i + 2] and self.tokens[i + 1].low == "not":
+        if self._do(i):
             return True
         which = low == "which" and self.low[i + 1 : i + 2] in (["is"], ["are"], ["was"], ["lies"], ["stands"], ["has"])
         if (low in ("who", "whose") or which) and self.tokens[said - 1].low == "," and (said - 2 in self.at):
@@ -130,8 +141,15 @@ class Bounds:
             return True
         if low in QUESTION and not self._relative_use(i):
             return True
-        if (low in w.PRONOUNS_PERSON or low == "it" or i in self.at) and self.tokens[i - 1].low == ",":
-            after = self.at[i].end if i in self.at else i + 1
+        subject = low in w.PRONOUNS_PERSON or low in _SUBJECTS or i in self.at
+        owned = (
+            low in w.DETERMINERS
+            and i + 1 not in self.at
+            and self.low[i + 2 : i + 3]
+            and self.low[i + 2] in ("is", "are")
+        )
+        if (subject or owned) and self.tokens[i - 1].low == ",":
+            after = self.at[i].end if i in self.at else i + 1 + bool(owned)
             return (
                 i in self.at
                 and "has" in self.low[i:after]
@@ -140,6 +158,10 @@ class Bounds:
         if self.tokens[i - 1].low == "," and start < i and not self._has_verb(start, i):
             return True
         return False
+
+    def _do(self, i: int) -> bool:
+        """ "do not …", "do the same"."""
+        return self.low[i : i + 1] == ["do"] and self.low[i + 1 : i + 2] in (["not"], ["the"], ["likewise"])
 
     def _relative_use(self, i: int) -> bool:
         return self.tokens[i].low in ("who", "which", "where")
@@ -152,7 +174,7 @@ class Bounds:
 
     def _is_verb_here(self, verb: Verb) -> bool:
         """After "and", a word that is also a noun is a verb only if something follows that it can act on."""
-        if verb.frame in ("work", "harm") or verb.word in NOUNS_TOO:
+        if verb.frame in ("work", "harm") or verb.word in NOUNS_TOO and verb.end - verb.start == 1:
             following = self.tokens[verb.end : verb.end + 1]
             if not following:
                 return verb.frame == "harm"
@@ -203,8 +225,14 @@ class Bounds:
                     and self.tokens[i + 1].low == "i"
                 ):
                     break
+                if self.tokens[i].low == "once" and self._subject(i + 1):
+                    break
                 i, moved = i + 1, True
         return i
+
+    def _subject(self, i: int) -> bool:
+        """Whether a clause may go on with a subject at `i`."""
+        return i in self.at or self.low[i : i + 1] and self.low[i] in w.PRONOUNS_PERSON | {"it", "you", "i", "we"}
 
     def whereabouts(self, i: int) -> bool:
         """ "you will find him on the terrace", "you can see it there": where somebody is, no order."""

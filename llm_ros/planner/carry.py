@@ -31,14 +31,20 @@ def things_of(ref: Referee, items: list[Item], where: str | None, verb: str) -> 
             continue
         place = ref.where(item) or shared
         shared = shared or place
+        several = ref.each(item, place)
+        if several is not None:
+            place = place or ref.context.origin()
+            found += [(one, place or ref.world.home_of(one)) for one in reversed(several)]
+            ref.context.thing = several[-1]
+            continue
         value = ref.thing(item, verb)
         if place is None and item.kind == "thing_pronoun":
             place = ref.context.found.get(value) or ref.world.home_of(value)
         elif place is None:
             place = ref.context.found.get(value) or ref.context.origin() or ref.world.home_of(value) or ref.context.here
-        if item.count > MAX_COUNT:
-            raise PlanError("impossible", f"I can bring up to {MAX_COUNT} things, not {item.count}")
-        found += [(value, place)] * item.count
+        if not 1 <= item.count <= MAX_COUNT or item.count != int(item.count):
+            raise PlanError("impossible", f"I can bring 1 to {MAX_COUNT} things, not {item.count:g}")
+        found += [(value, place)] * int(item.count)
     return found[::-1]
 
 
@@ -143,7 +149,7 @@ def _groups(items: list[Item], mode: str) -> list[list[Item]]:
         ):
             ended = True
         thing = (
-            item.kind in ("object", "category", "text")
+            (item.kind in ("object", "category", "text") or item.kind == "thing_pronoun" and item.names[0] == "one")
             and not item.prep.startswith("from")
             and bool(things)
             and ended
@@ -179,7 +185,7 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
             and len(things) > 1
             and not item.joined
         ):
-            ref.place(item)
+            ref.person(item) if item.prep in w.DESTINATION and ref.named(item) else ref.place(item)
     clear = [
         item
         for item in things
@@ -201,6 +207,9 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     sources, goals_to = _split_places(places, mode, recipient)
     if mode == "place" and not goals_to and recipient is None and things[-1].place is not None:
         goals_to, things[-1].place = [things[-1].place], None
+    for item in things[1:] if mode == "place" else ():
+        if item.prep in _INSIDE and item.kind in ("object", "category") and not item.joined and item.place is None:
+            raise PlanError("impossible", f"I put things only at places, not {item.prep} the {ref.said(item)}")
     beside = [item for item in things[1:] if mode == "place" and item.prep in _BESIDE and not item.joined]
     if beside and not goals_to:
         things = [item for item in things if item is not beside[-1]]
@@ -218,6 +227,10 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     if recipient is None and target is None and person is None:
         return _taken(ref, clause, values, mode)
     goals = []
+    if recipient in people and any(
+        item.joined and item.kind in PEOPLE for item in people[people.index(recipient) + 1 :]
+    ):
+        return _to_each(ref, things, values, people[people.index(recipient) :])
     for value, source in values:
         goals += fetch(ref, value, source)
         implied = person == OPERATOR and recipient is not None and recipient.prep == "for"
@@ -225,7 +238,28 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     return goals
 
 
+def _to_each(ref: Referee, things: list[Item], values, people: list[Item]) -> list[Goal]:
+    """ "Bring Greta and Ilias a brownie": one for each; a single definite thing cannot be for both."""
+    people = [people[0], *(item for item in people[1:] if item.joined)]
+    names = [ref.person(item) for item in people]
+    if things[0].definite and len(values) == 1 and things[0].kind == "object":
+        said = " or ".join(name.replace("_", " ") for name in names)
+        raise Question(f"Who should get the {values[0][0].replace('_', ' ')}: {said}?")
+    shares = [values] * len(names) if len(values) == 1 else [[value] for value in values]
+    if len(shares) != len(names):
+        raise Question("Who should get what?")
+    goals = []
+    for item, name, share in zip(people, names, shares, strict=True):
+        for value, source in share:
+            goals += [
+                *fetch(ref, value, source),
+                *hand_to(ref, value, name, ref.where(item) or ref.context.found.get(name)),
+            ]
+    return goals
+
+
 _BESIDE = frozenset("in into on onto at near by beside inside with under behind".split())
+_INSIDE = frozenset("in into on onto inside under".split())
 _DO = {"take": "take", "bring": "bring", "place": "put down"}
 
 
@@ -302,7 +336,8 @@ def _taken(ref: Referee, clause: Clause, values, mode: str) -> list[Goal]:
 
 def _move_person_or_ask(ref: Referee, clause: Clause, people, places, mode: str) -> list[Goal]:
     furniture = [item for item in clause.items if item.kind in ("place", "door") and item.prep == ""]
-    if furniture and clause.verb.word.startswith(("leav", "left")):
+    if furniture and clause.verb.word.startswith(("leav", "left", "clear")):
+        ref.context.here = ref.place(furniture[0]) if furniture[0].kind == "place" else ref.context.here
         return []
     if furniture and (mode != "bring" or not [p for p in people if not p.prep]):
         raise PlanError("impossible", f"I cannot carry the {ref.said(furniture[0])}")
@@ -316,12 +351,7 @@ def _move_person_or_ask(ref: Referee, clause: Clause, people, places, mode: str)
         return _collect(ref, direct[0])
     if direct and any(item.prep not in w.SOURCE for item in whole) and mode != "place":
         return guide(ref, clause)
-    if (
-        direct
-        and direct[0].kind != "me"
-        and [item for item in people if item.kind == "me" and item.prep]
-        and mode != "place"
-    ):
+    if direct and mode != "place" and any(item.prep in w.DESTINATION for item in people if item is not direct[0]):
         return guide(ref, clause)
     if mode == "place" and direct:
         raise PlanError("impossible", f"I cannot put {ref.said(direct[0])} anywhere")

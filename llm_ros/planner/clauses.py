@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from llm_ros.planner import words as w
+from llm_ros.planner.attach import attach
 from llm_ros.planner.bounds import CONDITION, NOUNS_TOO, QUESTION, Bounds
-from llm_ros.planner.items import Item, ItemReader, attach
+from llm_ros.planner.items import Item, ItemReader
 from llm_ros.planner.tokens import Token
 from llm_ros.planner.verbs import Verb
 
@@ -162,7 +163,7 @@ class Splitter(Bounds):
         statement = any(
             t.low in ("is", "are", "was", "were", "has", "am")
             and begin + k not in self.at
-            and (begin + k == begin + 1 or begin + k - 1 in self.at)
+            and (k == 1 or begin + k - 1 in self.at or k == 2 and tokens[begin].low in w.DETERMINERS)
             for k, t in enumerate(tokens[begin:end])
         )
         for position in range(begin + 1, end):
@@ -194,6 +195,7 @@ class Splitter(Bounds):
             following
             and following.end <= end
             and following.frame not in ("work",)
+            and self.low[following.start] != "left"
             and self.skip(verb.end) <= verb.end + 1
         ):
             return following
@@ -202,4 +204,4 @@ class Splitter(Bounds):
     def items(self, start: int, end: int) -> list[Item]:
         """People, things, places and texts between two tokens, each with its preposition; places attach to what they
         follow."""
-        return attach(ItemReader(self, start, end).read())
+        return attach(ItemReader(self, start, end).read(), self.rooms)

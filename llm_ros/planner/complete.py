@@ -56,6 +56,16 @@ class Completer:
             ]
         return progress.steps
 
+    def reach(self, step: Step, state: State) -> list[Step]:
+        """The step, after whatever makes it possible in `state`. Raises PlanError."""
+        progress = _Progress(state, [])
+        self._reach(progress, step, MAX_DEPTH, step.inserted)
+        return progress.steps
+
+    def makers(self, predicate: str) -> list[Skill]:
+        """The skills that bring a predicate about, those with the fewest effects first."""
+        return [skill for skill, _ in self._makers.get(predicate, ())]
+
     def _learn(self, progress: _Progress, facts: dict[str, str]) -> None:
         """What is said to be elsewhere is not in reach any more."""
         state = progress.state

@@ -191,27 +191,36 @@ def _openable(ref: Referee, item: Item, role: str, clause: Clause) -> Goal:
 def wait(ref: Referee, clause: Clause) -> list[Goal]:
     """Wait for a time; "a moment" is five seconds."""
     goals = []
-    for item in places_in(clause):
-        if item.kind == "place":
+    for item in clause.items:
+        if item.kind in ("place", "door"):
             ref.context.here = ref.place(item)
             goals.append(Goal("go_to", {"location": ref.context.here}))
+    seconds = _seconds(clause)
+    if seconds is None:
+        raise Question("How many seconds should I wait?")
+    if seconds <= 0:
+        raise PlanError("impossible", f"I cannot wait for {seconds:g} seconds")
+    return [*goals, Goal("wait", {"seconds": seconds})]
+
+
+def _seconds(clause: Clause) -> float | None:
+    """The time that a clause speaks of; a bare number counts as seconds."""
     for item in clause.items:
         if item.kind == "number":
-            return [*goals, Goal("wait", {"seconds": float(item.names[0])})]
-        if item.kind == "text" and item.names[0].split()[-1] in (
-            "moment",
-            "while",
-            "bit",
-            "instant",
-            "second",
-            "sec",
-            "minute",
-            "hour",
-        ):
-            last = item.names[0].split()[-1]
-            factor = 0.5 if "half" in item.names[0].split() else 1
-            return [*goals, Goal("wait", {"seconds": float(factor * w.UNITS.get(last, 5))})]
-    raise Question("How many seconds should I wait?")
+            return float(item.names[0])
+        if item.kind == "text" and item.names[0].split()[-1] in ("moment", "while", "bit", "instant"):
+            return 5.0
+    return None
+
+
+def stop(ref: Referee, clause: Clause) -> list[Goal]:
+    """Stop for a time, or at a place; a plan has not begun, so there is nothing else that could be stopped."""
+    if _seconds(clause) is not None:
+        return wait(ref, clause)
+    if any(item.prep for item in places_in(clause)):
+        return go(ref, clause)
+    what = " ".join(token.text for token in clause.tokens[clause.verb.start : clause.end] if token.low[0].isalnum())
+    raise Question(f"I am not doing anything yet that I could stop ({what}). What should I do?")
 
 
 FRAME_GOALS = {
@@ -221,4 +230,5 @@ FRAME_GOALS = {
     "open": open_or_close("open"),
     "close": open_or_close("close"),
     "wait": wait,
+    "stop": stop,
 }

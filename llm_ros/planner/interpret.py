@@ -11,36 +11,49 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llm_ros.planner import words as w
+from llm_ros.planner.again import BY_ITEMS, again
 from llm_ros.planner.carry import CARRY_GOALS
 from llm_ros.planner.clauses import Clause, Splitter
+from llm_ros.planner.coverage import unused_words
 from llm_ros.planner.frames import FRAME_GOALS
 from llm_ros.planner.lead import LEAD_GOALS
 from llm_ros.planner.names import Names
 from llm_ros.planner.own import own_skill
 from llm_ros.planner.plan import PlanError
+from llm_ros.planner.provisos import provisos
 from llm_ros.planner.refer import PEOPLE, THINGS, VAGUE, Goal, Question, Referee, places_in, snake
 from llm_ros.planner.speech import INFORMATION, SPEECH_GOALS, question
+from llm_ros.planner.tokens import corrected, tokenize
 from llm_ros.planner.told import guesses, only_told, statement, wish
 from llm_ros.planner.verbs import HARM_PHRASES, HARM_THINGS, Lexicon
 from llm_ros.planner.world import OPERATOR, World
 
 MAX_READINGS = 12
-_TOGETHER = ("at the same time", "simultaneously", "at once both", "in parallel")
+_TOGETHER = re.compile(r"\b(at the same time|simultaneously|at once both|in parallel)\b")
 
 
 @dataclass(frozen=True)
 class Readings:
     """readings: lists of goals. forbidden: goals that the command itself rules out ("without entering the study").
 
-    certain: there is one reading and every clause of it was understood.
+    provisos: questions about conditions and times that the command makes, which no plan can obey.
+    unused: words that carry meaning and have left no trace in the likeliest reading.
+    understood: every clause has one reading.
     """
 
     readings: list[list[Goal]]
     forbidden: list[Goal]
-    certain: bool
+    understood: bool
+    provisos: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    @property
+    def certain(self) -> bool:
+        """Whether there is one reading, and it does justice to every word of the command."""
+        return self.understood and len(self.readings) == 1 and not self.unused and not self.provisos
 
 
 class Interpreter:
@@ -61,12 +74,27 @@ class Interpreter:
         }
 
     def read(self, command: str) -> Readings:
-        """All readings of a command."""
-        together = any(phrase in command.lower() for phrase in _TOGETHER)
-        for phrase in _TOGETHER if together else ():
-            command = re.sub(phrase, " ", command, flags=re.IGNORECASE)
-        splitter = Splitter(command, self.names, self.lexicon)
+        """All readings of a command. Raises PlanError and Question."""
+        tokens = corrected(tokenize(command))
+        splitter = Splitter(tokens, self.names, self.lexicon)
+        found = provisos(splitter)
+        if not found:
+            return self._read(splitter)
+        kept = [k for k in range(len(splitter.tokens)) if not any(one.start <= k < one.end for one in found)]
+        questions = tuple(one.question for one in found if one.question)
+        try:
+            rest = self._read(Splitter([splitter.tokens[k] for k in kept], self.names, self.lexicon))
+        except Question:
+            if questions:
+                return Readings([], [], True, questions)
+            raise
+        return replace(rest, provisos=questions)
+
+    def _read(self, splitter: Splitter) -> Readings:
         text = " ".join(token.low for token in splitter.tokens)
+        together = _TOGETHER.search(text) is not None
+        if together:
+            splitter = Splitter(corrected(tokenize(_TOGETHER.sub(" ", text))), self.names, self.lexicon)
         self._refuse_harm(text, splitter)
         clauses = splitter.clauses()
         ref = Referee(self.world, splitter.tokens)
@@ -77,14 +105,25 @@ class Interpreter:
         _refuse_unfinished(splitter.tokens)
         parts: list[list[list[Goal]]] = []
         forbidden: list[Goal] = []
+        known: list[Clause] = []
         understood = True
         tasks = [clause for clause in clauses if clause.verb is not None or clause.question]
-        for clause in clauses:
+        latest = None
+        for number, clause in enumerate(clauses):
+            repeated = again(clause, latest)
+            if repeated is not None:
+                known.append(clause)
+                clauses[number] = clause = repeated
+                tasks.append(clause)
+            if clause.verb is not None and (clause.verb.frame != "tell" or clause.end - clause.start > 1):
+                latest = clause
             if clause.negated:
                 forbidden += self._negated(ref, clause)
+                known.append(clause)
                 continue
             if clause.verb is None and not clause.question:
                 told = statement(ref, clause, parts, clause is clauses[-1])
+                known += [clause] if told else []
                 if isinstance(told, list):
                     parts.append([told])
                     continue
@@ -94,6 +133,7 @@ class Interpreter:
                     parts.append(alternatives)
                 continue
             if only_told(ref, clause, tasks) or _broken_off(clause, tasks):
+                known.append(clause)
                 continue
             goals = self._clause(ref, clause)
             if parts and goals and _retold(parts[-1][0], goals):
@@ -128,7 +168,8 @@ class Interpreter:
             raise PlanError("contradictory", "I cannot be in two places at the same time")
         self._refuse_leaving(forbidden, readings)
         forbidden = [goal for goal in forbidden if goal.role != "stay"]
-        return Readings(readings, forbidden, understood and len(readings) == 1)
+        unused = unused_words(splitter, clauses, known, readings[0] if readings else [], self.world)
+        return Readings(readings, forbidden, understood, (), unused)
 
     def _refuse_harm(self, text: str, splitter: Splitter) -> None:
         for phrase in HARM_PHRASES:
@@ -153,6 +194,8 @@ class Interpreter:
         frame = clause.verb.frame
         if clause.tokens[clause.verb.start].low == "gets" and any(item.kind in PEOPLE for item in clause.subject):
             frame = "wish"
+        if frame in BY_ITEMS and not clause.negated:
+            _refuse_choice(ref, clause)
         if frame.startswith("skill:"):
             return own_skill(ref, clause, self.skills[frame[6:]])
         if ref.context.deferred and frame not in ("place", "bring", "take", "go"):
@@ -213,6 +256,13 @@ def _refuse_unfinished(tokens) -> None:
     words = [token for token in tokens if token.quoted or token.low[0].isalnum()]
     if words and not words[-1].quoted and words[-1].low in _OPEN_ENDED and tokens[-1].low != "?":
         raise Question(f"The sentence is not finished: what comes after {words[-1].text!r}?")
+
+
+def _refuse_choice(ref: Referee, clause: Clause) -> None:
+    """Raises Question for "the atlas or the dictionary": a plan cannot choose."""
+    for first, second in zip(clause.items, clause.items[1:], strict=False):
+        if second.either:
+            raise Question(f"Which one do you mean: {ref.said(first)} or {ref.said(second)}?")
 
 
 _OPEN_ENDED = frozenset("the a an to into onto from my your and or".split())

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from llm_ros.planner import words as w
-from llm_ros.planner.people import clothing
+from llm_ros.planner.numbers import duration_at, number_at, value_of
 from llm_ros.planner.tokens import Mention
 
 _RELATIVE = frozenset(
@@ -20,6 +20,20 @@ _RELATIVE = frozenset(
 )
 _PARTICLES = frozenset("down up away back over along".split())
 _AUXILIARY = frozenset("be should must might probably supposed ought".split())
+_EVERY = frozenset("all every each entire".split())
+# What stands before something that is not meant.
+_EXCLUDING = tuple(
+    tuple(row.split())
+    for row in "instead of|rather than|except for|except|other than|apart from|as opposed to|and not|but not|not|but|"
+    "neither|nor".split("|")
+)
+_BEFORE_NOT = frozenset("is are was were do does did be has have will can could would should and or".split())
+# What the robot has in its hand, in so many words.
+_HELD = re.compile(
+    r"(what|whatever|(the )?(thing|object|item|stuff)( that| which)?) you "
+    r"(are( currently| now| still)? (holding|carrying)|hold|carry|have( got)?)"
+    r"( (right )?now)?( in (your|the) (hand|hands|gripper|arm))?\b"
+)
 # What is left over, is lying around or is to be had, says nothing about the thing.
 _REMAINING = frozenset("left remaining available".split())
 # Said of when and how; their prepositions belong to no place.
@@ -32,10 +46,11 @@ _ADVERBIAL = tuple(
 
 @dataclass
 class Item:
-    """kind: place door object category person me thing_pronoun person_pronoun here text number quote.
+    """kind: place door object category person me thing_pronoun person_pronoun here text number quote excluded.
 
     names: candidates (several: ambiguous) or the words said. prep: how it is attached. place: where it is, if said.
-    mods: describing words before it. count: how many were asked for. definite: "the", "this".
+    mods: describing words before it. count: how many were asked for. definite: "the", "this". every: "all", "each".
+    either: an alternative to the item before ("or").
     """
 
     kind: str
@@ -45,11 +60,13 @@ class Item:
     end: int
     mods: tuple[str, ...] = ()
     place: Item | None = None
-    count: int = 1
+    count: float = 1
     definite: bool = False
     many: bool = False
     described: bool = False
     joined: bool = False
+    every: bool = False
+    either: bool = False
 
 
 class ItemReader:
@@ -57,7 +74,8 @@ class ItemReader:
 
     def __init__(self, splitter, start: int, end: int):
         self.s, self.i, self.end = splitter, start, end
-        self.prep, self.joined, self.run, self.items = "", False, [], []
+        self.prep, self.joined, self.run, self.items, self.every = "", False, [], [], False
+        self.excluded = self.either = False
 
     def read(self) -> list[Item]:
         """All items, in order."""
@@ -70,18 +88,73 @@ class ItemReader:
                 self._flush()
                 self._add("quote", (token.text,), self.i, self.i + 1)
                 self.i += 1
+            elif self._relative():
+                self._flush()
+                self.i = self.end
+            elif (after := self._excluded()) > self.i:
+                self._flush()
+                self.prep, self.i, self.excluded = "", after, True
+            elif (held := self._held()) > self.i:
+                self._flush()
+                self._add("thing_pronoun", ("held",), self.i, held)
+                self.i = held
+            elif (length := self._duration()) is not None:
+                self._flush()
+                self._add("number", (f"{length[0]:g}",), self.i, length[1])
+                self.i = length[1]
             elif not self._closed_class(token.low):
                 self.run.append(self.i)
                 self.i += 1
         self._flush()
         return self.items
 
+    def _relative(self) -> bool:
+        """ "somebody who can help me": what a person can, knows or likes is no item of the clause."""
+        low = self.s.low
+        return (
+            low[self.i] in ("who", "that")
+            and bool(self.items)
+            and self.items[-1].kind == "person"
+            and self.i + 1 < self.end
+            and low[self.i + 1] in ("can", "could", "knows", "would", "may", "might", "will", "likes", "speaks")
+        )
+
+    def _excluded(self) -> int:
+        """The end of "not", "instead of", "except for" before what is not meant."""
+        for words in _EXCLUDING:
+            end = self.i + len(words)
+            if tuple(self.s.low[self.i : end]) != words or end >= self.end:
+                continue
+            noun = end in self.s.at or self.s.low[end] in w.DETERMINERS | w.PREPOSITIONS
+            ended = bool(self.items) or bool(self.run) or words in (("neither",), ("nor",))
+            if noun and ended and (words not in (("not",), ("but",)) or self.s.low[self.i - 1] not in _BEFORE_NOT):
+                return end
+        return self.i
+
+    def _held(self) -> int:
+        """The end of "what you are holding" if it begins here."""
+        match = _HELD.match(" ".join(self.s.low[self.i : self.end]))
+        return self.i + len(match[0].split()) if match else self.i
+
+    def _duration(self) -> tuple[float, int] | None:
+        """(seconds, end) of a duration that begins here and is no part of a noun ("a second cup")."""
+        if self.run and any(self.s.tokens[k].low not in w.DETERMINERS for k in self.run):
+            return None
+        length = duration_at(self.s.low, self.i)
+        if length is None or length[1] > self.end or self.s.low[self.i - 1] in ("the", "this", "that", "every"):
+            return None
+        return None if length[1] in self.s.at or self._goes_on(length[1]) else length
+
     def _mention(self, mention: Mention) -> None:
         if mention.kind in ("object", "category") and self._goes_on(mention.end):
             self.run += range(mention.start, mention.end)
             self.i = mention.end
             return
-        inner = [k for k, i in enumerate(self.run) if k and self.s.tokens[i].low in w.DETERMINERS]
+        inner = [
+            k
+            for k, i in enumerate(self.run)
+            if self.s.low[i] in w.DETERMINERS and any(self.s.low[j] not in w.DETERMINERS for j in self.run[:k])
+        ]
         if inner and not self.prep and self.s.tokens[self.run[inner[-1] - 1]].low != "of":
             # "Frank a cola": what stands before the article is something of its own.
             rest = self.run[inner[-1] :]
@@ -131,20 +204,14 @@ class ItemReader:
 
     def _modifiers(self) -> tuple[tuple[str, ...], int, bool]:
         words = [self.s.tokens[k].low for k in self.run]
-        count = next(
-            (
-                int(w.NUMBERS[x]) if x in w.NUMBERS else int(x)
-                for x in words
-                if x in w.NUMBERS and x not in ("a", "an", "half", "zero") or x.isdecimal() and len(x) < 4
-            ),
-            1,
-        )
+        count, counted = _count(words)
+        self.every = bool(_EVERY & set(words))
         mods = tuple(
             x
             for x in words
             if x not in w.DETERMINERS
+            and x not in counted
             and x not in w.NUMBERS
-            and not x.isdecimal()
             and x not in w.FILLERS
             and x not in ("of", "pair", "couple")
         )
@@ -193,12 +260,12 @@ class ItemReader:
             if kind == "here" and self.prep == "over":
                 self.prep = ""
             self._add(kind, (low,), self.i, self.i + 1)
-        elif low in w.PREPOSITIONS or low in ("and", "or") or not low[0].isalnum():
+        elif low in w.PREPOSITIONS or low in ("and", "or") or not low[0].isalnum() and value_of(low) is None:
             self._flush()
             if low in w.PREPOSITIONS:
                 self.prep = low
             elif low in ("and", "or") and self.items:
-                self.prep, self.joined = self.items[-1].prep, True
+                self.prep, self.joined, self.either = self.items[-1].prep, True, low == "or"
         elif not (
             low in _RELATIVE
             or low in _PARTICLES
@@ -252,6 +319,7 @@ class ItemReader:
     def _flush(self) -> None:
         """Turns the words read so far into a text or number item."""
         run, self.run = self.run, []
+        self.every = any(self.s.low[k] in _EVERY for k in run)
         while run and (self.s.tokens[run[0]].low in w.DETERMINERS or self.s.tokens[run[0]].low in w.FILLERS):
             run = run[1:]
         while run and (
@@ -262,14 +330,15 @@ class ItemReader:
         if not run:
             return
         words = [self.s.tokens[k].low for k in run]
-        first = words[0]
-        number = w.NUMBERS.get(first, float(first) if first.isdecimal() and len(first) < 8 else None)
-        seconds = duration(words)
-        if seconds is not None:
-            self._add("number", (f"{seconds:g}",), run[0], run[-1] + 1)
+        number, counted = _count(words)
+        if words == ["one"]:
+            self._add("thing_pronoun", ("one",), run[0], run[-1] + 1)
             return
-        if number is not None and len(words) > 1:
-            run, words = run[1:], words[1:]
+        if counted and len(counted) == len(words):
+            self._add("number", (f"{number:g}",), run[0], run[-1] + 1)
+            return
+        if counted and words[0] == counted[0]:
+            run, words = run[len(counted) :], words[len(counted) :]
             while len(words) > 1 and words[0] in ("of", "a", "an", "the"):
                 run, words = run[1:], words[1:]
         before = self.s.tokens[run[0] - 1].low if run[0] else ""
@@ -278,7 +347,7 @@ class ItemReader:
             (" ".join(words),),
             run[0],
             run[-1] + 1,
-            count=int(number or 1),
+            count=number,
             definite=before in ("the", "this", "that"),
             many=w.singular(words[-1]) != words[-1],
         )
@@ -287,93 +356,18 @@ class ItemReader:
         self.items.append(
             Item(kind, tuple(names), self.prep, start, end, mods, None, count, definite, many, described, self.joined)
         )
-        self.prep, self.joined = "", False
+        self.items[-1].every, self.items[-1].either = self.every, self.either
+        if self.excluded:
+            self.items[-1].kind, self.excluded = "excluded", False
+        self.prep, self.joined, self.every, self.either = "", False, False, False
 
 
-def duration(words: list[str]) -> float | None:
-    """Seconds of "ten seconds", "half a minute", "10s", "2 minutes 30 seconds"; None if the words say something
-    else."""
-    if len(words) == 1 and words[0] in ("minute", "hour", "moment"):
-        return float(w.UNITS[words[0]])
-    total, number = 0.0, None
-    for word in words:
-        compact = re.fullmatch(r"(\d{1,7})([a-z]+)", word)
-        if compact and compact[2] in w.UNITS:
-            total, number = total + float(compact[1]) * w.UNITS[compact[2]], None
-        elif w.singular(word) in w.UNITS and number is not None and word != "s":
-            total, number = total + number * w.UNITS[w.singular(word)], None
-        elif word.isdecimal() and len(word) < 8:
-            number = float(word)
-        elif word in ("a", "an", "of") and number is not None:
-            continue
-        elif word in w.NUMBERS:
-            number = w.NUMBERS[word]
-        else:
-            return None
-    return total if total and number is None else None
-
-
-def attach(items: list[Item]) -> list[Item]:
-    """Hangs "in/on/at/from/near PLACE" on the person or thing right before it; places of destination stay on their
-    own."""
-    result: list[Item] = []
-    for item in items:
-        before = result[-1] if result else None
-        if (
-            item.kind in ("place", "here", "door")
-            and before
-            and before.kind in ("object", "category", "person", "text", "thing_pronoun", "person_pronoun", "door")
-            and item.prep
-            and item.prep not in w.DESTINATION
-            and before.place is None
-        ):
-            before.place = item
-        elif item.kind == "place" and before and before.kind == "place" and not item.prep and item.start == before.end:
-            # "the lab's glove box": the room comes first.
-            item.prep, item.place = before.prep, before
-            result[-1] = item
-        elif (
-            item.kind == "place"
-            and before
-            and before.kind == "place"
-            and not item.joined
-            and item.prep in ("in", "of", "at", "inside", "within", "from")
-        ):
-            before.place = item
-        elif (
-            item.kind == "place"
-            and before
-            and before.place is not None
-            and not item.joined
-            and item.prep in ("in", "of", "at", "inside", "within")
-            and before.place.place is None
-        ):
-            before.place.place = item
-        else:
-            result.append(item)
-    result = _dressed(result)
-    for first, second in zip(result[-2::-1], result[:0:-1], strict=False):
-        # "Amira and Yuki in the study": both are there.
-        if second.joined and first.kind == second.kind == "person" and first.place is None:
-            first.place = second.place
-    return result
-
-
-def _dressed(items: list[Item]) -> list[Item]:
-    """ "the lady on the terrace in the white blouse": clothes said after the place still describe the person."""
-    result: list[Item] = []
-    for item in items:
-        before = result[-1] if result else None
-        if (
-            before
-            and before.kind == "person"
-            and before.described
-            and before.place is not None
-            and item.kind == "text"
-            and item.prep in ("in", "with")
-            and clothing(item.names[0].split()[-1])
-        ):
-            before.names = (f"{before.names[0]} {item.prep} {item.names[0]}",)
-        else:
-            result.append(item)
-    return result
+def _count(words: list[str]) -> tuple[float, tuple[str, ...]]:
+    """(how many, the words that say so) of a noun phrase: 1 and none where it does not say."""
+    for k, word in enumerate(words):
+        found = number_at(words, k)
+        if found:
+            return found[0], tuple(words[k : found[1]])
+        if word in ("couple", "few", "both"):
+            return w.NUMBERS[word], (word,)
+    return 1, ()

@@ -25,6 +25,8 @@ def know(ref: Referee, value: str, place: str | None) -> dict[str, str]:
 def guide(ref: Referee, clause: Clause) -> list[Goal]:
     """Lead a person to a place."""
     people, places = people_in(clause), places_in(clause)
+    if clause.verb.word == "help" and not (places and people):
+        raise PlanError("impossible", "I can help people only to get to a place")
     person = next((item for item in people if not item.prep), people[0] if people else None)
     if person is None:
         texts = [
@@ -39,11 +41,17 @@ def guide(ref: Referee, clause: Clause) -> list[Goal]:
     doors = [item for item in clause.items if item.kind == "door"]
     if not to and doors:
         to = doors
-    other = [item for item in people if item is not person]
+    other, host = [item for item in people if item is not person], None
     if not to and other and other[0].place is not None:
         to = [other[0].place]
+        host = ref.person(other[0])
     if not to and other and other[0].kind == "me" and ref.world.operator:
         target = ref.world.operator
+    elif not to and other and other[0].prep in w.DESTINATION:
+        host = ref.person(other[0])
+        target = ref.context.found.get(host) or ref.world.home_of(host)
+        if target is None:
+            raise Question(f"Where is {host.replace('_', ' ')}? I can guide people to places.")
     elif not to:
         unknown = [item for item in clause.items if item.kind == "text" and item.prep in w.DESTINATION]
         if unknown:
@@ -68,6 +76,7 @@ def guide(ref: Referee, clause: Clause) -> list[Goal]:
         name = ref.person(one)
         facts = know(ref, name, ref.where(one) or start)
         target = target or ref.place(to[-1])
+        facts = {**facts, **({host: target} if host else {})}
         goals.append(Goal("guide", {"person": name, "location": target}, facts))
         ref.context.found[name] = target
         ref.context.guided = name

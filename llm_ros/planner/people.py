@@ -16,6 +16,9 @@ class Describer:
     """Finds described people for one world."""
 
     def __init__(self, world: World):
+        self._named = {
+            key_of(words_of(form)) for name in world.people for form in (name, *world.synonyms.get(name, ()))
+        }
         self._described: list[tuple[frozenset[str], str]] = []
         for name in (*world.descriptions.get("gestures", ()), *world.descriptions.get("poses", ())):
             self._described.append((frozenset(_content(words_of(name))), name))
@@ -33,8 +36,7 @@ class Describer:
         red coat"."""
         found, start = [], 0
         while start < len(tokens):
-            low = tokens[start].low
-            if low not in w.PERSON_NOUNS and low not in w.PEOPLE_NOUNS or taken[start]:
+            if taken[start] or not self._noun(tokens, start):
                 start += 1
                 continue
             mention = self._described_at(tokens, start, taken)
@@ -42,8 +44,20 @@ class Describer:
             start = mention.end
         return found
 
+    def _noun(self, tokens: list[Token], i: int) -> bool:
+        """Whether a word speaks of a person: any person, or one by kinship or profession."""
+        low = tokens[i].low
+        if low in w.PERSON_NOUNS or low in w.PEOPLE_NOUNS:
+            return True
+        if w.singular(low) not in w.KIN | w.ROLES and low not in w.KIN or key_of([low]) in self._named:
+            return False
+        if low not in w.KIN and not any(token.low in w.DETERMINERS for token in tokens[max(0, i - 2) : i]):
+            return False
+        after = tokens[i + 1].low if i + 1 < len(tokens) else "."
+        return not after[0].isalnum() or after in _AFTER_PERSON | w.PREPOSITIONS | w.DETERMINERS | w.SELF
+
     def _described_at(self, tokens: list[Token], noun: int, taken: list[bool]) -> Mention:
-        many = tokens[noun].low in w.PEOPLE_NOUNS
+        many = tokens[noun].low in w.PEOPLE_NOUNS or w.singular(tokens[noun].low) in w.ROLES - {tokens[noun].low}
         begin, end = noun, noun + 1
         best: tuple[int, int, int, str] | None = None
         for content, name in self._described:
@@ -75,9 +89,9 @@ class Describer:
         if pose:
             said = [token.low for token in tokens[noun:pose] if token.low not in ("who", "that", "is", "are", "which")]
             return Mention(begin, pose, "person", (" ".join(said),), True, many)
-        return Mention(
-            begin, end, "person", (tokens[noun].low if many else _ALL.get(tokens[noun].low, "person"),), True, many
-        )
+        low = tokens[noun].low
+        kept = many or low not in w.PERSON_NOUNS
+        return Mention(begin, end, "person", (low if kept else _ALL.get(low, "person"),), True, many)
 
     def _clothes_end(self, tokens: list[Token], start: int) -> int | None:
         """The end of "(who is) wearing a blue coat" / "in the blue coat" / "with a white sweater" from `start`, or
@@ -170,6 +184,11 @@ def _stem(word: str) -> str:
 
 _EMPTY = frozenset(
     "a an the who that which is are to their his her its towards toward currently there with has down up on".split()
+)
+_AFTER_PERSON = frozenset(
+    "and or is are was were has have had who that which wants needs would can should could will please now then if "
+    "when "
+    "what where how whether there here too also says said asked does did".split()
 )
 _ALL = {"everyone": "everyone", "everybody": "everyone"}
 _LOOKS = frozenset("dark light bright long short big".split())

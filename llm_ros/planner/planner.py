@@ -119,10 +119,16 @@ class Planner:
             except PlanError as error:
                 failure = failure or error
         plans = [steps for number, steps in enumerate(plans) if steps and steps not in plans[:number]]
-        if plans:
+        if plans and not readings.provisos and not readings.unused:
             return plans, {}
-        if failure is not None:
+        if failure is not None and not plans:
             return refuse(failure.reason, str(failure))
+        if readings.provisos:
+            return clarify(readings.provisos[0])
+        if plans:
+            return clarify(
+                f"I do not know what to make of {' '.join(readings.unused)!r}. Please say it in other words."
+            )
         if readings.forbidden:
             return clarify("I will not do that. What should I do instead?")
         return clarify("I did not understand. Please say it in other words.")

@@ -18,6 +18,7 @@ from llm_ros.planner.verbs import HARM_THINGS
 from llm_ros.planner.world import OPERATOR, World
 
 MAX_FREE = 80
+MAX_EACH = 8
 # Things no robot of this kind carries, whatever the world file says.
 _NOT_CARRIED = frozenset(
     "moon sun star sky house building wall floor ceiling roof car truck bus elephant horse cow whale unicorn "
@@ -27,6 +28,13 @@ _NOT_CARRIED = frozenset(
     "bedroom window stairs staircase elevator ghost dinosaur mammoth lion tiger bear shark spaceship rocket "
     "airplane plane helicopter ship train "
     "tank skyscraper bridge street road forest garden swimming-pool".split()
+)
+# What is taken, given or had only in a manner of speaking.
+_ABSTRACT = frozenset(
+    "break seat rest look order chance nap shower bath step bow breath photo photograph picture selfie turn bite "
+    "sip risk "
+    "lead guess vote oath stand advice care notice measure trouble attention moment minute second hour day hug kiss "
+    "message regard greeting thank wish love apology compliment smile answer question call ring shot go try".split()
 )
 _CARRYING = ("bring", "take", "put down", "move", "use")
 _SUPERLATIVE = re.compile(r"\w+est$|most|least|largest|best|worst|leftmost|rightmost")
@@ -108,7 +116,9 @@ class Referee:
                 raise Question(f"Where is {item.names[0]!r}? Please name the place.")
             return self.context.place
         if item.kind == "door":
-            return self.world.doors[self._one(item, item.names)][0]
+            door = self._one(item, item.names)
+            self.context.opened = self.context.opened if self.context.thing else door
+            return self.world.doors[door][0]
         if item.kind != "place":
             raise PlanError("unknown_place", f"I do not know a place called {self.said(item)!r}")
         names = item.names
@@ -132,12 +142,26 @@ class Referee:
         self.context.place = name
         return name
 
+    def named(self, item: Item) -> bool:
+        """Whether a text is somebody's name: "to Zoltan" has a capital and no article, and no sentence begins there."""
+        before = self.tokens[item.start - 1] if item.start else None
+        return (
+            before is not None
+            and before.low[0].isalnum()
+            and before.low not in w.DETERMINERS
+            and all(self.tokens[k].text[:1].isupper() for k in range(item.start, item.end))
+        )
+
     def where(self, item: Item | None) -> str | None:
         """The place attached to an item, if there is one."""
         return self.place(item.place) if item is not None and item.place is not None else None
 
     def thing(self, item: Item, verb: str = "bring") -> str:
         """The object, category or free text that an item names."""
+        if item.kind == "thing_pronoun" and item.names == ("held",):
+            if self.context.held is None:
+                raise PlanError("precondition", "I am not holding anything")
+            return self.context.held
         if item.kind in ("thing_pronoun", "person_pronoun"):
             if self.context.thing is None and self.only_thing is not None and self.only_thing.kind == "object":
                 return self.thing(self.only_thing, verb)
@@ -155,6 +179,28 @@ class Referee:
             value = self._free_thing(item, verb)
         self.context.thing = value
         return value
+
+    def each(self, item: Item, place: str | None) -> list[str] | None:
+        """The things of the world that "all the tools", "everything on the desk" means; None if one is meant.
+
+        Raises Question where the world does not tell which they are, or where they are too many.
+        """
+        whole = item.kind == "text" and item.names[0].split()[0] in ("everything", "all")
+        kind = item.kind == "category" and (item.every or item.many and item.definite and item.count == 1)
+        if not (whole or kind or item.kind == "object" and item.every):
+            return None
+        known = self.world.objects if whole else item.names
+        if kind:
+            category = self.world.category_of(item.names[0])
+            known = category.objects if category else ()
+        if item.place is not None:
+            known = [name for name in known if self.world.is_at(self.world.home_of(name), place)]
+        if not known or whole and item.place is None or item.kind == "object" and item.many and len(known) < 2:
+            raise Question(f"Which things do you mean by {self.said(item)!r}? I do not know how many there are.")
+        if len(known) > MAX_EACH:
+            options = ", ".join(_plain(name) for name in list(known)[:MAX_EACH])
+            raise Question(f"Which {self.said(item)} do you mean? I know {len(known)}: {options} and more.")
+        return list(known)
 
     def _object(self, item: Item) -> str:
         names = item.names
@@ -175,8 +221,12 @@ class Referee:
         words = [word for word in words_of(item.names[0]) if word not in w.DETERMINERS]
         text = " ".join(words)
         head = w.singular(words[words.index("of") - 1] if "of" in words[1:] else words[-1]) if words else ""
-        if not words or text in VAGUE or set(words) <= VAGUE | {"else", "nice", "good"}:
+        if "same" in words and set(words) <= VAGUE | {"same"} and self.context.thing:
+            return self.context.thing
+        if not words or set(words) <= VAGUE | {"else", "nice", "good", "same"}:
             raise Question(f"What should I {verb}?")
+        if head in _ABSTRACT and verb in _CARRYING:
+            raise Question(f"What do you mean by {text!r}?")
         if head in HARM_THINGS or set(words) & HARM_THINGS:
             raise PlanError("unsafe", f"I will not {verb} {text}")
         if verb in _CARRYING and (head in _NOT_CARRIED or "-".join(words) in _NOT_CARRIED):
@@ -202,6 +252,10 @@ class Referee:
             if item.definite and item.place is None and item.names == ("person",) and self.context.person:
                 return self.context.person
             value = snake(self._one(item, item.names))
+            if w.singular(value) in w.KIN and value not in self.world.people:
+                whose = self.tokens[item.start - 1].low if item.start else ""
+                whose = {"my": "your ", "his": "his ", "her": "her ", "their": "their "}.get(whose, "")
+                raise PlanError("unknown_person", f"I do not know who {whose}{value} is")
         else:
             words = [self.tokens[k].text for k in range(item.start, item.end)]
             if any(word[:1].isupper() for word in words):

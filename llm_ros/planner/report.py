@@ -14,6 +14,7 @@ from llm_ros.planner.clauses import Clause
 from llm_ros.planner.frames import find_one
 from llm_ros.planner.items import Item
 from llm_ros.planner.lead import know
+from llm_ros.planner.people import clothing
 from llm_ros.planner.refer import PEOPLE, THINGS, FreeText, Goal, Question, Referee
 from llm_ros.planner.world import OPERATOR
 
@@ -81,16 +82,11 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         and (set(low) & {"number", "result", "results", "answer", "count", "outcome", "it", "total", "amount"})
     ):
         return [], ref.context.report
-    if (
-        low[:2] == ["how", "many"]
-        or "number" in low[:3]
-        or low[0] in ("amount", "quantity")
-        or low[:1] == ["the"]
-        and low[1:2] in (["amount"], ["quantity"], ["count"])
-    ):
+    if _asks_how_many(low):
         return counting(ref, inside)
     if low[0] == "where":
         wanted = [item for item in inside if item.kind in PEOPLE or item.kind in THINGS]
+        wanted = [item for item in wanted if item.kind != "text"] or wanted
         if not wanted or all(item.kind in ("thing_pronoun", "person_pronoun") for item in wanted):
             return [], f"I found it: {RESULT}"
         goals = [goal for item in wanted for goal in find_one(ref, item, None)]
@@ -99,6 +95,8 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         seen := _whether(ref, inside, said)
     ):
         return seen
+    if person not in (None, OPERATOR) and _states(low):
+        return [], said[:1].upper() + said[1:]
     about_person = [item for item in inside if item.kind in ("person", "person_pronoun")]
     if (
         about_person
@@ -143,6 +141,29 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
     if _TO_BE_WRITTEN.search(said.lower()):
         return [], FreeText(said, _prefix(said.lower()))
     return [], said[:1].upper() + said[1:]
+
+
+def _asks_how_many(low: list[str]) -> bool:
+    return (
+        low[:2] == ["how", "many"]
+        or "number" in low[:3]
+        or low[0] in ("amount", "quantity")
+        or low[:1] == ["the"]
+        and low[1:2] in (["amount"], ["quantity"], ["count"])
+    )
+
+
+def _states(low: list[str]) -> bool:
+    """Whether words are a statement: a verb of being after its subject, and no question."""
+    verbs = [
+        k
+        for k, word in enumerate(low)
+        if word in ("is", "are", "was", "were", "will", "has", "have", "starts", "begins")
+    ]
+    return bool(verbs) and verbs[0] > 0 and low[verbs[0] - 1] not in _ASKING and low[0] not in _ASKING
+
+
+_ASKING = frozenset("what which who whom whose where when why how whether if that about".split())
 
 
 def _whether(ref: Referee, inside: list[Item], said: str):
@@ -214,9 +235,11 @@ def _person_info(ref: Referee, item: Item, inside: list[Item], low: list[str], s
             *goals,
             Goal("ask", {"person": person, "question": question}),
         ], f"The {asked or 'name'} of the person: {RESULT}"
-    if set(low) & _MIND:
+    if set(low) & _MIND and not set(low) & {"look", "looks"}:
         return [*goals, Goal("ask", {"person": person, "question": said})], f"The answer: {RESULT}"
     fact = next((word for word in low if word in _LOOKED_AT), "appearance")
+    garment = next((word for word in low if clothing(word) and word not in person), None)
+    fact = f"{fact} of the {garment}" if garment and fact != garment else fact
     what = f"{fact} of the {person.replace('_', ' ')}" if item.described else f"{fact} of {person.replace('_', ' ')}"
     return [
         *goals,

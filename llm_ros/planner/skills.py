@@ -14,13 +14,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from llm_ros.planner.carrier import Carrier, read_carrier
 from llm_ros.planner.conditions import Condition, parse_condition
 from llm_ros.planner.roles import ROLES, assign_roles
 from llm_ros.planner.strictyaml import ConfigError, Section, load_yaml, parse_yaml
 
 TYPES = ("location", "object", "person", "door", "category", "text", "number")
-SAFETY = ("free", "forbidden")
+SAFETY = ("free", "confirm", "forbidden")
 MAX_SKILLS = 200
+MAX_SECONDS = 86_400.0
+MAX_RETRIES = 20
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,11 @@ class Argument:
 @dataclass(frozen=True)
 class Skill:
     """One skill; `role` names the entry of ROLES it plays ("" for none) and `slots` maps that role's slots to
-    arguments."""
+    arguments.
+
+    duration: expected seconds, or the name of the number argument that says so. timeout: seconds after which an attempt
+    is given up; None: by the duration. retries: attempts after the first. carrier: what carries it out.
+    """
 
     name: str
     description: str
@@ -50,6 +57,19 @@ class Skill:
     safety: str = "free"
     role: str = ""
     slots: Mapping[str, str] = field(default_factory=dict)
+    duration: float | str = 5.0
+    timeout: float | None = None
+    retries: int = 2
+    carrier: Carrier = Carrier("action", "")
+
+    def seconds(self, args: Mapping) -> float:
+        """How long it is expected to take with these arguments."""
+        value = self.duration if not isinstance(self.duration, str) else args.get(self.duration, 0.0)
+        return float(value)
+
+    def patience(self, args: Mapping) -> float:
+        """Seconds after which an attempt is given up: the file's, else a minute more than three times as expected."""
+        return self.timeout if self.timeout is not None else 60.0 + 3.0 * self.seconds(args)
 
     def argument(self, name: str) -> Argument | None:
         """The argument of that name, or None."""
@@ -123,10 +143,43 @@ def _skill(name: str, entry: Section) -> tuple[Skill, tuple]:
         entry.texts("examples"),
         safety=entry.choice("safety", SAFETY, "free"),
         role=entry.choice("role", (*ROLES, "none"), "") or "",
+        **_timing(tuple(args), entry),
+        carrier=read_carrier(name, arguments, entry),
     )
     conditions = tuple(_conditions(entry, key, arguments) if key in entry else None for key in ("needs", "effects"))
-    entry.done("description", "args", "verbs", "examples", "needs", "effects", "safety", "role")
+    entry.done(*_KEYS)
     return skill, conditions
+
+
+_KEYS = ("description", "args", "verbs", "examples", "needs", "effects", "safety", "role")
+_KEYS += ("duration", "timeout", "retries", "action", "service", "goal", "result")
+
+
+def _timing(args: tuple[Argument, ...], entry: Section) -> dict:
+    """duration, timeout and retries, where they are given."""
+    found = {}
+    if "duration" in entry:
+        duration = entry.scalar("duration")
+        numbers = [f"${arg.name}" for arg in args if arg.type == "number"]
+        if isinstance(duration, str) and duration not in numbers:
+            raise entry.error(f"expected seconds or one of {numbers}, got {duration!r}", "duration")
+        found["duration"] = duration[1:] if isinstance(duration, str) else _seconds(entry, "duration", duration, 0.0)
+    if "timeout" in entry:
+        found["timeout"] = _seconds(entry, "timeout", entry.scalar("timeout"), 1e-3)
+        if isinstance(found.get("duration"), float) and found["timeout"] < found["duration"]:
+            raise entry.error(f"{found['timeout']:g} s is less than the duration, {found['duration']:g} s", "timeout")
+    if "retries" in entry:
+        retries = entry.scalar("retries")
+        if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= MAX_RETRIES:
+            raise entry.error(f"expected a whole number from 0 to {MAX_RETRIES}, got {retries!r}", "retries")
+        found["retries"] = retries
+    return found
+
+
+def _seconds(entry: Section, key: str, value, low: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= MAX_SECONDS:
+        raise entry.error(f"expected seconds from {low:g} to {MAX_SECONDS:g}, got {value!r}", key)
+    return float(value)
 
 
 def _argument(name: str, entry: Section) -> Argument:

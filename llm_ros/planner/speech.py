@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from llm_ros.planner import words as w
 from llm_ros.planner.clauses import Clause
 from llm_ros.planner.frames import find_one, open_or_close
 from llm_ros.planner.items import Item
@@ -83,6 +84,11 @@ def tell(ref: Referee, clause: Clause) -> list[Goal]:
         for k in range(begin, end)
         if recipient is None or not recipient.start <= k < (recipient.place.end if recipient.place else recipient.end)
     ]
+    if recipient is not None and recipient.described:
+        first = recipient.start
+        while first > begin and clause.tokens[first - 1].low in w.DETERMINERS:
+            first -= 1
+        content = [k for k in content if not first <= k < recipient.start]
     if recipient is not None and recipient.prep and content:
         content = [
             k
@@ -126,7 +132,11 @@ def _let_in(ref: Referee, clause: Clause) -> list[Goal]:
     door = doors[0] if doors else Item("door", tuple(ref.world.doors), "", after, after)
     if not door.names:
         return []
-    return open_or_close("open")(ref, replace(clause, items=[door]))
+    goals = open_or_close("open")(ref, replace(clause, items=[door]))
+    for item in people if goals[-1].facts else ():
+        # Whoever is to be let in waits there.
+        goals[-1].facts.setdefault(ref.person(item), next(iter(goals[-1].facts.values())))
+    return goals
 
 
 def _split_recipient(clause: Clause) -> tuple[Item | None, int, int]:
@@ -150,7 +160,7 @@ def _trim(clause: Clause, content: list[int]) -> list[int]:
     ):
         content = content[1:]
     while content and (
-        low[content[-1]] in ("please", "to", "now", "then")
+        low[content[-1]] in ("please", "to", "now", "then", "and", "but")
         or not low[content[-1]][0].isalnum()
         and not clause.tokens[content[-1]].quoted
     ):
@@ -260,9 +270,13 @@ def answer(ref: Referee, clause: Clause) -> list[Goal]:
     return [Goal("answer_question", {"person": person}, know(ref, person, None))]
 
 
+_ASKING = frozenset("what where when how if whether who whom why which whose".split())
+
+
 def ask(ref: Referee, clause: Clause) -> list[Goal]:
     """Ask a person; what follows the person is the question."""
-    people = [item for item in people_in(clause)]
+    asked = next((k for k in range(clause.start, clause.end) if clause.tokens[k].low in _ASKING), clause.end)
+    people = [item for item in people_in(clause) if item.start < asked]
     if not people:
         if ref.context.person is None:
             raise Question("Whom should I ask?")

@@ -92,6 +92,14 @@ class Section:
             raise self.error(f"expected a number, got {_show(value)}", key)
         return value
 
+    def numbers(self, key: str) -> tuple[float, ...]:
+        """A list of finite numbers."""
+        values = self._list(key, False)
+        for value in values:
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise self.error(f"expected numbers, got {_show(value)}", key)
+        return tuple(float(value) for value in values)
+
     def choice(self, key: str, allowed: tuple[str, ...], default=_MISSING) -> str | None:
         """One of the `allowed` words."""
         value = self._value(key, default)
@@ -115,6 +123,41 @@ class Section:
             if not isinstance(value, str) or not value.strip() or len(value) > max_length:
                 raise self.error(f"expected texts of 1 to {max_length} characters, got {_show(value)}", key)
         return tuple(values)
+
+    def tree(self, key: str, check) -> dict:
+        """A mapping as plain nested mappings, lists and scalars. `check(value)` sees every scalar and raises
+        ValueError for one that cannot be used; an error names its line.
+        """
+        node = self._take(key, False)
+        if node is None:
+            return {}
+        if not isinstance(node, yaml.MappingNode):
+            raise self.error(f"expected a mapping, got {_kind(node)}", key)
+        return self._branch(node, key, check)
+
+    def _branch(self, node: yaml.Node, path: str, check):
+        if isinstance(node, yaml.SequenceNode):
+            return [self._branch(item, f"{path}[{number}]", check) for number, item in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode):
+            found = {}
+            for key, value in node.value:
+                name = _scalar(key) if isinstance(key, yaml.ScalarNode) else None
+                if not isinstance(name, str):
+                    raise self.error("a key must be a string", path, key.start_mark.line + 1)
+                if name in found:
+                    raise self.error("given twice", f"{path}.{name}", key.start_mark.line + 1)
+                found[name] = self._branch(value, f"{path}.{name}", check)
+            return found
+        value = _scalar(node)
+        try:
+            check(value)
+        except ValueError as error:
+            raise self.error(str(error), path, node.start_mark.line + 1) from error
+        return value
+
+    def scalar(self, key: str, default=_MISSING):
+        """A single value of whatever type."""
+        return self._value(key, default)
 
     def check_name(self, value, key: str) -> str:
         """A name: 1 to 80 letters, digits, spaces or one of _-'. that starts and ends with a letter or digit."""

@@ -12,10 +12,16 @@ from dataclasses import dataclass
 from llm_ros.planner import words as w
 
 _TOKEN = re.compile(
-    r"\"[^\"]{1,400}\"|“[^”]{1,400}”|(?<!\w)'[^']{2,400}'(?!\w)|[^\W_]+(?:['’][^\W_]+)?|[.,;:!?]", re.UNICODE
+    r"\"[^\"]{1,400}\"|“[^”]{1,400}”|(?<!\w)'[^']{2,400}'(?!\w)|"
+    r"(?:-\d+(?:\.\d+)?|\d+\.\d+)[^\W_]*|[^\W_]+(?:['’][^\W_]+)?|[.,;:!?]",
+    re.UNICODE,
 )
 _DASH = re.compile(r"\s+[-\u2013\u2014]+\s+|[\u2013\u2014]|\.{2,}|\u2026")
-_SIGNS = str.maketrans({"_": " ", "\u2019": "'", "-": " "})
+_SIGNS = str.maketrans({"_": " ", "\u2019": "'", "\u2212": "-"})
+# A hyphen that is no sign; a comma inside a number, of thousands and of decimals.
+_HYPHEN = re.compile(r"-(?!\d)|(?<=\S)-")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_DECIMAL = re.compile(r"(?<=\d),(?=\d{1,2}\s*(?:s|secs?|seconds?|min|mins|minutes?|h|hours?)\b)")
 _MISSPELT = {
     "form": "from",
     "fromt": "from",
@@ -125,7 +131,8 @@ class Mention:
 def tokenize(text: str) -> list[Token]:
     """Words, quoted texts and punctuation; underscores count as spaces, possessive 's is dropped."""
     tokens: list[Token] = []
-    for match in _TOKEN.finditer(_DASH.sub(", ", text).translate(_SIGNS)):
+    text = _HYPHEN.sub(" ", _DASH.sub(", ", text).translate(_SIGNS))
+    for match in _TOKEN.finditer(_DECIMAL.sub(".", _THOUSANDS.sub("", text))):
         piece = match[0]
         if len(piece) > 2 and piece[0] in "\"“'":
             tokens.append(Token(piece[1:-1].strip(), piece[1:-1].strip().lower(), True))
@@ -148,7 +155,7 @@ def tokenize(text: str) -> list[Token]:
 _HESITATION = frozenset("uh um er erm hmm hm umm uhh".split())
 # What may follow "is" but no possessive.
 _AFTER_IS = frozenset("in at on by near over not been got waiting here there out down up behind inside".split())
-_INTERJECTIONS = frozenset(
+INTERJECTIONS = frozenset(
     "cheers mate buddy pal ta man bro dude dear yo oi ahoy thx thanks yeah yep darling sir folks friend".split()
 )
 
@@ -164,9 +171,9 @@ def _addressed(tokens: list[Token]) -> list[Token]:
     begin, end = 0, len(tokens)
     if [token.low for token in tokens[:3]] in (["go", "on", ","], ["come", "on", ","], ["go", "ahead", ","]):
         begin = 3
-    while begin < end - 1 and tokens[begin].low in _INTERJECTIONS | {","}:
+    while begin < end - 1 and tokens[begin].low in INTERJECTIONS | {","}:
         begin += 1
-    while end > begin + 1 and (tokens[end - 1].low in _INTERJECTIONS and tokens[end - 2].low not in w.DETERMINERS):
+    while end > begin + 1 and (tokens[end - 1].low in INTERJECTIONS and tokens[end - 2].low not in w.DETERMINERS):
         end -= 2 if tokens[end - 2].low == "," else 1
     return tokens[begin:end]
 
@@ -202,8 +209,8 @@ def corrected(tokens: list[Token]) -> list[Token]:
 
 
 def key_of(text_words: list[str]) -> str:
-    """The comparison key of a name: its words run together, the last one in the singular."""
-    return "".join(text_words[:-1]) + w.singular(text_words[-1]) if text_words else ""
+    """The comparison key of a name: its words run together, each in the singular."""
+    return "".join(w.singular(word) for word in text_words)
 
 
 def words_of(name: str) -> list[str]:

@@ -260,7 +260,8 @@ def guesses(ref: Referee, clause: Clause) -> list[list[Goal]]:
         source = ref.where(things[0]) or (places[0] if places else None) or ref.world.home_of(value)
         pick = [Goal("pick", {"object": value}, {value: source} if source else {})]
         person = ref.person(people[0]) if people else OPERATOR
-        found.append([*pick, Goal("hand_over", {"object": value, "person": person})])
+        where = ref.where(people[0]) if people else None
+        found.append([*pick, Goal("hand_over", {"object": value, "person": person}, {person: where} if where else {})])
         if places and not people:
             home = ref.world.home_of(value)
             found.append(

@@ -57,7 +57,7 @@ FRAMES = {
     "deposit|position|put down|set down|put away|stow|stow "
     "away|transfer|relocate|stick|"
     "put back|shelve|lay down|rest|stash|arrange|move over",
-    "guide": "guide|lead|escort|accompany|usher|direct|conduct|steer|show the way|show|help get|walk|shepherd|"
+    "guide": "guide|lead|escort|accompany|usher|direct|conduct|steer|show the way|show|help get|help|walk|shepherd|"
     "chaperone|pilot|see",
     "follow": "follow|go after|go behind|tail|trail|shadow|come after|walk behind|go with|stay behind|chase|stick "
     "with|keep up with|"
@@ -71,7 +71,7 @@ FRAMES = {
     "to|give greetings to",
     "tell": "tell|i was wondering|i have been wondering|i would love to know|i am dying to know|"
     "remind|warn|advise|instruct|urge|invite|wish|alert|crack|get back to|"
-    "i do not know|"
+    "i do not know|shout|yell|whisper|call out|cry out|"
     "i have no idea|i have no clue|i have not got a clue|i have not a clue|i am not sure|i forgot|any idea|any clue|"
     "have you any idea|do you have any idea|do you happen to know|got any idea|"
     "inform|notify|report|announce|say|speak|recite|mention|explain|relay|share|convey|communicate|"
@@ -88,10 +88,12 @@ FRAMES = {
     "a look at|check out|check|"
     "analyze|analyse|determine|name|check on|look over|look into|find out|figure out|work "
     "out|learn|establish|"
-    "classify|watch|survey|look inside|see what|verify|ascertain|check whether|check if|see if|see whether|see how",
+    "classify|watch|survey|look inside|see what|verify|ascertain|check whether|check if|see if|see whether|"
+    "see how|look if|look whether",
     "open": "open|open up|unlatch|crack open|pull open|swing open",
     "close": "close|shut|close up|shut up|pull shut|push shut|swing shut",
-    "wait": "wait|pause|stand by|hold on|stay|hang on|remain|stand still|idle|linger|hold still|sleep|stop",
+    "wait": "wait|pause|stand by|hold on|stay|hang on|remain|stand still|idle|linger|hold still|sleep",
+    "stop": "stop|halt|abort|cancel|freeze|quit|cease",
 }
 HARM = frozenset(
     "hurt harm hit kill kick punch stab burn poison attack shoot smash destroy steal rob drown choke slap "

@@ -61,6 +61,22 @@ PEOPLE_NOUNS = frozenset(
     "people persons men women guys ladies boys girls individuals humans guests visitors children kids "
     "folks folk blokes chaps dudes lads customers colleagues coworkers students teachers employees strangers".split()
 )
+# Somebody's somebody: who that is only a world can say, by a synonym.
+KIN = frozenset(
+    "mother mom mum mommy mummy mama father dad daddy papa grandma grandmother granny nana grandpa grandfather "
+    "granddad "
+    "sister brother aunt auntie uncle cousin niece nephew wife husband son daughter boyfriend girlfriend fiance "
+    "partner "
+    "parents grandparents grandson granddaughter roommate flatmate neighbour neighbor".split()
+)
+# People by what they do: as good a description as any.
+ROLES = frozenset(
+    "doctor nurse chef cook waiter waitress manager boss cleaner gardener driver plumber electrician guard "
+    "receptionist "
+    "secretary librarian mechanic professor scientist engineer technician assistant owner patient tenant janitor "
+    "caretaker barista baker barber butcher carpenter welder pilot postman mailman courier policeman firefighter "
+    "principal headmaster tutor trainee apprentice intern pupil player coach actor singer musician director".split()
+)
 THING_NOUNS = frozenset("thing things something anything object objects item items stuff everything".split())
 HERE = frozenset("here there".split())
 # Words that carry no task: politeness, fillers, auxiliaries before the verb.
@@ -100,7 +116,6 @@ NUMBERS = {
     "few": 3,
     "both": 2,
 }
-UNITS = {"second": 1, "sec": 1, "s": 1, "moment": 5, "minute": 60, "min": 60, "hour": 3600}
 
 # Names for the same thing in a home; a name of the world that is in a row can be said with the other words of the row.
 SYNONYMS = tuple(
@@ -117,7 +132,7 @@ SYNONYMS = tuple(
         "bedroom|sleeping room",
         "laundry room|laundry|utility room",
         "dining room|dining area",
-        "gym|fitness room",
+        "gym|fitness room|gymnasium",
         "couch|sofa|settee",
         "refrigerator|fridge|icebox",
         "trash bin|trash can|trashbin|garbage bin|garbage can|rubbish bin|waste "

@@ -18,6 +18,16 @@ _DESCRIPTIONS = ("gestures", "poses", "clothes", "colors")
 
 
 @dataclass(frozen=True)
+class Pose:
+    """Where the robot stands to work at a place: metres and radians (counter-clockwise, 0 along x) in `frame`."""
+
+    x: float
+    y: float
+    yaw: float = 0.0
+    frame: str = "map"
+
+
+@dataclass(frozen=True)
 class Location:
     """A place to drive to, in a room. placement: objects can be put there. holds: what is usually found there."""
 
@@ -25,6 +35,7 @@ class Location:
     room: str
     placement: bool = True
     holds: tuple[str, ...] = ()
+    pose: Pose | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,10 @@ class World:
         if place in self.locations:
             return self.locations[place].room
         return self.doors[place][0] if place in self.doors else None
+
+    def is_at(self, place: str | None, where: str) -> bool:
+        """Whether `place` is `where`, or in the room `where`."""
+        return place is not None and (place == where or where in self.rooms and self.room_of(place) == where)
 
     def category_of(self, name: str) -> Category | None:
         """The category that `name` is (its plural or singular), or the one that lists the object `name`."""
@@ -157,9 +172,16 @@ def _locations(top: Section, rooms: tuple[str, ...]) -> dict[str, Location]:
         room = entry.name("room")
         if room not in rooms:
             raise entry.error(f"room: {room!r} is not one of the rooms")
-        found[name] = Location(name, room, entry.flag("placement", True), entry.names("holds"))
-        entry.done("room", "placement", "holds")
+        found[name] = Location(name, room, entry.flag("placement", True), entry.names("holds"), _pose(entry))
+        entry.done("room", "placement", "holds", "pose", "frame")
     return found
+
+
+def _pose(entry: Section) -> Pose | None:
+    numbers, frame = entry.numbers("pose"), entry.text("frame", "map", 80)
+    if numbers and len(numbers) not in (2, 3):
+        raise entry.error(f"pose: expected [x, y] or [x, y, yaw], got {len(numbers)} numbers")
+    return Pose(*numbers, *([0.0] if len(numbers) == 2 else []), frame) if numbers else None
 
 
 def _doors(top: Section, rooms: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -220,4 +242,5 @@ def _synonyms(top: Section, known: set[str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-__all__ = ["OPERATOR", "Category", "ConfigError", "Location", "World", "load_world", "parse_world", "read_world"]
+__all__ = ["OPERATOR", "Category", "ConfigError", "Location", "Pose", "World"]
+__all__ += ["load_world", "parse_world", "read_world"]

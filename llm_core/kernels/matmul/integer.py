@@ -136,15 +136,13 @@ def few_rows(layout: Layout, early):
 
 
 def expander(layout: Layout):
-    """`expand(w, ahead, scratch, n_values)`: the packed blocks from w on become an expanded chunk; meanwhile as many
-    bytes are asked for at `ahead`, which come next."""
+    """`expand(w, scratch, n_values)`: the packed blocks from w on become an expanded chunk."""
 
     @intrinsic
-    def expand(_ctx, w, ahead, scratch, i):
+    def expand(_ctx, w, scratch, i):
         def generate(context, builder, _sig, args):
-            w, ahead, scratch, i = args
+            w, scratch, i = args
             block = Block(builder, w)
-            _prefetch(builder, ahead, range(-(-layout.nbytes // 64)))
             chunk = builder.add(scratch, builder.mul(i, I64(layout.block * LANES)))
             rows = builder.add(scratch, builder.mul(i, I64(layout.n_sub * LANES * 4)))
             for s in range(layout.n_sub):
@@ -158,26 +156,28 @@ def expander(layout: Layout):
                     store_at(builder, builder.add(rows, I64(OFFSETS + at)), layout.offset(block, s).value)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 4), generate
+        return types.void(*[types.int64] * 3), generate
 
     size, nbytes = layout.block, layout.nbytes
 
-    def expand_chunk(w, ahead, scratch, n_values):
+    def expand_chunk(w, scratch, n_values):
         for i in range(n_values // size):
-            expand(w + i * nbytes, ahead + i * nbytes, scratch, i)
+            expand(w + i * nbytes, scratch, i)
 
     return _named(expand_chunk, layout)
 
 
 def tiler(layout: Layout, n_columns: int, n_panels: int, sums_bytes: int):
-    """`tile(scratch, sums, n_values, x, k, first, stride, row, last)`: add `n_panels` expanded chunks (one every
-    EXPANDED bytes), values first … of k, times activation rows row … row + n_columns - 1 (none after `last`: it stands
-    in for those) to their float sums (those of a panel: every `sums_bytes`)."""
+    """`tile(scratch, sums, n_values, x, k, first, stride, row, last, ahead, apart, lines)`: add `n_panels` expanded
+    chunks (one every EXPANDED bytes), values first … of k, times activation rows row … row + n_columns - 1 (none after
+    `last`: it stands in for those) to their float sums (those of a panel: every `sums_bytes`). Meanwhile the packed
+    bytes at `ahead`, and `apart` behind them for each further panel, are asked for, `lines` with every 32 values: a few
+    at a time, because a core waits for memory once some 16 requests are under way."""
 
     @intrinsic
-    def tile(_ctx, scratch, sums, n_values, x, k, first, stride, row, last):
+    def tile(_ctx, scratch, sums, n_values, x, k, first, stride, row, last, ahead, apart, lines):
         def generate(context, builder, _sig, args):
-            scratch, sums, n_values, x, k, first, stride, row, last = args
+            scratch, sums, n_values, x, k, first, stride, row, last, ahead, apart, lines = args
             columns, panels = range(n_columns), range(n_panels)
             addresses = []
             for c in columns:
@@ -198,6 +198,11 @@ def tiler(layout: Layout, n_columns: int, n_panels: int, sums_bytes: int):
                 units = builder.add(scratch, builder.mul(loop.index, I64(step * LANES)))
                 floats = builder.add(scratch, builder.mul(loop.index, I64(per_turn * LANES * 4)))
                 rows = [_Row(builder, layout, a, k, builder.add(first, value)) for a in addresses]
+                early = builder.add(ahead, builder.mul(loop.index, builder.shl(lines, I64(6))))
+                with cgutils.for_range(builder, lines) as line:
+                    here = builder.add(early, builder.shl(line.index, I64(6)))
+                    for p in panels:
+                        _prefetch(builder, builder.add(here, builder.mul(apart, I64(p))), (0,))
                 for s in range(per_turn):
                     start = s * layout.width
                     dots = DOT.tile_dots(
@@ -221,9 +226,9 @@ def tiler(layout: Layout, n_columns: int, n_panels: int, sums_bytes: int):
                 store_at(builder, place, builder.load(accs[at]))
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 9), generate
+        return types.void(*[types.int64] * 12), generate
 
-    def tile_of(scratch, sums, n_values, x, k, first, stride, row, last):
-        tile(scratch, sums, n_values, x, k, first, stride, row, last)
+    def tile_of(scratch, sums, n_values, x, k, first, stride, row, last, ahead, apart, lines):
+        tile(scratch, sums, n_values, x, k, first, stride, row, last, ahead, apart, lines)
 
     return _named(tile_of, layout)

@@ -144,6 +144,12 @@ def run_panels(panel, large, medium, op, ctx, tid, n_threads):
             m += 1
 
 
+@inline
+def panel_start(weight, size, chosen, i, last, after):
+    """Where the i-th panel of this thread begins; from the `last` on, where the next product's do."""
+    return weight + panel_at(chosen, i) * size if i < last else after + (i - last) * size
+
+
 _scratch = stack_area(PANELS * (EXPANDED + SUMS))
 
 
@@ -169,13 +175,18 @@ def run_expanded(expand, tile, op, ctx, tid, n_threads):
                 n_values = min(CHUNK, k - start)
                 for p in range(PANELS):  # where one is left, it stands in for the other
                     w = weight + panel_at(chosen, min(i + p, last - 1)) * size
-                    ahead = w + (start + CHUNK) * size // k
-                    if start + CHUNK >= k:
-                        following = i + p + PANELS
-                        ahead = weight + panel_at(chosen, following) * size if following < last else after + p * size
-                    apply(expand, w + start * size // k, ahead, scratch + p * EXPANDED, n_values)
+                    apply(expand, w + start * size // k, scratch + p * EXPANDED, n_values)
+                # While these are multiplied, the packed chunks that come next are asked for, a few lines at a time.
+                come, at = (i, start + CHUNK) if start + CHUNK < k else (i + PANELS, 0)
+                ahead = panel_start(weight, size, chosen, come, last, after)
+                apart = panel_start(weight, size, chosen, come + PANELS - 1, last, after) - ahead
+                turns = (n_values + 31) // 32
+                lines = (CHUNK * size // k // 64) // (turns * ((count + TILE - 1) // TILE)) + 1
+                ahead += at * size // k
                 for m in range(0, count, TILE):
-                    apply(tile, scratch, sums, n_values, x + group * stride, k, start, stride, m, count - 1)
+                    apply(tile, scratch, sums, n_values, x + group * stride, k, start, stride, m, count - 1,
+                          ahead, apart, lines)  # fmt: skip
+                    ahead += 64 * lines * turns
             for p in range(min(PANELS, last - i)):
                 panel = panel_at(chosen, i + p)
                 for m in range(count):

@@ -3,8 +3,7 @@ reads an image's tokens all at once.
 """
 
 from llm_core.vision import preprocess
-from llm_core.vision.config import expect_merge
-from llm_core.vision.layout import Embeddings, Layout, squares
+from llm_core.vision.layout import Embeddings, Layout
 
 SPELLING = "<start_of_image>"
 SEES_WHOLE = True
@@ -13,10 +12,7 @@ MERGE = 4
 
 def record(g, model, x):
     """projection(norm(mean of merge * merge patches))"""
-    c = model.config
-    merge = c.merge or MERGE
-    expect_merge(c, model.source, merge)
-    x = g.mean_rows(x, "squares", squares(c.side, merge, model.first))
+    x = g.mean_rows(x, "squares", g.squares(model.merge))
     x = g.rms_norm(x, model.param("mm.soft_emb_norm.weight"))
     return g.linear(x, model.transposed("mm.input_projection.weight"))
 

@@ -5,8 +5,7 @@ picture is cut into tiles, which are told apart by tokens that name row and colu
 import math
 
 from llm_core.vision import preprocess
-from llm_core.vision.config import expect_merge
-from llm_core.vision.layout import Embeddings, Layout, squares
+from llm_core.vision.layout import Embeddings, Layout
 
 SPELLING = "<image>"
 AROUND, WHOLE = "<fake_token_around_image>", "<global-img>"
@@ -15,10 +14,7 @@ EDGE_TILES = 4  # tiles along the longer side, where the file does not say (all 
 
 def record(g, model, x):
     """linear(merge * merge patches side by side)"""
-    c = model.config
-    merge = c.merge or 1
-    expect_merge(c, model.source, merge)
-    x = g.concat_rows(x, "squares", squares(c.side, merge, model.first))
+    x = g.concat_rows(x, "squares", g.squares(model.merge))
     return g.linear(x, model.param("mm.model.fc.weight"))
 
 

@@ -17,13 +17,16 @@ def record(g, model, x):
     for name in HIDDEN_NAMES:
         if model.find(name):
             raise ModelError(f"tensor {name!r}: a projector with norms or more layers is not supported")
-    if model.first:
-        x = g.concat_rows(x, "patches", np.arange(model.first, g.n_rows)[:, None])
-    x = g.activate("exact_gelu", g.linear(x, model.param("mm.0.weight"), bias=model.find("mm.0.bias")))
-    x = g.linear(x, model.param("mm.2.weight"), bias=model.find("mm.2.bias"))
+    x = two_layers(g, model, g.patches(x), "mm.0", "mm.2")
     if model.find("v.image_newline"):
         model.find("v.image_newline").expect(x.width)
     return x
+
+
+def two_layers(g, model, x, first: str, second: str):
+    """linear(gelu(linear(x)))"""
+    x = g.activate("exact_gelu", g.linear(x, model.param(f"{first}.weight"), bias=model.find(f"{first}.bias")))
+    return g.linear(x, model.param(f"{second}.weight"), bias=model.find(f"{second}.bias"))
 
 
 def look(model, image) -> Layout:

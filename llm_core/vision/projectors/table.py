@@ -2,9 +2,17 @@
 
 from types import ModuleType
 
-from llm_core.vision.projectors import gemma3, idefics3, mlp
+from llm_core.vision.projectors import gemma3, idefics3, ldp, ldpv2, mlp, qwen2vl, qwen25vl
 
-PROJECTORS: dict[str, ModuleType] = {"mlp": mlp, "idefics3": idefics3, "gemma3": gemma3}
+PROJECTORS: dict[str, ModuleType] = {
+    "mlp": mlp,
+    "ldp": ldp,
+    "ldpv2": ldpv2,
+    "idefics3": idefics3,
+    "gemma3": gemma3,
+    "qwen2vl_merger": qwen2vl,
+    "qwen2.5vl_merger": qwen25vl,
+}
 
 
 def find_projector(model) -> ModuleType:

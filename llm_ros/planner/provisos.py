@@ -1,0 +1,408 @@
+"""Conditions and times that a command attaches to a deed: "unless it rains", "only when Ada is there", "at noon".
+
+In: the tokens of a command with their mentions and clause bounds. Out: `Proviso`s, each with its tokens and the
+question
+that has to be asked, because a plan is a straight line that starts at once: it can neither branch nor wait for an
+event.
+What only looks like one is left alone: courtesy ("if you please"), a question to be asked or looked into ("tell me
+if …"),
+the robot's own progress ("when you are done"), and what the plan makes sure of by itself ("if there is any milk,
+bring it",
+"open it if it is closed"). What changes nothing ("even if it rains") is a proviso without a question.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from llm_ros.planner import words as w
+from llm_ros.planner.bounds import MAIN_DEEDS, Bounds, bare
+from llm_ros.planner.numbers import duration_at, number_at
+from llm_ros.planner.openings import opening_at
+
+_CHECK = "I cannot check whether {}. Should I do it anyway?"
+_INVERTED = "I cannot check that ({}). Should I do it anyway?"
+_EVENT = "I cannot tell when {}. Should I do it now?"
+_END = "I cannot tell when {}. How long should I go on?"
+_WATCH = "I cannot keep watching whether {}. Should I do it once, now?"
+_BRANCH = "I carry out one course and cannot choose between two by myself ({}). Which one should I take?"
+_ONCE = "I do things once ({}). Should I do it once?"
+_TIME = "I act at once and do nothing by the clock ({}). Should I do it now?"
+
+# marker → the question it leads to; "" where what follows changes nothing. Longer markers go first.
+_ROWS = {
+    _CHECK: "if|only if|unless|except if|except when|only when|only while|as long as|so long as|only as long as|"
+    "provided that|"
+    "provided|providing that|providing|on condition that|on the condition that|in case of|in case|in the event that|"
+    "in the event of|assuming that|assuming|supposing that|supposing|given that|depending on whether|depending on|"
+    "under the condition that|what if|lest",
+    _EVENT: "when|once|after|as soon as|the moment|the minute|the second|the instant|while",
+    _END: "until|till",
+    _WATCH: "whenever|every time|each time|any time|anytime",
+    _BRANCH: "otherwise|or else|else|if so|if not|in that case",
+    "": "even if|even when|whether or not|no matter if|no matter whether|regardless of whether",
+}
+_MARKERS = sorted(
+    ((tuple(marker.split()), question) for question, row in _ROWS.items() for marker in row.split("|")),
+    key=lambda entry: -len(entry[0]),
+)
+_TIMES = frozenset(
+    "noon midnight lunch lunchtime dinner dinnertime breakfast supper sunrise sunset dawn dusk bedtime".split()
+)
+_OFTEN = frozenset("twice thrice repeatedly continuously constantly forever endlessly".split())
+_DAYS = frozenset("monday tuesday wednesday thursday friday saturday sunday".split())
+_ALWAYS_LATER = frozenset("tomorrow tonight hourly daily weekly".split())
+_PARTS = frozenset("morning afternoon evening night weekend".split())
+_BE = frozenset("is are was were be been has have had does do did can could will would may might should am".split())
+_WILL = frozenset("please like want wish mind could can would will may prefer fancy insist agree".split())
+_LEISURE = frozenset("able free ready available kind good nice willing sure near nearby around".split())
+_FIND = frozenset("find see spot meet locate have get reach know encounter found seen met notice".split())
+_EASE = frozenset("possible convenient ok okay alright fine any at all i".split())
+_OPPOSITE = {"open": {"closed", "shut"}, "close": {"open", "opened", "ajar"}}
+_STARTS = frozenset(
+    "he she it they we i there somebody someone nobody anybody everybody everyone nothing anything".split()
+)
+_SWAPPED = {"i": "you", "me": "you", "my": "your", "am": "are", "you": "I", "your": "my", "mine": "yours", "we": "you"}
+
+
+@dataclass(frozen=True)
+class Proviso:
+    """Tokens start..end-1 say on what the deed depends. question: what to ask; "" if it changes nothing."""
+
+    start: int
+    end: int
+    question: str
+
+
+def provisos(s: Bounds) -> list[Proviso]:
+    """All provisos of a command, in order and without overlaps."""
+    return _Finder(s).find()
+
+
+class _Finder:
+    """Looks through the tokens of one command."""
+
+    def __init__(self, s: Bounds):
+        self.s, self.low = s, s.low
+        self._spans = [(start, end) for start, end, _ in s.spans()]
+        self._opening = {k for i in range(len(self.low)) for k in range(i, opening_at(self.low, i))}
+
+    def find(self) -> list[Proviso]:
+        found, i = [], 0
+        while i < len(self.low):
+            proviso = None if i in self.s.at or self.s.tokens[i].quoted else self._at(i)
+            if proviso:
+                found.append(proviso)
+            i = proviso.end if proviso else i + 1
+        return found
+
+    def _at(self, i: int) -> Proviso | None:
+        return self._conditional(i) or self._inverted(i) or self._repeated(i) or self._timed(i)
+
+    # -- clauses
+
+    def _marker(self, i: int) -> tuple[int, str] | None:
+        for words, question in _MARKERS:
+            if tuple(self.low[i : i + len(words)]) == words:
+                return i + len(words), question
+        return None
+
+    def _conditional(self, i: int) -> Proviso | None:
+        marker = self._marker(i)
+        if marker is None or i in self._opening:
+            return None
+        begin, question = marker
+        end = self._end(i, begin)
+        body = self.low[begin:end]
+        if question == _BRANCH:
+            alone = (
+                self.low[i] != "if"
+                or self.low[begin - 1] == "so"
+                or not body
+                or body[0] == ","
+                or self._bare_verb(begin)
+            )
+            return Proviso(i, begin, question.format(" ".join(self.low[i:begin]))) if alone else None
+        if not body or self._governed(i, begin, question):
+            return None
+        if question == "":
+            return Proviso(i, end, "")
+        plain = self.low[i] == "if" or begin - i > 1 and self.low[i + 1] == "if"
+        if question == _CHECK:
+            if (
+                not self._clause_follows(i, begin, end)
+                or self._courtesy(body)
+                or self._own_success(i, begin, end, plain)
+            ):
+                return None
+        elif self._question_word(i, begin):
+            return None
+        elif self._own_progress(i, begin, end):
+            idle = self.low[begin] == "you" and not self._front(i) and end - begin <= 3
+            return Proviso(i, end, "") if idle and not any(k in self.s.at for k in range(i, end)) else None
+        said = self._said(begin, end)
+        if self.low[begin - 1] == "of":
+            said = f"there is {said}"
+        return Proviso(i, end, question.format(said))
+
+    def _inverted(self, i: int) -> Proviso | None:
+        """ "should it rain, …": a condition by word order."""
+        if self.low[i] not in ("should", "were", "had") or not self._front(i) or i + 2 >= len(self.low):
+            return None
+        if (
+            self.low[i + 1] not in _STARTS - {"i", "we"}
+            and self.low[i + 1] not in w.DETERMINERS
+            and i + 1 not in self.s.at
+        ):
+            return None
+        end = self._end(i, i + 1)
+        if "?" in self.low[end : end + 1] or end >= len(self.low):
+            return None
+        return Proviso(i, end, _INVERTED.format(self._said(i, end)))
+
+    def _end(self, i: int, begin: int) -> int:
+        """Where the clause that a marker at `i` opens is over."""
+        front = self._front(i)
+        for j in range(begin, len(self.low)):
+            low = self.low[j]
+            if j in self.s.at or self.s.tokens[j].quoted:
+                continue
+            if (
+                low in (".", ";", "!", "?")
+                or j > begin
+                and (low == "then" or self._marker(j) and low not in w.PREPOSITIONS)
+            ):
+                return j
+            if low in (",", ":") and (front or self.s._opens(j + 1, i)):
+                return j
+            if low in ("and", "but", "or") and j > begin and self.s._opens(j + 1, i):
+                return j
+            if front and j > begin + 1 and self._bare_verb(j):
+                return j
+        return len(self.low)
+
+    def _bare_verb(self, j: int) -> bool:
+        """ "if it rains bring me the umbrella": an order begins without a comma."""
+        verb = self.s.lexicon.match(self.s.tokens, j, self.s.at)
+        before = self.low[j - 1]
+        return bool(
+            verb
+            and verb.frame in MAIN_DEEDS
+            and bare(self.low[j])
+            and before
+            not in w.DETERMINERS | w.PREPOSITIONS | _BE | w.PRONOUNS_PERSON | {"and", "you", "or", "not", "i", "we"}
+            and self.s._is_verb_here(verb)
+        )
+
+    def _front(self, i: int) -> bool:
+        """Whether nothing but fillers stands between the beginning of a clause and `i`."""
+        k = i - 1
+        while k >= 0 and k not in self.s.at and self.low[k] in w.FILLERS | {"only", "except", "but"}:
+            k -= 1
+        return k < 0 or self.low[k] in (",", ".", ";", ":", "!", "?")
+
+    def _governed(self, i: int, begin: int, question: str) -> bool:
+        """Whether the clause is what somebody is told, asked, or what is looked into, or part of what is said."""
+        start = next((a for a, b in reversed(self._spans) if a <= i < b), 0)
+        if start == i:
+            return False
+        verb, _ = self.s._find_verb(self.s.skip(start), len(self.low))
+        if verb is None or verb.start >= i:
+            return False
+        if verb.end > i:
+            return True
+        between = range(verb.end, i)
+        if verb.frame in ("tell", "ask", "wish", "answer"):
+            heads = [self.low[k] for k in between if k not in self.s.at and self.low[k] not in w.FILLERS]
+            if "that" in heads or any(self.low[k] == "to" and k + 1 not in self.s.at for k in between[1:]):
+                return True
+            alert = question in (_EVENT, _WATCH) and verb.frame == "tell" and any(x in w.SELF for x in heads)
+            return not alert and question in (_CHECK, _EVENT, _END) and self._only(between, ("person", "place"))
+        return verb.frame in ("describe", "find") and question == _CHECK and self._only(between, ("place",))
+
+    def _only(self, between: range, kinds: tuple[str, ...]) -> bool:
+        """Whether some tokens name nothing but people or places."""
+        return all(
+            self.s.at[k].kind in kinds
+            if k in self.s.at
+            else self.low[k]
+            in w.PREPOSITIONS | w.DETERMINERS | w.PRONOUNS_PERSON | w.SELF | w.FILLERS | w.HERE | {"know", "out"}
+            for k in between
+        )
+
+    def _clause_follows(self, i: int, begin: int, end: int) -> bool:
+        """ "provided" and "given" are also participles ("the cup provided by Ada")."""
+        if self.low[i] not in ("provided", "providing", "assuming", "supposing") or begin - i > 1:
+            return True
+        first = self.low[begin]
+        return first in _STARTS | w.DETERMINERS | {"you"} or begin in self.s.at
+
+    def _courtesy(self, body: list[str]) -> bool:
+        """ "if you please", "if that is possible", "if it is not too much trouble"."""
+        said = set(body)
+        if body[0] == "you" and "not" not in body[1:3]:
+            if body[1:2] and body[1] in _WILL and len(body) <= 5:
+                return True
+            if said & {"time", "moment", "minute", "second", "chance"} and "have" in said:
+                return True
+            return body[1:2] == ["are"] and bool(said & _LEISURE) and len(body) <= 5
+        if said & {"trouble", "bother", "inconvenience"} or body[:4] == ["you", "do", "not", "mind"]:
+            return True
+        return all(word in _EASE or word in ("it", "that", "is", "be", "this", "with", "by", "you") for word in body)
+
+    def _own_success(self, i: int, begin: int, end: int, plain: bool) -> bool:
+        """What the plan itself makes sure of, or finds out by failing."""
+        body = self.low[begin:end]
+        negative = "not" in body or "no" in body or not plain or self.low[i] in ("unless", "except")
+        rest = self.low[:i] + self.low[end:]
+        if "not" in body and {"already", "yet"} & set(body) and plain:
+            return True
+        deeds = {
+            verb.frame for k in self._outside(i, end) if (verb := self.s.lexicon.match(self.s.tokens, k, self.s.at))
+        }
+        for frame, states in _OPPOSITE.items():
+            if frame in deeds and plain and not negative and states & set(body[-2:]):
+                return True
+        if negative:
+            return False
+        if body[0] == "you" and len(body) > 1 and body[1] in _FIND:
+            return True
+        if body[0] == "there" or body[:2] == ["we", "have"] or "available" in body:
+            things = [
+                self.s.at[k]
+                for k in range(begin, end)
+                if k in self.s.at and self.s.at[k].kind in ("object", "category")
+            ]
+            again = {name for k in self._outside(i, end, True) if k in self.s.at for name in self.s.at[k].names}
+            some = any(word in ("it", "them", "one", "some") for word in rest)
+            return some or any(name in again for thing in things for name in thing.names)
+        return False
+
+    def _outside(self, i: int, end: int, mentions: bool = False) -> list[int]:
+        return [k for k in range(len(self.low)) if not i <= k < end and (mentions or k not in self.s.at)]
+
+    def _question_word(self, i: int, begin: int) -> bool:
+        """ "When is lunch?" asks; "when the robot"… does not."""
+        return self.low[i] == "when" and self._front(i) and self.low[begin] in _BE
+
+    def _own_progress(self, i: int, begin: int, end: int) -> bool:
+        """Whether an event is a deed of the robot or its result, or no clause at all ("after lunch", "until the
+        bar")."""
+        k = begin
+        while k < end and k not in self.s.at and self.low[k] in w.FILLERS | {"again", "all"}:
+            k += 1
+        if k >= end:
+            return True
+        said = self.low[k:end]
+        if said[0] in ("you", "having", "done", "finished", "ready", "that", "this", "everything", "there", "here"):
+            return True
+        mention = self.s.at.get(k)
+        if mention is None and self.s.lexicon.match(self.s.tokens, k, self.s.at) and said[0] not in w.DETERMINERS:
+            return True
+        after = k + 1
+        if said[0] in w.DETERMINERS:
+            after = next((self.s.at[j].end for j in range(k, min(end, k + 3)) if j in self.s.at), k + 2)
+            mention = next((self.s.at[j] for j in range(k, min(end, k + 3)) if j in self.s.at), None)
+        elif mention is not None:
+            after = mention.end
+        elif said[0] not in _STARTS:
+            return True
+        rest = self.low[after:end]
+        if not rest or rest[0] in w.PREPOSITIONS | {","}:
+            return True
+        return self._result(i, said[0], mention, rest)
+
+    def _result(self, i: int, first: str, mention, rest: list[str]) -> bool:
+        """ "once it is in the sink", "when she has it": what came before brings it about."""
+        earlier = {name for one in self.s.mentions if one.end <= i for name in one.names}
+        before = {verb.frame for k in range(i) if (verb := self.s.lexicon.match(self.s.tokens, k, self.s.at))}
+        person = first in w.PRONOUNS_PERSON or mention is not None and mention.kind == "person"
+        known = first in w.PRONOUNS_PERSON or mention is not None and bool(set(mention.names) & earlier)
+        state = rest[0] in ("is", "are", "has", "have") and bool(
+            set(rest[1:3])
+            & (w.PREPOSITIONS | w.HERE | {"open", "closed", "shut", "been", "done", "it", "them", "inside"})
+        )
+        if person:
+            answered = "ask" in before and bool(set(rest[:2]) & {"answered", "answers", "replied", "replies"})
+            return known and (state and bool(before & {"bring", "guide", "take", "follow"}) or answered)
+        return state and (known or first == "it" and bool(before))
+
+    # -- times
+
+    def _repeated(self, i: int) -> Proviso | None:
+        """ "twice", "three times", "all day long"."""
+        if self.low[i] in _OFTEN:
+            return self._by_clock(i, i + 1, _ONCE)
+        number = number_at(self.low, i)
+        if number and number[0] != 1 and self.low[number[1] : number[1] + 1] == ["times"]:
+            return self._by_clock(i, number[1] + 1, _ONCE)
+        if self.low[i : i + 2] in (["all", "day"], ["all", "night"], ["all", "week"]):
+            return self._by_clock(i, i + 2, _ONCE)
+        return None
+
+    def _timed(self, i: int) -> Proviso | None:
+        """ "at noon", "in ten minutes", "every hour", "tomorrow": but not inside what is said or asked."""
+        end = self._time_end(i)
+        return None if end == i else self._by_clock(i, end, _TIME)
+
+    def _by_clock(self, i: int, end: int, question: str) -> Proviso | None:
+        """A proviso, unless it belongs to what is said or asked."""
+        start = next((a for a, b in reversed(self._spans) if a <= i < b), 0)
+        verb, _ = self.s._find_verb(self.s.skip(start), len(self.low))
+        asked = self.s._question(self.s.skip(start), len(self.low))[0] if self.s.skip(start) < len(self.low) else ""
+        if (
+            asked
+            or verb is None
+            or verb.frame in ("tell", "ask", "answer", "greet", "wish")
+            and self._front(i) is False
+        ):
+            return None
+        return Proviso(i, end, question.format(" ".join(token.text for token in self.s.tokens[i:end])))
+
+    def _time_end(self, i: int) -> int:
+        low, here = self.low, self.low[i]
+        following = low[i + 1] if i + 1 < len(low) else ""
+        if here in _ALWAYS_LATER:
+            return i + 1 + (following in _PARTS)
+        if here in ("this", "in", "next") and following in _PARTS | {"week", "month", "year"}:
+            return i + 2
+        if here == "in" and (following in _PARTS or following == "the" and low[i + 2 : i + 3] and low[i + 2] in _PARTS):
+            return i + 3
+        if here in ("in", "every", "within"):
+            length = duration_at(low, i + 1)
+            return length[1] if length else i
+        if here in ("on", "every", "next", "this", "until", "by") and following in _DAYS:
+            return i + 2
+        if here in ("at", "by", "before", "after", "around", "until", "from", "till"):
+            if following in _TIMES and i + 1 not in self.s.at:
+                return i + 2
+            return self._clock_end(i + 1) or i
+        return i
+
+    def _clock_end(self, i: int) -> int:
+        """The end of "5 pm", "half past five", "17:30", "six o'clock" from `i`; 0 if there is none."""
+        low = self.low
+        if i < len(low) and re.fullmatch(r"\d{1,2}([ap]m|h)", low[i]):
+            return i + 1
+        if low[i : i + 2] in (["half", "past"], ["quarter", "past"], ["quarter", "to"]):
+            return i + 3
+        number = number_at(low, i)
+        if not number:
+            return 0
+        end = number[1]
+        if low[end : end + 1] and low[end] in ("am", "pm", "o'clock", "sharp"):
+            return end + 1
+        if low[end : end + 1] == [":"] and low[end + 1 : end + 2] and low[end + 1].isdecimal():
+            return end + 2
+        return 0
+
+    def _said(self, begin: int, end: int) -> str:
+        """What the condition says, as the robot repeats it: I and you change places."""
+        while end > begin and not self.low[end - 1][0].isalnum():
+            end -= 1
+        words = [_SWAPPED.get(token.low, token.text) for token in self.s.tokens[begin:end]]
+        return re.sub(r"\bI are\b", "I am", re.sub(r"\s+([,.;:])", r"\1", " ".join(words)))
+
+
+__all__ = ["Proviso", "provisos"]

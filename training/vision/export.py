@@ -1,0 +1,83 @@
+"""A checkpoint as an mmproj GGUF file: `python -m training.vision.export OUT/eyes.pt eyes.gguf [--type Q8_0]`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from llm_core.gguf import GGMLType, GGUFWriter
+from llm_core.quants import quantize
+from training.vision.data import MEAN, STD
+from training.vision.tower import Projector, Tower, TowerConfig
+
+FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7}
+
+
+def write(path: Path, tower: Tower, projector: Projector, kind: str) -> None:
+    """Matrices as `kind`, the patches' kernel as F16 at most, vectors and positions as F32."""
+    c = tower.config
+    with GGUFWriter(path) as writer:
+        writer.add("general.architecture", "clip").add("general.type", "mmproj").add("general.name", path.stem)
+        writer.add("general.file_type", FILE_TYPES[kind]).add("general.quantization_version", 2)
+        for key, value in {
+            "clip.has_vision_encoder": True,
+            "clip.projector_type": "mlp",
+            "clip.use_gelu": True,
+            "clip.vision.image_size": c.image_size,
+            "clip.vision.patch_size": c.patch_size,
+            "clip.vision.embedding_length": c.n_embd,
+            "clip.vision.feed_forward_length": c.n_ff,
+            "clip.vision.projection_dim": c.width,
+            "clip.vision.attention.head_count": c.n_head,
+            "clip.vision.attention.layer_norm_epsilon": c.eps,
+            "clip.vision.image_mean": list(MEAN),
+            "clip.vision.image_std": list(STD),
+            "clip.vision.block_count": c.n_layer,
+            "clip.vision.feature_layer": [c.n_layer],
+        }.items():
+            writer.add(key, value)
+        for name, values in {**_named(tower, "v."), **_named(projector, "")}.items():
+            name = name.replace("mm_", "mm.")
+            if name == "v.position_embd":
+                name += ".weight"
+            if values.ndim == 1 or name == "v.position_embd.weight":
+                writer.add_tensor(name, values)
+                continue
+            shape = values.shape
+            chosen = GGMLType[kind]
+            if name == "v.patch_embd.weight":
+                shape = (c.n_embd, 3, c.patch_size, c.patch_size)
+                chosen = GGMLType.F32 if kind == "F32" else GGMLType.F16
+            writer.add_tensor(name, quantize(values, chosen).reshape(-1), chosen, shape)
+
+
+def _named(module: torch.nn.Module, prefix: str) -> dict[str, np.ndarray]:
+    return {prefix + name: np.ascontiguousarray(p.detach().float().numpy()) for name, p in module.named_parameters()}
+
+
+def load(path: Path) -> tuple[Tower, Projector]:
+    """Tower and projector of a checkpoint."""
+    state = torch.load(path)
+    config = TowerConfig(**state["config"])
+    tower, projector = Tower(config), Projector(config)
+    tower.load_state_dict(state["tower"])
+    projector.load_state_dict(state["projector"])
+    return tower.eval(), projector.eval()
+
+
+def main() -> None:
+    """Write the file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--type", choices=FILE_TYPES, default="Q8_0")
+    args = parser.parse_args()
+    write(args.out, *load(args.checkpoint), args.type)
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()

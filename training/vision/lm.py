@@ -1,0 +1,147 @@
+"""The frozen language model in PyTorch, with the weights of the GGUF file that it is shipped as, and its prompts.
+
+Only `llama` models: RMS norms, rotations of neighbouring values, grouped keys, SiLU gates. Gradients flow through to
+the embeddings; no weight changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from llm_core.chat.pictures import Pictures, take_pictures
+from llm_core.chat.template import ChatTemplate
+from llm_core.gguf import open_gguf
+from llm_core.hub import resolve
+from llm_core.tokenizer import Tokenizer
+from llm_ros.sim.questions import Question
+
+IGNORE = -100
+
+
+class LanguageModel:
+    """Embeddings in, logits out."""
+
+    def __init__(self, name: str, dtype: torch.dtype = torch.float32):
+        path = Path(resolve(name))
+        with open_gguf(path) as file:
+            m = file.metadata
+            if m.architecture != "llama":
+                raise SystemExit(f"{path}: {m.architecture!r} is no llama")
+            self.n_layer = m.int("llama.block_count")
+            self.n_head, self.n_kv = m.int("llama.attention.head_count"), m.int("llama.attention.head_count_kv")
+            self.eps, self.base = m.float("llama.attention.layer_norm_rms_epsilon"), m.float("llama.rope.freq_base")
+            self.weights = {t: torch.from_numpy(v.dequantize().copy()).to(dtype) for t, v in file.tensors.items()}
+            self.tokenizer = Tokenizer.from_metadata(m)
+            self.template = ChatTemplate.from_metadata(m, self.tokenizer)
+        self.dtype = dtype
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Embeddings of token ids."""
+        return self.weights["token_embd.weight"][ids]
+
+    def hidden(self, x: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """x [n, rows, width], positions [n, rows], mask bool [n, rows, rows] → normed rows of the last layer."""
+        w = self.weights
+        width = x.shape[-1] // self.n_head
+        turns = positions[..., None].float() * self.base ** (-torch.arange(0, width, 2).float() / width)
+        cos, sin = turns.cos()[:, None].to(self.dtype), turns.sin()[:, None].to(self.dtype)
+        for layer in range(self.n_layer):
+            p = f"blk.{layer}."
+            h = self._norm(x, w[p + "attn_norm.weight"])
+            q, k, v = (
+                F.linear(h, w[f"{p}attn_{part}.weight"]).view(*x.shape[:2], -1, width).transpose(1, 2) for part in "qkv"
+            )
+            q, k = rotated(q, cos, sin), rotated(k, cos, sin)
+            k, v = (t.repeat_interleave(self.n_head // self.n_kv, 1) for t in (k, v))
+            h = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None])
+            x = x + F.linear(h.transpose(1, 2).flatten(2), w[p + "attn_output.weight"])
+            h = self._norm(x, w[p + "ffn_norm.weight"])
+            gate, up = F.linear(h, w[p + "ffn_gate.weight"]), F.linear(h, w[p + "ffn_up.weight"])
+            x = x + F.linear(F.silu(gate) * up, w[p + "ffn_down.weight"])
+        return self._norm(x, w["output_norm.weight"])
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits of normed rows."""
+        return F.linear(hidden, self.weights.get("output.weight", self.weights["token_embd.weight"])).float()
+
+    def _norm(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return F.rms_norm(x, (x.shape[-1],), weight, self.eps)
+
+
+def rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Neighbouring values turned by their row's angles."""
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids before the picture, and of a question's turn after it; the answer's, which end the turn."""
+
+    before: list[int]
+    question: list[int]
+    answer: list[int]
+
+
+def prompt(lm: LanguageModel, question: Question) -> Prompt:
+    """As the engine's chat writes a picture and a question."""
+    content = [{"type": "image", "image": b""}, {"type": "text", "text": question.text}]
+    messages, _ = take_pictures([{"role": "user", "content": content}])
+    picture = Pictures("<image>", ((None,),))
+    ids = list(lm.template.encode(messages, add_generation_prompt=True, pictures=picture))
+    at = ids.index(-1)
+    answer = lm.tokenizer.encode(question.answer, add_special=False, parse_special=False)
+    end = lm.tokenizer.encode("<|im_end|>", add_special=False, parse_special=True)
+    return Prompt(ids[:at], ids[at + 1 :], list(answer) + list(end))
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Sequences of one picture and several questions, each of which sees the picture and itself only. ids int64
+    [n, rows] with -1 for the picture's rows; targets IGNORE where nothing is learned."""
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    mask: torch.Tensor
+    targets: torch.Tensor
+
+
+def pack(prompts: list[list[Prompt]], n_tokens: int) -> Packed:
+    """prompts: for each picture those of its questions."""
+    rows = []
+    for several in prompts:
+        before = several[0].before
+        ids = before + [-1] * n_tokens
+        block, positions, targets = [0] * len(ids), list(range(len(ids))), [IGNORE] * len(ids)
+        prefix = len(ids)
+        for i, p in enumerate(several):
+            turn = p.question + p.answer
+            ids = ids + turn[:-1]
+            positions += range(prefix, prefix + len(turn) - 1)
+            targets += [IGNORE] * (len(p.question) - 1) + p.answer
+            block += [i + 1] * (len(turn) - 1)
+        rows.append((ids, positions, block, targets))
+    length = max(len(r[0]) for r in rows)
+
+    def tensor(which: int, fill: int) -> torch.Tensor:
+        return torch.tensor([r[which] + [fill] * (length - len(r[0])) for r in rows])
+
+    block = tensor(2, -1)
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    same = (block[:, :, None] == block[:, None]) | (block[:, None] == 0)
+    return Packed(tensor(0, 0), tensor(1, 0), causal & same, tensor(3, IGNORE))
+
+
+def answers(lm: LanguageModel, embeddings: torch.Tensor, packed: Packed) -> tuple[torch.Tensor, torch.Tensor]:
+    """(loss of the answers' tokens, which of them are right)."""
+    seen = packed.ids < 0
+    x = lm.embed(packed.ids.clamp(min=0))
+    x = x.masked_scatter(seen[..., None], embeddings.to(x.dtype).flatten(0, 1))
+    hidden = lm.hidden(x, packed.positions, packed.mask)
+    learned = packed.targets != IGNORE
+    logits, wanted = lm.logits(hidden[learned]), packed.targets[learned]
+    return F.cross_entropy(logits, wanted), logits.argmax(-1) == wanted
