@@ -43,6 +43,18 @@ def from_s16le(data, channels: int = 1) -> np.ndarray:
     return np.frombuffer(data, "<i2").reshape(-1, channels).mean(axis=1, dtype=np.float32) / np.float32(32768)
 
 
+def decode(encoding: str, data: bytes, channels: int = 1) -> np.ndarray:
+    """Interleaved samples of an encoding of Audio.msg, "s16le" or "f32le", as float32 mono. Raises AudioError."""
+    if encoding == "s16le":
+        return from_s16le(data, channels)
+    if encoding != "f32le":
+        raise AudioError(f"encoding = {encoding!r}: needs s16le or f32le")
+    if len(data) % (4 * channels):
+        raise AudioError(f"data: {len(data)} bytes are no whole number of frames of {channels} floats")
+    values = np.nan_to_num(np.clip(np.frombuffer(data, "<f4"), -1, 1)).astype(np.float32)
+    return values.reshape(-1, channels).mean(axis=1)
+
+
 def to_s16le(samples: np.ndarray) -> bytes:
     """float32 in [-1, 1] as little-endian 16 bit samples; what is louder is clipped."""
     return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2").tobytes()

@@ -48,7 +48,9 @@ class Corrector:
     def _nearest(self, heard: list[str]) -> tuple[float, tuple[str, ...]] | None:
         """(share of the sound that differs, name) of the name that sounds most like it, if one is near enough."""
         sound = _sound(tuple(word.lower() for word in heard))
-        share, name = min(((distance(sound, other) / max(len(other), 1), name) for name, other in self._names), default=(1.0, ()))
+        share, name = min(
+            ((distance(sound, other) / max(len(other), 1), name) for name, other in self._names), default=(1.0, ())
+        )
         return (share, name) if share <= NEAR else None
 
 

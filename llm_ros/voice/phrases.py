@@ -117,7 +117,7 @@ RULES = {
         1: hello robot
         1: thank you
         1: <answer>""",
-    "answer": "<thing>\n<place>\nto <place>\nfrom <place>\nin <place>\non <place>\n<person>\nto <person>\nme\n<duration>",
+    "answer": "<thing>\n<place>\nto <place>\nfrom <place>\n<into> <place>\n<person>\nto <person>\nme\n<duration>",
     "go": """
         5: go to
         3: go
@@ -138,7 +138,7 @@ RULES = {
     "meet": "4: meet\n1: find\n1: look for",
     "guide": "4: guide\n3: lead\n3: escort\n3: take\n2: accompany\n1: bring\n1: walk\n1: show",
     "follow": "6: follow\n1: go after\n1: go with",
-    "greet": "4: greet\n3: say hello to\n1: say hi to\n1: welcome\n1: salute\n1: introduce yourself to\n1: say goodbye to",
+    "greet": "4: greet\n3: say hello to\n1: say hi to\n1: welcome\n1: introduce yourself to\n1: say goodbye to",
     "open": "4: open\n4: close\n2: shut",
     "them": "3: them\n2: him\n2: her",
     "possessive": "their\nhis\nher",

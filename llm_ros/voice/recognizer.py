@@ -30,7 +30,7 @@ class RecognizerError(RequestError):
 
 @dataclass(frozen=True)
 class Recognition:
-    """What an utterance was taken for. confidence: 0 to 1, the back end's own estimate; no two back ends agree on it."""
+    """What an utterance was taken for. confidence: 0 to 1, the back end's own estimate, comparable with no other's."""
 
     text: str
     confidence: float = 0.0

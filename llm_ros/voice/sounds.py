@@ -52,7 +52,6 @@ d:D
 pp:P
 p:P
 bb:B
-b(?=$)(?<=mb):
 b:B
 ff:F
 f:F
@@ -115,7 +114,16 @@ _VOWELS = frozenset("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())
 # Consonants that are easily taken for each other.
 _LIKE = [
     set(group.split())
-    for group in ("P B M V F", "T D TH DH N", "K G NG CH JH", "S Z SH ZH CH JH TH F", "L R W Y", "M N NG", "P T K", "B D G")
+    for group in (
+        "P B M V F",
+        "T D TH DH N",
+        "K G NG CH JH",
+        "S Z SH ZH CH JH TH F",
+        "L R W Y",
+        "M N NG",
+        "P T K",
+        "B D G",
+    )
 ]
 _FAINT = frozenset("HH R AH T D".split())  # what is easily missed, or heard where it is not
 
@@ -141,7 +149,7 @@ def phones(word: str) -> tuple[str, ...]:
 
 
 def distance(a: tuple[str, ...], b: tuple[str, ...]) -> float:
-    """How differently two sequences of phones sound: 0 for the same, about 1 for each phone that has nothing like it."""
+    """How differently two sequences of phones sound: 0 for the same, about 1 for each phone without a like one."""
     row = [0.0]
     for phone in b:
         row.append(row[-1] + _gap(phone))

@@ -121,5 +121,5 @@ SOURCES = ("topic", "wav", *_MICROPHONES)
 
 
 def open_source(kind: str, device: str = "", file: str = ""):
-    """The source of a kind in SOURCES, but "topic"; `device`: which microphone, `file`: which WAV. Raises AudioError."""
+    """The source of a kind but "topic"; `device`: which microphone, `file`: which WAV. Raises AudioError."""
     return WavSource(file) if kind == "wav" else _MICROPHONES[kind](device)

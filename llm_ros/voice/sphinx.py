@@ -33,7 +33,9 @@ class SphinxRecognizer:
         folder = Path(model or pocketsphinx.get_model_path("en-us"))
         dictionary = folder / "cmudict-en-us.dict"
         if not dictionary.is_file() or not (folder / "en-us").is_dir():
-            raise RecognizerError(f"recognizer.model = {str(folder)!r}: needs a folder with en-us/ and {dictionary.name}")
+            raise RecognizerError(
+                f"recognizer.model = {str(folder)!r}: needs a folder with en-us/ and {dictionary.name}"
+            )
         with tempfile.TemporaryDirectory() as scratch:  # the decoder reads both files when it is made
             lm, words = Path(scratch, "lm.arpa"), Path(scratch, "words.dict")
             lm.write_text(vocabulary.language_model)

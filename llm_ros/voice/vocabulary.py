@@ -1,4 +1,4 @@
-"""What this robot is spoken to about: the names of its world, the words that a command may hold, and its language model.
+"""What is said to this robot: the names of its world, the words that a command may hold, and its language model.
 
 In: skills and world. Out: names as they are spoken, every usual word, a prompt for recognisers that take one, and a
 trigram model in the ARPA format for those that need one. Built once; immutable. Knows no recogniser.
