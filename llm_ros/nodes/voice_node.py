@@ -35,7 +35,6 @@ from llm_ros.voice.sources import open_source
 from llm_ros.voice.speaker import Speaker
 from llm_ros.voice.vocabulary import Vocabulary
 
-
 _FORGET, _END = "forget what was going on", "the sound ends"
 
 

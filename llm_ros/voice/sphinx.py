@@ -42,7 +42,7 @@ class SphinxRecognizer:
             words.write_text("".join(f"{line}\n" for line in _pronunciations(dictionary, vocabulary.words)))
             try:
                 self._decoder = pocketsphinx.Decoder(
-                    hmm=str(folder / "en-us"), lm=str(lm), dict=str(words), samprate=RATE, loglevel="FATAL"
+                    hmm=str(folder / "en-us"), lm=str(lm), dict=str(words), samprate=RATE, cmn="batch", loglevel="FATAL"
                 )
             except (RuntimeError, ValueError) as error:
                 raise RecognizerError(f"recognizer.model = {str(folder)!r}: {error}") from error
@@ -51,6 +51,7 @@ class SphinxRecognizer:
         """See recognizer.Recognizer."""
         sound = np.concatenate([np.zeros(_EDGE, np.float32), samples, np.zeros(_EDGE, np.float32)])
         sound = sound + np.random.default_rng(0).standard_normal(len(sound)).astype(np.float32) * _DITHER
+        self._decoder.reinit_feat()  # what was heard before must not decide what is heard now
         self._decoder.start_utt()
         self._decoder.process_raw(to_s16le(sound), full_utt=True)
         self._decoder.end_utt()
