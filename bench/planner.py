@@ -33,6 +33,7 @@ WORLDS = {
     "office": DATA / "planner_office.yaml",
     "blind": DATA / "planner_blind_world.yaml",
     "fresh": DATA / "planner_fresh_world.yaml",
+    "clinic": DATA / "planner_clinic_world.yaml",
 }
 SKILLS = {
     "full": ROOT / "config" / "skills.yaml",
@@ -93,13 +94,16 @@ def llama_generate(path: str, threads: int):
     return generate
 
 
-def evaluate(entries: list[dict], generate, space: str, examples: int | None) -> list[dict]:
+def evaluate(
+    entries: list[dict], generate, space: str, examples: int | None, rewrite=None, trained=False
+) -> list[dict]:
     """One record per entry: id, class, failure (None if right), seconds, first_step_s."""
     planners, records = {}, []
     for entry in entries:
         key = (entry.get("skills", "full"), entry["world"])
         if key not in planners:
-            planners[key] = Planner(generate, load_skills(SKILLS[key[0]]), load_world(WORLDS[key[1]]), space, examples)
+            skills, world = load_skills(SKILLS[key[0]]), load_world(WORLDS[key[1]])
+            planners[key] = Planner(generate, skills, world, space, examples, rewrite, trained)
             planners[key].plan("go there")
         planner = planners[key]
         first: list[float] = []
@@ -158,20 +162,26 @@ def main() -> int:
     parser.add_argument("--backend", choices=("engine", "llama-cpp"), default="engine")
     parser.add_argument("--space", choices=SPACES, default="tight")
     parser.add_argument("--examples", type=int, default=None, help="worked examples in the prompt")
+    parser.add_argument("--adapter", help="LoRA that puts commands into plain words (GGUF)")
+    parser.add_argument("--rewrite", action="store_true", help="let the model put unsure commands into plain words")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--set", default=str(DATA / "planner_dev.json"), help="development set")
     parser.add_argument("--limit", type=int, default=None, help="only the first N entries")
     parser.add_argument("--json", metavar="OUT.json", help="also write figures and every record")
     parser.add_argument("--failures", action="store_true", help="print every failure")
     args = parser.parse_args()
+    rewrite = None
     entries = json.loads(Path(args.set).read_text(encoding="utf-8"))[: args.limit]
     if args.backend == "engine":
         from llm_core import Engine
 
-        generate = engine_generate(Engine(args.model, n_ctx=4096, n_threads=args.threads, max_requests=1))
+        files = {"plain": args.adapter} if args.adapter else {}
+        engine = Engine(args.model, n_ctx=4096, n_threads=args.threads, max_requests=1, adapters=files)
+        generate = engine_generate(engine)
+        rewrite = engine_generate(engine, ("plain",)) if files else generate if args.rewrite else None
     else:
         generate = llama_generate(args.model, args.threads)
-    records = evaluate(entries, generate, args.space, args.examples)
+    records = evaluate(entries, generate, args.space, args.examples, rewrite, bool(args.adapter))
     figures = report(records)
     for name, rate in (*figures["classes"].items(), ("all tasks", figures["tasks"]), ("refusals", figures["refusals"])):
         print(

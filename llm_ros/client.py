@@ -19,7 +19,18 @@ from llm_ros.calls import Call, CallError, Generation, LifecycleRemote, Remote
 from llm_ros.conversions import messages_to_ros, request_to_ros, text_to_ros
 from llm_ros.images import pictures_to_ros
 from llm_ros.srv import Ask as AskService
-from llm_ros.srv import Confirm, Detokenize, Generate, GetModelInfo, Pause, Tokenize
+from llm_ros.srv import (
+    Confirm,
+    Detokenize,
+    ExportPlan,
+    Generate,
+    GetModelInfo,
+    GetWorld,
+    Pause,
+    Reload,
+    Tokenize,
+    UpdateWorld,
+)
 
 __all__ = ["Call", "CallError", "Generation", "LLMClient", "PlannerClient", "VQAClient", "connect"]
 
@@ -146,6 +157,28 @@ class PlannerClient(Remote):
         """Answers the question of that id in topic `execution`; returns the Confirm response. Raises CallError."""
         request = Confirm.Request(confirm_id=confirm_id, accept=accept)
         return self.call_service(Confirm, "confirm", request, timeout)
+
+    def reload(self, timeout: float = 10.0) -> None:
+        """Lets the node read its skill and world file again. Raises CallError: it keeps the old ones, and why."""
+        self._checked(self.call_service(Reload, "reload", Reload.Request(), timeout))
+
+    def world(self, timeout: float = 10.0):
+        """The GetWorld response. Raises CallError."""
+        return self.call_service(GetWorld, "get_world", GetWorld.Request(), timeout)
+
+    def export_plan(self, kind: str, steps=(), command: str = "", timeout: float = 10.0) -> dict[str, str]:
+        """PlanStep messages (none: the node's latest plan) as texts by name: "bt" gives {"tree"}, "pddl" {"domain",
+        "problem"}. Raises CallError, KeyError for an unknown format.
+        """
+        code = {"bt": ExportPlan.Request.BT, "pddl": ExportPlan.Request.PDDL}[kind]
+        request = ExportPlan.Request(format=code, steps=list(steps), command=text_to_ros("command", command))
+        answer = self._checked(self.call_service(ExportPlan, "export_plan", request, timeout))
+        return {"domain": answer.text, "problem": answer.problem} if kind == "pddl" else {"tree": answer.text}
+
+    def update_world(self, changes=(), *, save: bool = False, save_as: str = "", timeout: float = 10.0):
+        """Makes all changes (WorldChange messages) or none; returns the UpdateWorld response. Raises CallError."""
+        request = UpdateWorld.Request(changes=list(changes), save=save, save_as=text_to_ros("save_as", save_as))
+        return self._checked(self.call_service(UpdateWorld, "update_world", request, timeout))
 
 
 class Answering(Generation):

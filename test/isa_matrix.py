@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Every weight format's product at every ISA level, against numpy and against one another.
 
-    isa_matrix.py [FORMAT ...]                       the levels of this machine, each in a process of its own
+    isa_matrix.py [FORMAT ...]                       the levels of this machine, each in a process of its own;
+                                                     amx by amx_emulator.c where there is AVX-512 VNNI only
     isa_matrix.py --keep FOLDER --here [FORMAT ...]  the level in use, in this process (an emulated machine)
     isa_matrix.py --keep FOLDER --table              compare what FOLDER holds, from whatever machines
 
@@ -41,7 +42,7 @@ from llm_core.paths import sources_digest  # noqa: E402
 from llm_core.quants import format_of  # noqa: E402
 
 EXACT, NEAR = 3e-6, 1e-6
-SHIFTED = ("avxvnni", "avx512vnni")  # levels that raise signed weights
+SHIFTED = ("avxvnni", "avx512vnni", "amx")  # levels that raise signed weights
 SIGNED = ("Q8_0", "IQ4_NL", "IQ4_XS")  # formats whose packed weights are signed bytes
 FLOATS = ("F32", "F16", "BF16")
 N_ROWS = 67  # of activations: a whole group that shares an expanded chunk, and a part of a tile
@@ -110,10 +111,22 @@ def run_here(names, folder: Path) -> None:
         print(own.name, name, flush=True)
 
 
-def environment(level: cpu.Level) -> dict[str, str]:
-    """A process's, whose compiler knows of nothing but what the level needs."""
+def levels() -> list[cpu.Level]:
+    """Those that run here; level amx also by emulation of what it has more than avx512vnni."""
+    emulated = ("amx",) if cpu.available(cpu.LEVELS["avx512vnni"]) else ()
+    return [level for level in cpu.LEVELS.values() if cpu.available(level) or level.name in emulated]
+
+
+def environment(level: cpu.Level, folder: Path) -> dict[str, str]:
+    """A process's, whose compiler knows of nothing but what the level needs; `folder`: for an emulator."""
     features = ",".join(f"+{feature}" for feature in level.features)
-    return os.environ | {"LLM_CORE_ISA": level.name, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features}
+    told = {"LLM_CORE_ISA": level.name, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features}
+    if not cpu.available(level):
+        source, library = Path(__file__).with_name("amx_emulator.c"), folder / "amx_emulator.so"
+        compiler = os.environ.get("CC", "cc")
+        subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+        told["LD_PRELOAD"] = str(library)
+    return os.environ | told
 
 
 def run_levels(names, folder: Path) -> None:
@@ -122,10 +135,12 @@ def run_levels(names, folder: Path) -> None:
 
     def run(level):
         command = [sys.executable, __file__, "--here", "--keep", str(folder), *names]
-        subprocess.run(command, env=environment(level), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        with tempfile.TemporaryDirectory() as passing:
+            told = environment(level, Path(passing))
+            subprocess.run(command, env=told, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
     with ThreadPoolExecutor(cpu.default_threads()) as pool:
-        list(pool.map(run, filter(cpu.available, cpu.LEVELS.values())))
+        list(pool.map(run, levels()))
 
 
 def results(folder: Path) -> dict[str, dict[str, Result]]:

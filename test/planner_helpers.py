@@ -16,6 +16,7 @@ WORLDS = {
     "office": DATA / "planner_office.yaml",
     "blind": DATA / "planner_blind_world.yaml",
     "fresh": DATA / "planner_fresh_world.yaml",
+    "clinic": DATA / "planner_clinic_world.yaml",
 }
 SKILLS = {
     "full": CONFIG / "skills.yaml",

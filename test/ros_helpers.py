@@ -5,7 +5,9 @@ deadlines.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import tempfile
 import threading
 import time
 import zlib
@@ -19,9 +21,33 @@ from llm_ros.nodes.run import spin
 DEADLINE_S = 20.0
 
 
+DOMAINS = range(1, 101)  # the ports of higher ones lie where the system takes ports from
+_claimed: dict[str, tuple[int, object]] = {}
+
+
 def domain_for(name: str) -> int:
-    """A ROS_DOMAIN_ID for a test: 1 to 100, another one for another test or process most of the time."""
-    return 1 + zlib.crc32(f"{os.getpid()} {name}".encode()) % 100
+    """A ROS_DOMAIN_ID for a test that no other test of this machine has until `release_domain` or the process' end."""
+    if name not in _claimed:
+        first = zlib.crc32(f"{os.getpid()} {name}".encode())
+        for i in range(len(DOMAINS)):
+            domain = DOMAINS[(first + i) % len(DOMAINS)]
+            claim = open(f"{tempfile.gettempdir()}/llm_ros_test_domain_{domain}", "w")  # noqa: SIM115
+            try:
+                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                claim.close()
+                continue
+            _claimed[name] = domain, claim
+            break
+        else:
+            raise RuntimeError(f"all of the {len(DOMAINS)} ROS domains for tests are in use")
+    return _claimed[name][0]
+
+
+def release_domain(name: str) -> None:
+    """Lets other tests have the domain."""
+    _, claim = _claimed.pop(name)
+    claim.close()
 
 
 def wait_until(condition, what: str, timeout: float = DEADLINE_S):
@@ -38,7 +64,7 @@ class Ros:
 
     def __init__(self, name: str):
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-        self.domain = domain_for(name)
+        self.name, self.domain = name, domain_for(name)
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=self.domain)
         self._stack = contextlib.ExitStack()
@@ -83,6 +109,7 @@ class Ros:
         """Ends everything, newest first."""
         self._stack.close()
         rclpy.try_shutdown(context=self.context)
+        release_domain(self.name)
 
 
 class FakeEngines:

@@ -152,3 +152,20 @@ def test_the_real_default_model_plans(default_engine, entry):
 def test_the_real_default_model_under_the_open_grammar(default_engine):
     planner = Planner(engine_generate(default_engine), *parts(), space="open", examples=1)
     assert planner.plan("Go to the office").status in ("plan", "refuse", "clarify")
+
+
+def test_a_plan_is_exported(tmp_path, capsys):
+    command = [*COTTAGE, "Open the front door"]
+    assert run(*command, "--export", "bt", str(tmp_path / "plan.xml")) == 0
+    assert '<Action ID="open"' in (tmp_path / "plan.xml").read_text()
+    assert run(*command, "--export", "pddl", str(tmp_path / "plan.pddl")) == 0
+    assert "(did-open front_door)" in (tmp_path / "plan.pddl").read_text()
+    assert "(:action open" in (tmp_path / "plan-domain.pddl").read_text()
+    capsys.readouterr()
+    for words, error in (
+        ([*COTTAGE, "Go to the moon", "--export", "bt", str(tmp_path / "x")], "there is no plan to export"),
+        ([*command, "--export", "dot", str(tmp_path / "x")], "--export dot: expected one of bt, pddl"),
+        ([*command, "--export", "bt", str(tmp_path / "no" / "x")], "No such file"),
+    ):
+        assert run(*words) == 2 and error in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()

@@ -26,10 +26,10 @@ object_categories: {fruits: {singular: fruit, objects: [apple, pear]}}
 """
 SKILLS = """
 skills:
-  go_to: {args: {location: {type: location}}, duration: 10, timeout: 12, retries: 1}
-  find_object: {args: {object: {type: object, free: true}}, retries: 1}
-  pick: {args: {object: {type: object, free: true}}, retries: 1}
-  place: {args: {object: {type: object, free: true}, location: {type: location}}, retries: 1}
+  go_to: {args: {location: {type: location}}, duration: 4, timeout: 5, retries: 1}
+  find_object: {args: {object: {type: object, free: true}}, duration: 4, timeout: 5, retries: 1}
+  pick: {args: {object: {type: object, free: true}}, duration: 4, timeout: 5, retries: 1}
+  place: {args: {object: {type: object, free: true}, location: {type: location}}, duration: 4, timeout: 5, retries: 1}
   say: {args: {text: {type: text}}, retries: 0}
   open: {args: {object: {type: door, free: true}}, needs: [], safety: confirm}
 """
@@ -105,7 +105,7 @@ def test_faults_are_overcome(ros, tmp_path, kind):
 
 
 def test_a_result_that_never_comes_is_a_timeout(ros, tmp_path):
-    skills = SKILLS.replace("duration: 10, timeout: 12, retries: 1", "duration: 0.1, timeout: 0.2, retries: 0")
+    skills = SKILLS.replace("duration: 4, timeout: 5, retries: 1", "duration: 0.1, timeout: 0.2, retries: 0")
     robot = Robot(ros, tmp_path, skills, mock=dict(failing="go_to=1.0", kinds="hang"))
     result = failed(robot.client.execute([step("go_to", location="den")]))
     assert result.outcome.code == Outcome.TIMEOUT and "go to den: no result within 0.2 s" in result.error

@@ -13,6 +13,7 @@ import hashlib
 import os
 import platform
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,17 +27,29 @@ _CPUS = Path("/sys/devices/system/cpu")
 X86, ARM = ("x86_64", "AMD64"), ("aarch64", "arm64")
 
 
+def _linux_grants_tiles() -> bool:
+    """Ask Linux for the tile registers of AMX, which a process has to do before it uses them (arch_prctl(2):
+    ARCH_REQ_XCOMP_PERM of XFEATURE_XTILEDATA). Refused where it does not know them, or where a thread's signal stack
+    is too small to save them."""
+    return sys.platform == "linux" and ctypes.CDLL(None).syscall(158, 0x1023, 18) == 0
+
+
 @dataclass(frozen=True)
 class Level:
-    """One instruction-set level: what it needs, the widest tile of activation columns that its registers hold, and how
-    many panels of weights a tile of expanded ones has (each then takes its part of the columns)."""
+    """One instruction-set level: what it needs, the widest tile of activation columns that its registers hold, how many
+    panels of weights a tile of expanded ones has (each then takes its part of the columns), the columns of a wide tile
+    (0: there is none) that takes one expanded panel, and whether the system lets this process use it."""
 
     name: str
     machines: tuple[str, ...]
     features: tuple[str, ...]
     max_columns: int
     tile_panels: int = 1
+    wide_columns: int = 0
+    granted: Callable[[], bool] = lambda: True
 
+
+_AVX512_VNNI = ("avx512f", "avx512bw", "avx512vl", "avx512vnni", "f16c")
 
 # Best last. "generic" has no needs: plain LLVM vectors on any machine.
 LEVELS = {
@@ -45,7 +58,8 @@ LEVELS = {
         Level("generic", (), (), 2),
         Level("avx2", X86, ("avx2", "fma", "f16c"), 4),
         Level("avxvnni", X86, ("avx2", "fma", "f16c", "avxvnni"), 4),
-        Level("avx512vnni", X86, ("avx512f", "avx512bw", "avx512vl", "avx512vnni", "f16c"), 8, tile_panels=2),
+        Level("avx512vnni", X86, _AVX512_VNNI, 8, tile_panels=2),
+        Level("amx", X86, (*_AVX512_VNNI, "amx-tile", "amx-int8"), 8, 2, wide_columns=16, granted=_linux_grants_tiles),
         Level("neon", ARM, ("dotprod",), 4),
         Level("neon_i8mm", ARM, ("dotprod", "i8mm"), 4),
     )
@@ -94,7 +108,7 @@ def available(level: Level) -> bool:
     """Can this machine run `level`?"""
     if level.machines and platform.machine() not in level.machines:
         return False
-    return host_features().issuperset(level.features)
+    return host_features().issuperset(level.features) and level.granted()
 
 
 @functools.cache

@@ -5,15 +5,16 @@ activations of a column (int8, read as one 32-bit word and broadcast) and adds t
 
 A level says how the units of a sub-block (16 or 32 values) are multiplied with a few columns while they are unpacked
 in registers (`dots`), in which order they are kept once they are expanded for many columns (`arrange`), and how they
-are multiplied from there (`tile_dots`). Sums are whole numbers, so every way gives the same ones; but where the machine
-only multiplies unsigned by signed bytes, signed weights are shifted by `signed_bias`, and the caller takes that many
-times the sum of the activations off again.
+are multiplied from there (`tile_dots`; between `begin` and `end`, for levels whose registers have to be set up). Sums
+are whole numbers, so every way gives the same ones; but where the machine only multiplies unsigned by signed bytes,
+signed weights are shifted by `signed_bias`, and the caller takes that many times the sum of the activations off again.
 """
 
 from collections.abc import Iterable
 
 import llvmlite.binding as llvm
 from llvmlite import ir
+from numba.core import cgutils
 
 from llm_core.kernels import cpu
 from llm_core.kernels.vectors import I8, I16, I32, I64, LANES, call, const, join, load_at, part, pick, splat
@@ -21,6 +22,7 @@ from llm_core.kernels.vectors import I8, I16, I32, I64, LANES, call, const, join
 V64I8, V32I8, V16I8 = (ir.VectorType(I8, n) for n in (64, 32, 16))
 V16I32, V8I32, V4I32 = (ir.VectorType(I32, n) for n in (16, 8, 4))
 V32I16, V16I16 = (ir.VectorType(I16, n) for n in (32, 16))
+_VOID = ir.VoidType()
 
 
 def _at(builder, address, offset, vector):
@@ -60,6 +62,12 @@ class Dots:
             )
             for units in panels
         ]
+
+    def begin(self, builder) -> None:
+        """Sets up what `tile_dots` needs, once for a whole product."""
+
+    def end(self, builder) -> None:
+        """Gives it back."""
 
     def look_up(self, builder, table, indexes):
         """A unit's bytes (0…15) replaced by the 16 bytes of `table`."""
@@ -260,6 +268,56 @@ class Vnni(Dots):
         return builder.xor(unit, const(unit.type, self.signed_bias))
 
 
+class Amx(Vnni):
+    """`tdpbsud`, for 16 columns at once: a tile of 16 columns by 16 or 32 activations (rows of the activations as they
+    are) times one of as many weights by 16 rows (the units as they are) gives 16 columns of 16 sums, the same as
+    `vpdpbusd`'s, which serves fewer columns. Tiles are numbered: 0 the sums, then two for each width."""
+
+    columns = 16
+    _TILES = {16: (1, 2), 32: (3, 4)}  # width → activations, weights
+
+    def __init__(self):
+        super().__init__(16, "llvm.x86.avx512.pshuf.b.512")
+
+    def begin(self, builder):
+        """Palette 1: for each tile, bytes of a row (16 bits each, from byte 16 on) and rows (from byte 48 on)."""
+        shape = {0: (16, 64)}
+        for width, (activations, weights) in self._TILES.items():
+            shape |= {activations: (16, width), weights: (width // 4, 64)}
+        palette = bytearray(64)
+        palette[0] = 1
+        for tile, (rows, n_bytes) in shape.items():
+            palette[16 + 2 * tile], palette[48 + tile] = n_bytes, rows
+        place = cgutils.alloca_once(builder, V64I8)
+        builder.store(ir.Constant(V64I8, list(palette)), place)
+        call(builder, "llvm.x86.ldtilecfg", _VOID, builder.bitcast(place, I8.as_pointer()))
+
+    def end(self, builder):
+        call(builder, "llvm.x86.tilerelease", _VOID)
+
+    def tile_dots(self, builder, peak, count, panels, rows):
+        if len(rows) != self.columns:
+            return super().tile_dots(builder, peak, count, panels, rows)
+        # `rows` lie evenly apart. Activations are signed, weights unsigned: `arrange` has raised signed ones.
+        stride, (activations, weights) = builder.sub(rows[1], rows[0]), (I8(t) for t in self._TILES[4 * count])
+        place = cgutils.alloca_once(builder, ir.ArrayType(V16I32, self.columns))
+        place.align = 64
+        call(builder, "llvm.x86.tileloadd64", _VOID, activations, self._pointer(builder, rows[0]), stride)
+        sums = []
+        for units in panels:
+            call(builder, "llvm.x86.tilezero", _VOID, I8(0))
+            call(builder, "llvm.x86.tileloadd64", _VOID, weights, self._pointer(builder, units), I64(64))
+            call(builder, "llvm.x86.tdpbsud", _VOID, I8(0), activations, weights)
+            call(builder, "llvm.x86.tilestored64", _VOID, I8(0), builder.bitcast(place, I8.as_pointer()), I64(64))
+            address = builder.ptrtoint(place, I64)
+            sums.append([_at(builder, address, 64 * c, V16I32) for c in range(self.columns)])
+        return sums
+
+    @staticmethod
+    def _pointer(builder, address):
+        return builder.inttoptr(address, I8.as_pointer())
+
+
 class Neon(Dots):
     """`sdot`: signed bytes (no unsigned weight exceeds 127), 4 int32 sums an instruction."""
 
@@ -323,6 +381,7 @@ LEVELS = {
     "avx2": Avx2,
     "avxvnni": lambda: Vnni(8, "llvm.x86.avx2.pshuf.b"),
     "avx512vnni": lambda: Vnni(16, "llvm.x86.avx512.pshuf.b.512"),
+    "amx": Amx,
     "neon": Neon,
     "neon_i8mm": NeonI8mm,
 }

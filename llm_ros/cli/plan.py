@@ -9,7 +9,7 @@ import sys
 
 from llm_core.errors import RequestError
 from llm_ros.cli._client import show_execution, show_plan, wait_for_planner
-from llm_ros.planner.offline import add_offline_arguments
+from llm_ros.planner.offline import InputError, add_offline_arguments, check_export, write_export
 
 SUMMARY = "plan a command with the running planner_node, or offline"
 _OFFLINE_ONLY = ("skills", "world", "model", "batch", "out")
@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     """0 for a plan, a refusal or a question. CallError or RequestError otherwise."""
     if args.execute and (args.offline or args.json):
         raise RequestError(f"--execute cannot be combined with --{'offline' if args.offline else 'json'}")
+    if args.execute and args.export:
+        raise RequestError("--execute cannot be combined with --export")
     if args.offline:
         from llm_ros.planner import offline
 
@@ -41,7 +43,11 @@ def run(args: argparse.Namespace) -> int:
             raise RequestError(f"--{name} needs --offline: a running planner_node has its own")
     if not args.command:
         raise RequestError('give a command, such as "Bring me a glass of water from the kitchen"')
-    return _ask_node(args)
+    try:
+        check_export(args.export)
+        return _ask_node(args)
+    except InputError as error:
+        raise RequestError(str(error)) from error
 
 
 def _ask_node(args) -> int:
@@ -61,6 +67,10 @@ def _ask_node(args) -> int:
                 args.timeout + 5.0,
                 nowhere if args.json else sys.stdout,
             )
+            if args.export:
+                if not plan.steps:
+                    raise InputError("there is no plan to export")
+                write_export(args.export, client.export_plan(args.export[0], plan.steps, args.command))
     if args.json:
         print(json.dumps(plan_from_ros(plan), ensure_ascii=False))
     return 0

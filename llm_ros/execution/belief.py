@@ -7,27 +7,28 @@ needs are checked against. It outlives plans: the next command starts from where
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from llm_ros.execution.outcome import Outcome
 from llm_ros.execution.robot import Result
-from llm_ros.planner.conditions import PREDICATES, Condition, State, same
+from llm_ros.planner.conditions import PREDICATES, STATIC, Condition, State, same
 from llm_ros.planner.plan import Step
 from llm_ros.planner.skills import Skill
 from llm_ros.planner.validate import initial_state
 from llm_ros.planner.world import World
 
 _FACT = re.compile(r"\s*(not\s+)?(\w+)\s*(?:\(([^()]*)\))?\s*$")
-_STATIC = ("placement", "graspable")
 
 
 def parse_fact(text: str) -> tuple[Condition, dict[str, str]]:
     """A condition over names of the world, "located(cup, sink)", as an effect and its arguments. Raises ValueError."""
     match = _FACT.match(text)
-    if not match or match[2] not in PREDICATES or match[2] in _STATIC:
-        known = ", ".join(name for name in PREDICATES if name not in _STATIC)
+    if not match or match[2] not in PREDICATES or match[2] in STATIC:
+        known = ", ".join(name for name in PREDICATES if name not in STATIC)
         raise ValueError(f"{text[:80]!r} is no fact; predicates: {known}")
     values = [value.strip() for value in (match[3] or "").split(",")] if match[3] else []
     if len(values) != PREDICATES[match[2]] or not all(values):
@@ -38,12 +39,27 @@ def parse_fact(text: str) -> tuple[Condition, dict[str, str]]:
     )
 
 
+def _whole(method):
+    """Holds the belief's lock while the method runs."""
+
+    @functools.wraps(method)
+    def locked(self, *args, **kwargs):
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return locked
+
+
 class Belief:
-    """The state, and how it changes. Not thread-safe: the executor's thread owns it."""
+    """The state, and how it changes. Every change is whole for other threads: the executor and whoever tells what was
+    seen write to it, the planner reads.
+    """
 
     def __init__(self, world: World):
+        self._lock = threading.RLock()
         self.world, self.state = world, initial_state(world)
 
+    @_whole
     def use(self, world: World) -> None:
         """Another world file: what was learned holds on where the names still exist."""
         places = initial_state(world).places
@@ -52,25 +68,49 @@ class Belief:
         at = self.state.at if self.state.at in world.places else None
         self.world, self.state = world, replace(self.state, at=at, places={**places, **known})
 
+    @_whole
     def moved(self) -> dict[str, str | None]:
         """Where things and people are that are not where the world file has them; None: nobody knows."""
         start = initial_state(self.world).places
         return {name: place for name, place in self.state.places.items() if place != start.get(name)}
 
+    @_whole
+    def put(self, thing: str, place: str | None) -> None:
+        """Somebody says where a thing or person is now; None: nobody knows. It is in reach only if it was and stays."""
+        state = self.state
+        stays = self.world.is_at(state.at, place) if place is not None else False
+        self.state = replace(
+            state,
+            found=tuple(name for name in state.found if stays or not same(name, thing)),
+            holding=None if same(state.holding, thing) else state.holding,
+            places={**state.places, thing: place},
+        )
+
+    @_whole
+    def forget(self, thing: str) -> None:
+        """The thing is no longer part of the world."""
+        self.put(thing, None)
+        state = self.state
+        places = {name: place for name, place in state.places.items() if name != thing}
+        self.state = replace(state, places=places, closed={k: v for k, v in state.closed.items() if k != thing})
+
     @contextlib.contextmanager
     def presuming(self, facts: Mapping[str, str]):
         """Within: things are where a step takes them to be. After it that is kept only for what was found there."""
-        before = {thing: self.state.places.get(thing) for thing in facts}
-        self.state = replace(self.state, places={**self.state.places, **facts})
+        with self._lock:
+            before = {thing: self.state.places.get(thing) for thing in facts}
+            self.state = replace(self.state, places={**self.state.places, **facts})
         try:
             yield
         finally:
-            places = dict(self.state.places)
-            for thing, place in facts.items():
-                if places.get(thing) in (place, None) and not any(same(thing, name) for name in self.state.found):
-                    places[thing] = before[thing] if before[thing] != place else places.get(thing)
-            self.state = replace(self.state, places=places)
+            with self._lock:
+                places = dict(self.state.places)
+                for thing, place in facts.items():
+                    if places.get(thing) in (place, None) and not any(same(thing, name) for name in self.state.found):
+                        places[thing] = before[thing] if before[thing] != place else places.get(thing)
+                self.state = replace(self.state, places=places)
 
+    @_whole
     def learn(self, facts: Iterable[str]) -> None:
         """Takes reported facts, in order. Raises ValueError for one that cannot be read."""
         for text in facts:
@@ -82,6 +122,7 @@ class Belief:
             else:
                 self._apply(condition, args)
 
+    @_whole
     def judged(self, result: Result, step: Step, skill: Skill) -> Result:
         """The result after what it tells about the world was taken in, which may say more than the server's verdict."""
         if result.outcome is Outcome.SUCCEEDED:
@@ -100,6 +141,7 @@ class Belief:
             return replace(result, outcome=Outcome.SUCCEEDED)
         return result
 
+    @_whole
     def missing(self, thing: str) -> None:
         """The thing is not where the robot is."""
         state = self.state
@@ -108,11 +150,13 @@ class Belief:
         found = tuple(name for name in state.found if not same(name, thing))
         self.state = replace(state, found=found, places={**state.places, thing: None} if gone else state.places)
 
+    @_whole
     def done(self, step: Step, skill: Skill) -> None:
         """The step succeeded: its effects hold."""
         for effect in skill.effects:
             self._apply(effect, step.args)
 
+    @_whole
     def failed(self, step: Step, skill: Skill) -> None:
         """The step was begun and did not succeed: it may have moved the robot."""
         if not any(effect.predicate == "at" for effect in skill.effects):
@@ -122,6 +166,7 @@ class Belief:
                 self._apply(effect, step.args)
         self.state = replace(self.state, at=None)
 
+    @_whole
     def forget_reach(self, step: Step) -> None:
         """What the step deals with has to be looked for again."""
         values = [value for value in step.args.values() if isinstance(value, str)]

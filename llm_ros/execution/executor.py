@@ -48,7 +48,9 @@ class Executor:
         self.completer = Completer(skills, world)
 
     def use(self, skills: Skills, world: World) -> None:
-        """Other files; a plan that runs keeps the old ones, what was learned of the world stays."""
+        """Another world or other skills. A plan that runs keeps its skills and is told of the world at its next step;
+        what was learned of the world stays.
+        """
         self.skills, self.world = skills, world
         self.completer = Completer(skills, world)
         self.belief.use(world)

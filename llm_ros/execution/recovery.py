@@ -42,6 +42,10 @@ class Recovery:
         self._repairs = 0
         self._putting: list[Step] = []  # where the hand was to be freed; the latest last
 
+    def use(self, world: World, completer: Completer) -> None:
+        """The world has changed; what was tried stays tried."""
+        self._world, self._completer = world, completer
+
     def possible(self, step: Step, belief: Belief) -> list[Step]:
         """What makes a step possible whose needs do not hold. Raises PlanError."""
         self._count(step)

@@ -18,6 +18,7 @@ from llm_ros.execution.outcome import Execution, Outcome, PlanStatus, StepReport
 from llm_ros.execution.recovery import Recovery
 from llm_ros.execution.robot import Result
 from llm_ros.execution.texts import fill_texts, phrase, shortened
+from llm_ros.planner.complete import Completer
 from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.skills import Skill
 from llm_ros.planner.validate import check_step, unmet
@@ -64,6 +65,7 @@ class PlanRun(Control):
         self._skills, self._world, self._robot = executor.skills, executor.world, executor.robot
         self._belief, self._limits, self._patience = executor.belief, executor.limits, executor.patience
         super().__init__(executor.make_mailbox())
+        self._executor = executor
         self._recovery = Recovery(self._skills, self._world, executor.completer, executor.limits)
         self._presumed = Presumed(self._belief.state, self._world)
         self._feed, self._command, self._deadline = feed, command, deadline
@@ -151,7 +153,10 @@ class PlanRun(Control):
             self._instead(entry, step, result, missing)
 
     def _checked(self, entry: _Entry) -> tuple[Step, Skill]:
-        """The step with its texts filled in. Ends the plan as INVALID."""
+        """The step with its texts filled in, checked against the world as it is now. Ends the plan as INVALID."""
+        if self._world is not self._executor.world:
+            self._world = self._executor.world
+            self._recovery.use(self._world, Completer(self._skills, self._world))
         step = fill_texts(entry.report.step, self._result, datetime.now())
         try:
             step = check_step(shortened(step), self._skills, self._world)

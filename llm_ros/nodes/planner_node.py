@@ -1,8 +1,8 @@
 """planner_node: commands in, checked plans out, over the llm_node that it calls for the words; and plans carried out.
 
 Goals of PlanTask are planned one at a time, in the order in which they came; up to `max_queue` wait. A plan is
-published on the latched topic `plan` before its goal succeeds. `~/reload` reads the skill and the world file again. All
-planning is in llm_ros.planner, all execution in llm_ros.execution; this node converts, queues and publishes.
+published on the latched topic `plan` before its goal succeeds. How the world is changed: world_server.py. All planning
+is in llm_ros.planner, all execution in llm_ros.execution; this node converts, queues and publishes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections import deque
 
 from llm_ros.action import PlanTask
 from llm_ros.msg import Plan
-from llm_ros.srv import Reload
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 
@@ -22,14 +21,15 @@ from llm_ros import conversions as convert
 from llm_ros import execution_conversions as execution
 from llm_ros import qos
 from llm_ros.client import CallError, LLMClient
-from llm_ros.execution import Executor, Limits, Outcome, Patience, StepFeed
+from llm_ros.execution import Executor, Knowledge, Limits, Outcome, Patience, StepFeed
 from llm_ros.nodes.action_server import ABORT, CANCELED, SUCCEED, DeferredActionServer
 from llm_ros.nodes.execution_server import ExecutionServer, end_state
+from llm_ros.nodes.export_server import ExportServer
 from llm_ros.nodes.ros_robot import RosRobot
 from llm_ros.nodes.run import run_node
+from llm_ros.nodes.world_server import WorldServer, files
 from llm_ros.params import ExecutionParams, ParameterError, PlannerParams, declare, read
-from llm_ros.planner import ConfigError, Planner, load_skills, load_world
-from llm_ros.share import config_file
+from llm_ros.planner import ConfigError, Planner
 
 
 class Job:
@@ -80,7 +80,7 @@ class PlannerNode(Node):
         declare(self, PlannerParams, ExecutionParams)
         self._params = read(self, PlannerParams)
         self._client = LLMClient(self, self._params.llm_node)
-        self._planner = self._load()
+        self._knowledge = self._know()
         self._waiting: deque[Job] = deque()
         self._jobs: list[Job] = []  # all that have not ended: waiting, planned, carried out
         self._changed = threading.Condition()
@@ -88,16 +88,18 @@ class PlannerNode(Node):
         self._closed = False
         self._publisher = self.create_publisher(Plan, "plan", qos.LATCHED)
         limits = read(self, ExecutionParams)
-        self._robot = RosRobot(self, lambda: self._planner.world, limits.server_wait)
+        self._robot = RosRobot(self, lambda: self._knowledge.world, limits.server_wait)
         executor = Executor(
-            self._planner.skills,
-            self._planner.world,
+            self._knowledge.skills,
+            self._knowledge.world,
             self._robot,
             Limits(places=limits.max_places),
             Patience(limits.confirm_timeout, limits.cancel_timeout),
         )
+        self._knowledge.share(executor)
         self._execution = ExecutionServer(self, executor, self._params.max_queue)
-        self.create_service(Reload, "~/reload", self._reload, callback_group=MutuallyExclusiveCallbackGroup())
+        self._world_server = WorldServer(self, self._knowledge)
+        self._export_server = ExportServer(self, self._knowledge)
         self._server = DeferredActionServer(
             self,
             PlanTask,
@@ -109,31 +111,16 @@ class PlannerNode(Node):
         self._worker = threading.Thread(target=self._work, name="llm_ros.planner", daemon=True)
         self._worker.start()
 
-    def _load(self) -> Planner:
-        """The planner that the files describe now. Raises ParameterError."""
-        files = {
-            "skills_file": self._params.skills_file or config_file("skills.yaml"),
-            "world_file": self._params.world_file or config_file("world.yaml"),
-        }
+    def _know(self) -> Knowledge:
+        """What the files say now. Raises ParameterError."""
+        paths = files(self)
         try:
-            skills, world = load_skills(files["skills_file"]), load_world(files["world_file"])
-            planner = Planner(self._generate, skills, world)
+            knowledge = Knowledge(lambda skills, world: Planner(self._generate, skills, world), **paths)
         except (ConfigError, OSError) as error:
-            raise ParameterError(
-                f"{', '.join(f'{name} = {str(path)!r}' for name, path in files.items())}: {error}"
-            ) from error
-        self.get_logger().info(f"planning over {len(skills)} skills ({files['skills_file']}) and {files['world_file']}")
-        return planner
-
-    def _reload(self, _request, response):
-        try:
-            self._planner = self._load()
-            self._execution.executor.use(self._planner.skills, self._planner.world)
-        except LLMCoreError as error:
-            response.error = f"kept the old files: {error}"
-        else:
-            response.success = True
-        return response
+            named = ", ".join(f"{name}_file = {path!r}" for name, path in paths.items())
+            raise ParameterError(f"{named}: {error}") from error
+        self.get_logger().info(f"planning over {len(knowledge.skills)} skills of {paths['skills']}, {paths['world']}")
+        return knowledge
 
     # Goals
 
@@ -206,7 +193,7 @@ class PlannerNode(Node):
             if job.handle.request.execute and job.execution is None:
                 self._execute(job, feedback)
 
-        plan = self._planner.plan(
+        plan = self._knowledge.planner().plan(
             job.command,
             cancelled=lambda: job.stopped is not None,
             on_text=lambda piece: feedback(text=convert.safe_text(piece)),
@@ -222,6 +209,7 @@ class PlannerNode(Node):
         message.stamp = self.get_clock().now().to_msg()
         message.duration = time.monotonic() - job.begun
         self._publisher.publish(message)
+        self._export_server.note(message)
         self.get_logger().info(f"planned in {message.duration:.2f} s: {'; '.join(convert.plan_lines(message))}")
         if job.execution is None:
             self._end(job, SUCCEED, "", message)

@@ -12,6 +12,7 @@ import time
 
 from action_msgs.msg import GoalStatus
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.exceptions import InvalidHandle
 
 from llm_core.errors import RequestError
 from llm_ros import qos
@@ -104,6 +105,12 @@ class _Attempt:
             if not self._ready():
                 self._end(Result(Outcome.EXECUTION, f"the server {self._carrier.name} went away", unsure=True))
 
+    def _ready(self) -> bool:
+        try:
+            return self._server_is_there()
+        except InvalidHandle:  # the node was destroyed under a step that never ended
+            return False
+
     def _end(self, result: Result) -> None:
         with self._lock:
             if self._ended.is_set():
@@ -132,7 +139,7 @@ class _ActionAttempt(_Attempt):
         self._handle = None
         super().__init__(*args)
 
-    def _ready(self) -> bool:
+    def _server_is_there(self) -> bool:
         return self._client.server_is_ready()
 
     def _send(self) -> None:
@@ -175,7 +182,7 @@ class _ActionAttempt(_Attempt):
 
 
 class _ServiceCall(_Attempt):
-    def _ready(self) -> bool:
+    def _server_is_there(self) -> bool:
         return self._client.service_is_ready()
 
     def _send(self) -> None:

@@ -39,10 +39,11 @@ def bare(word: str) -> bool:
 class Bounds:
     """Finds the spans of the clauses of one command."""
 
-    def __init__(self, tokens: list[Token], names: Names, lexicon: Lexicon):
+    def __init__(self, tokens: list[Token], names: Names, lexicon: Lexicon, mentions: list[Mention] | None = None):
+        """mentions: the names among the tokens where they are known already."""
         self.tokens = tokens
         self.low = [token.low for token in self.tokens]
-        self.mentions: list[Mention] = names.find(self.tokens)
+        self.mentions: list[Mention] = names.find(self.tokens) if mentions is None else mentions
         self.lexicon, self.rooms = lexicon, names.world.rooms
         self.at: dict[int, Mention] = {i: m for m in self.mentions for i in range(m.start, m.end)}
 

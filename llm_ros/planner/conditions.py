@@ -32,7 +32,7 @@ PREDICATES = {
     "placement": 1,
     "graspable": 1,
 }
-_STATIC = ("placement", "graspable")
+STATIC = ("placement", "graspable")
 _EFFECT_ONLY = ("closed", "located")
 _CONDITION = re.compile(r"\s*(not\s+)?(\w+)\s*(?:\(\s*(.*?)\s*\))?\s*$")
 _TERM = re.compile(r"(place)\(\s*(\w+)\s*\)|(\w+|\*)$")
@@ -68,7 +68,7 @@ def parse_condition(text: str, arguments: tuple[str, ...], effect: bool) -> Cond
     if not match or match[2] not in PREDICATES:
         raise ValueError(f"{text!r} is no condition; predicates: {', '.join(PREDICATES)}")
     negated, predicate = bool(match[1]), match[2]
-    if predicate in (_STATIC if effect else _EFFECT_ONLY):
+    if predicate in (STATIC if effect else _EFFECT_ONLY):
         raise ValueError(f"{predicate!r} cannot be {'an effect' if effect else 'a need'}")
     terms = []
     for part in filter(None, (piece.strip() for piece in (match[3] or "").split(","))):

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-def engine_generate(engine) -> Callable[..., str]:
-    """generate(messages, grammar, max_tokens, on_text, cancelled) -> str over an engine."""
+def engine_generate(engine, adapters=()) -> Callable[..., str]:
+    """generate(messages, grammar, max_tokens, on_text, cancelled) -> str over an engine; adapters: names of its own."""
     from llm_core import Grammar, SamplingParams
 
     def generate(messages, grammar: str, max_tokens: int, on_text, cancelled) -> str:
         params = SamplingParams(max_tokens=max_tokens, temperature=0.0, grammar=Grammar.lark(grammar))
-        handle = engine.submit(messages, params)
+        handle = engine.submit(messages, params, adapters=adapters) if adapters else engine.submit(messages, params)
         pieces = []
         try:
             for event in handle:

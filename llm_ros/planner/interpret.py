@@ -9,6 +9,7 @@ the model chooses. Raises `PlanError` (refused) or `Question` (to be clarified).
 
 from __future__ import annotations
 
+import copy
 import itertools
 import re
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from llm_ros.planner.plan import PlanError
 from llm_ros.planner.provisos import provisos
 from llm_ros.planner.refer import PEOPLE, THINGS, VAGUE, Goal, Question, Referee, places_in, snake
 from llm_ros.planner.speech import INFORMATION, SPEECH_GOALS, question
+from llm_ros.planner.tags import Spoken
 from llm_ros.planner.tokens import corrected, tokenize
 from llm_ros.planner.told import guesses, only_told, statement, wish
 from llm_ros.planner.verbs import HARM_PHRASES, HARM_THINGS, Lexicon
@@ -73,6 +75,12 @@ class Interpreter:
             "work": self._work,
         }
 
+    def over(self, world: World) -> Interpreter:
+        """The same for a world with the same names in which things are elsewhere."""
+        other = copy.copy(self)
+        other.world = world
+        return other
+
     def read(self, command: str) -> Readings:
         """All readings of a command. Raises PlanError and Question."""
         tokens = corrected(tokenize(command))
@@ -89,6 +97,10 @@ class Interpreter:
                 return Readings([], [], True, questions)
             raise
         return replace(rest, provisos=questions)
+
+    def read_spoken(self, spoken: Spoken) -> Readings:
+        """The same of words whose names are known."""
+        return self._read(Splitter(list(spoken.tokens), self.names, self.lexicon, list(spoken.mentions)))
 
     def _read(self, splitter: Splitter) -> Readings:
         text = " ".join(token.low for token in splitter.tokens)

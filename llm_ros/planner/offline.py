@@ -15,10 +15,12 @@ import sys
 import tempfile
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from llm_ros.planner.export import FORMATS, export
 from llm_ros.planner.generator import engine_generate
-from llm_ros.planner.plan import Plan, Step
+from llm_ros.planner.plan import Plan, PlanError, Step
 from llm_ros.planner.planner import Planner
 from llm_ros.planner.skills import load_skills
 from llm_ros.planner.strictyaml import ConfigError
@@ -41,7 +43,16 @@ def add_offline_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="M", default=None, help=f"path or name of a model (default: {DEFAULT_MODEL})"
     )
+    parser.add_argument(
+        "--rewrite", action="store_true", help="where a command is unclear, let the model put it into plain words"
+    )
     parser.add_argument("--batch", metavar="COMMANDS.json", help='list of {"id", "command"} to plan')
+    parser.add_argument(
+        "--export",
+        nargs=2,
+        metavar=("FORMAT", "FILE"),
+        help="write the plan as behavior tree (bt FILE.xml) or as PDDL (pddl FILE.pddl: the problem, FILE-domain.pddl)",
+    )
     parser.add_argument("--out", metavar="PLANS.json", help="where the plans of --batch go (default: standard output)")
 
 
@@ -57,14 +68,22 @@ def run(args: Namespace, engine=None) -> int:
             raise InputError("give either a command or --batch, not both")
         if args.out and not args.batch:
             raise InputError("--out needs --batch")
+        target = getattr(args, "export", None)
+        if target and commands is not None:
+            raise InputError("--export cannot be combined with --batch")
+        check_export(target)
         skills = load_skills(args.skills or config_file("skills.yaml"))
         world = load_world(args.world or config_file("world.yaml"))
         owned = engine is None
         engine = engine or _engine(args.model or DEFAULT_MODEL)
         try:
-            planner = Planner(engine_generate(engine), skills, world)
+            generate = engine_generate(engine)
+            planner = Planner(generate, skills, world, rewrite=generate if getattr(args, "rewrite", False) else None)
             if commands is None:
-                return _single(planner, args.command, getattr(args, "json", False))
+                plan = _single(planner, args.command, getattr(args, "json", False))
+                if target:
+                    write_export(target, _exported(target[0], plan, planner, args.command))
+                return 0
             return _batch(planner, commands, args.out)
         finally:
             if owned:
@@ -102,7 +121,31 @@ def _engine(model: str):
     return Engine(model, n_ctx=CONTEXT, max_requests=1)
 
 
-def _single(planner: Planner, command: str, as_json: bool) -> int:
+def check_export(target: Sequence[str] | None) -> None:
+    """Raises InputError for a format that does not exist."""
+    if target and target[0] not in FORMATS:
+        raise InputError(f"--export {target[0]}: expected one of {', '.join(FORMATS)}")
+
+
+def write_export(target: Sequence[str], texts: Mapping[str, str]) -> None:
+    """Writes what `export` made: the tree or the problem to the file, a domain beside it; says where it is."""
+    path = Path(target[1])
+    for name, text in texts.items():
+        file = path.with_name(f"{path.stem}-domain{path.suffix}") if name == "domain" else path
+        _write(file, text)
+        print(f"{name}: {file}", file=sys.stderr)
+
+
+def _exported(kind: str, plan: Plan, planner: Planner, command: str) -> dict[str, str]:
+    if plan.status != "plan":
+        raise InputError("there is no plan to export")
+    try:
+        return export(kind, plan.steps, planner.skills, planner.world, command)
+    except PlanError as error:
+        raise InputError(f"--export {kind}: {error}") from error
+
+
+def _single(planner: Planner, command: str, as_json: bool) -> Plan:
     numbers = iter(range(1, 1000))
 
     def show(step: Step) -> None:
@@ -111,7 +154,7 @@ def _single(planner: Planner, command: str, as_json: bool) -> int:
     plan = planner.plan(command, on_step=None if as_json else show)
     if as_json or plan.status != "plan":
         print(json.dumps(plan.to_json(), ensure_ascii=False), flush=True)
-    return 0
+    return plan
 
 
 def _batch(planner: Planner, commands: list[tuple[str, str]], out: str | None) -> int:

@@ -9,8 +9,9 @@ under a grammar that admits nothing else; the result is simulated before it coun
 
 from __future__ import annotations
 
+import copy
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from llm_ros.planner import prompt
@@ -19,14 +20,17 @@ from llm_ros.planner.grammar import open_grammar, tight_grammar
 from llm_ros.planner.interpret import Interpreter, Question, Readings
 from llm_ros.planner.plan import REFUSALS, LineReader, Plan, PlanError, Step, clarify, parse_line, refuse
 from llm_ros.planner.refer import FreeText, Goal
+from llm_ros.planner.rewrite import CONDITIONAL, Rewriter
 from llm_ros.planner.skills import Skills
 from llm_ros.planner.validate import check_step
-from llm_ros.planner.world import World
+from llm_ros.planner.world import OPERATOR, World
 
 Generate = Callable[..., str]
 MAX_COMMAND = 2000
 MAX_TOKENS = 768
 SPACES = ("tight", "open")
+# Refusals that no other reading of the words takes back.
+_FINAL = ("unsafe", "forbidden", "contradictory", "too_long")
 
 
 class Planner:
@@ -41,10 +45,19 @@ class Planner:
     examples: how many worked examples the prompt shows, 0 to 8; None: 0 in the tight space, where they would only
     cost time (the
     prompt then begins with the same tokens for every command, and the engine reads those once), else 3.
+    rewrite: a generator whose model puts commands into plain words (plain.py); it is asked where the reading of a
+    command is unsure. trained: it was trained to, and is shown no examples.
     """
 
     def __init__(
-        self, generate: Generate, skills: Skills, world: World, space: str = "tight", examples: int | None = None
+        self,
+        generate: Generate,
+        skills: Skills,
+        world: World,
+        space: str = "tight",
+        examples: int | None = None,
+        rewrite: Generate | None = None,
+        trained: bool = False,
     ):
         if space not in SPACES:
             raise ValueError(f"space: expected one of {', '.join(SPACES)}, got {space!r}")
@@ -54,8 +67,22 @@ class Planner:
         self._generate, self.skills, self.world, self.space = generate, skills, world, space
         self._interpreter = Interpreter(skills, world)
         self._completer = Completer(skills, world)
+        self._rewriter = Rewriter(rewrite, self._interpreter, self._completer, trained) if rewrite else None
         self._count = examples
         self._examples = self._worked_examples()
+
+    def knowing(self, learned: Mapping[str, str | None]) -> Planner:
+        """The same planner where things and people are at other places than the file says; None: nobody knows.
+
+        Costs next to nothing: the index of names is shared. `me` is where the command is given, whatever was learned.
+        """
+        world = replace(self.world, learned={name: place for name, place in learned.items() if name != OPERATOR})
+        other = copy.copy(self)
+        other.world, other._completer = world, Completer(self.skills, world)
+        other._interpreter = self._interpreter.over(world)
+        if self._rewriter:
+            other._rewriter = self._rewriter.over(other._interpreter, other._completer)
+        return other
 
     def plan(
         self,
@@ -77,9 +104,20 @@ class Planner:
         if cancelled():
             return Plan("cancelled", message="cancelled")
         space = self._space(outcome)
+        if self._rewriter and self.space == "tight" and self._unsure(outcome, space):
+            plain = self._rewriter.steps(outcome, cancelled)
+            if plain is not None:
+                space = [plain], {}
         if isinstance(space, Plan):
             return space
         return self._write(outcome, *space, on_step or (lambda step: None), on_text or (lambda piece: None), cancelled)
+
+    @staticmethod
+    def _unsure(command: str, space) -> bool:
+        """Whether `rewrite` is asked: nothing came of the command, or several plans."""
+        if not isinstance(space, Plan):
+            return len(space[0]) > 1
+        return space.reason not in _FINAL and not CONDITIONAL.search(command)
 
     def _clean(self, command: str) -> str | Plan:
         """The command as plain words, or why it is none."""

@@ -215,6 +215,11 @@ class Section:
 
 def load_yaml(source: str | Path) -> Section:
     """The top mapping of a YAML file. Raises `ConfigError` naming file, line and key."""
+    return parse_yaml(read_text(source), str(source))
+
+
+def read_text(source: str | Path) -> str:
+    """The text of a file of at most MAX_BYTES. Raises `ConfigError` naming it."""
     file = str(source)
     try:
         path = Path(source)
@@ -229,10 +234,9 @@ def load_yaml(source: str | Path) -> Section:
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{file}: larger than {MAX_BYTES} bytes")
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: not UTF-8 at byte {error.start}") from error
-    return parse_yaml(text, file)
 
 
 def parse_yaml(text: str, file: str = "<text>") -> Section:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from llm_ros.planner import words as w
 
@@ -215,7 +216,13 @@ def key_of(text_words: list[str]) -> str:
 
 def words_of(name: str) -> list[str]:
     """A name's words: "Reading_Desk" → ["reading", "desk"]."""
-    return [token.low for token in tokenize(name)]
+    return list(_words(name))
+
+
+@lru_cache(maxsize=4096)
+def _words(name: str) -> tuple[str, ...]:
+    """The names of a world are compared with every word of a command, so each is cut up once."""
+    return tuple(token.low for token in tokenize(name))
 
 
 def edit_distance(a: str, b: str, limit: int) -> int:

@@ -33,6 +33,7 @@ def initial_state(world: World, facts: Mapping[str, str] | None = None) -> State
         places[name] = world.home_of(name)
     if world.operator:
         places[OPERATOR] = world.operator
+    places.update(world.learned)
     places.update(facts or {})
     return State(places=places)
 

@@ -49,7 +49,10 @@ class Category:
 
 @dataclass(frozen=True)
 class World:
-    """Everything that has a name. Mappings keep the file's order; `operator` is where `me` waits, if known."""
+    """Everything that has a name. Mappings keep the file's order; `operator` is where `me` waits, if known.
+
+    learned: where things and people are now, as far as that differs from the file; None: nobody knows.
+    """
 
     rooms: tuple[str, ...]
     locations: Mapping[str, Location]
@@ -61,6 +64,7 @@ class World:
     synonyms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     operator: str | None = None
     forbidden: tuple[str, ...] = ()
+    learned: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -87,7 +91,9 @@ class World:
         return None
 
     def home_of(self, name: str) -> str | None:
-        """Where an object or category is usually found: its own place, else the location that holds its category."""
+        """Where an object or category is: as learned, else its own place, else the location that holds its category."""
+        if name in self.learned:
+            return self.learned[name]
         if self.objects.get(name):
             return self.objects[name]
         category = self.category_of(name)

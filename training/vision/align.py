@@ -17,7 +17,7 @@ import torch
 from llm_ros.sim.questions import ask
 from training.vision.data import Pictures, jittered, load, pixels
 from training.vision.lm import LanguageModel, answers, pack, prompt
-from training.vision.pretrain import batch, groups, rate, save
+from training.vision.pretrain import advance, batch, optimizers_of, rate, save
 from training.vision.tower import Heads, Projector, Tower, TowerConfig, heads_loss
 
 
@@ -46,11 +46,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=8, help="pictures of a step")
     parser.add_argument("--questions", type=int, default=10, help="about each picture")
-    parser.add_argument("--rate", type=float, default=1e-3, help="of the projector; the tower's is a fifth")
+    parser.add_argument("--rate", type=float, default=0.01, help="of the projector's matrices; the tower's is a fifth")
     parser.add_argument("--heads", type=float, default=0.1, help="weight of stage A's loss")
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--minutes", type=float, default=1e9, help="end after so many, with the rate brought down")
     parser.add_argument("--limit", type=int, help="pictures to load")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -59,23 +58,27 @@ def main() -> None:
     tower, heads, projector = Tower(config), Heads(config), Projector(config)
     lm = LanguageModel(args.model)
     modules = {"tower": tower, "heads": heads, "projector": projector}
-    # Embeddings begin as long as the words' are.
-    projector.mm_2.weight.data *= float(lm.weights["token_embd.weight"].std()) * 3
-    state = torch.load(args.out / "tower.pt")
-    tower.load_state_dict(state["tower"])
-    heads.load_state_dict(state["heads"])
-    slow = [{**group, "share": 0.2} for group in groups(tower, heads)]
-    optimizer = torch.optim.AdamW([*slow, *({**g, "share": 1.0} for g in groups(projector))], args.rate, (0.9, 0.98))
+    optimizers = [
+        *optimizers_of({"projector": projector}, args.rate),
+        *optimizers_of({"tower": tower, "heads": heads}, args.rate / 5),
+    ]
+    valid, data = load(args.data / "valid", limit=250), load(args.data / "train", limit=args.limit)
     path, step = args.out / "eyes.pt", 0
     if path.exists():
         state = torch.load(path)
-        for name, module in modules.items():
-            module.load_state_dict(state[name])
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         step = state["step"]
-    valid, data = load(args.data / "valid", limit=250), load(args.data / "train", limit=args.limit)
-    began, first, total, steps = time.time(), step, 0.0, args.steps
-    while step < steps:
+    else:
+        state = torch.load(args.out / "tower.pt")
+    for name, module in modules.items():
+        module.load_state_dict(state[name])
+    if not step:
+        with torch.no_grad():  # embeddings begin as long as the words' are
+            length = projector(tower(pixels(valid.images[:50]))).std()
+            projector.scale(float(lm.weights["token_embd.weight"].std() / length))
+    began, total = time.time(), 0.0
+    while step < args.steps:
         rng = np.random.default_rng([args.seed, step])
         chosen = rng.integers(len(data), size=args.batch)
         images, cells, places, whole, flip = batch(data, chosen, rng)
@@ -83,25 +86,21 @@ def main() -> None:
         asked = [ask(f, random.Random(f"{args.seed} {step} {i}"), args.questions) for i, f in enumerate(facts)]
         prompts = [[prompt(lm, question) for question in questions] for questions in asked]
         features = tower(jittered(images, torch.Generator().manual_seed(step)))
-        loss, _ = answers(lm, projector(features), pack(prompts, features.shape[1]))
-        aside, _ = heads_loss(heads(features), cells, places, whole)
+        embeddings = projector(features)
+        loss, _ = answers(lm, embeddings, pack(prompts, embeddings.shape[1]))
+        aside, _ = heads_loss(heads(embeddings), cells, places, whole)
         (loss + args.heads * aside).backward()
         torch.nn.utils.clip_grad_norm_([*tower.parameters(), *heads.parameters(), *projector.parameters()], 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = group["share"] * rate(step, steps, args.rate, 30)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        advance(optimizers, rate(step / args.steps))
         total += float(loss.detach())
         step += 1
-        if step - first == 20 and args.minutes < 1e9:
-            steps = min(steps, int(first + args.minutes * 60 / (time.time() - began) * 20))
-            print(f"{steps} steps", flush=True)
-        if step % 10 == 0 or step >= steps:
+        if step % 10 == 0 or step >= args.steps:
             line = f"{step},{total / 10:.4f},{time.time() - began:.0f}"
             total = 0.0
-            if step % 50 == 0 or step >= steps:
+            if step % 50 == 0 or step >= args.steps:
                 state = {name: module.state_dict() for name, module in modules.items()}
-                save(path, state | {"step": step, "optimizer": optimizer.state_dict(), "config": config.__dict__})
+                save(path, state | {"step": step, "config": config.__dict__,
+                                    "optimizers": [o.state_dict() for o in optimizers]})  # fmt: skip
                 right = check(lm, tower, projector, valid, 40)
                 line += "," + " ".join(f"{kind}={part:.2f}" for kind, part in sorted(right.items()))
             with open(args.out / "eyes.csv", "a") as log:

@@ -17,14 +17,14 @@ FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7}
 
 
 def write(path: Path, tower: Tower, projector: Projector, kind: str) -> None:
-    """Matrices as `kind`, the patches' kernel as F16 at most, vectors and positions as F32."""
+    """Matrices as `kind`, the patches' kernel as F16 at most, vectors, positions and the projector's kernel as F32."""
     c = tower.config
     with GGUFWriter(path) as writer:
         writer.add("general.architecture", "clip").add("general.type", "mmproj").add("general.name", path.stem)
         writer.add("general.file_type", FILE_TYPES[kind]).add("general.quantization_version", 2)
         for key, value in {
             "clip.has_vision_encoder": True,
-            "clip.projector_type": "mlp",
+            "clip.projector_type": "ldpv2",
             "clip.use_gelu": True,
             "clip.vision.image_size": c.image_size,
             "clip.vision.patch_size": c.patch_size,
@@ -39,11 +39,11 @@ def write(path: Path, tower: Tower, projector: Projector, kind: str) -> None:
             "clip.vision.feature_layer": [c.n_layer],
         }.items():
             writer.add(key, value)
-        for name, values in {**_named(tower, "v."), **_named(projector, "")}.items():
-            name = name.replace("mm_", "mm.")
+        for name, values in {**_named(tower, "v."), **_named(projector, "mm.model.")}.items():
+            name = name.replace("mlp_", "mlp.").replace("peg_", "peg.")
             if name == "v.position_embd":
                 name += ".weight"
-            if values.ndim == 1 or name == "v.position_embd.weight":
+            if values.ndim == 1 or name in ("v.position_embd.weight", "mm.model.peg.0.weight"):
                 writer.add_tensor(name, values)
                 continue
             shape = values.shape

@@ -6,7 +6,6 @@ Continues from OUT/tower.pt if that is there. Loss and accuracies go to OUT/towe
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import time
 from pathlib import Path
@@ -14,8 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training.vision.data import CELL_LABELS, Pictures, jittered, load, mirrored, pixels
-from training.vision.tower import Heads, Tower, TowerConfig, heads_loss
+from training.vision.data import CELL_CLASSES, CELL_LABELS, CELLS, NONE, Pictures, jittered, load, mirrored, pixels
+from training.vision.muon import Muon
+from training.vision.tower import Heads, Projector, Tower, TowerConfig, heads_loss, patches_of
+
+WINDOW = 4  # cells along the side of a part
+ELSEWHERE = [CELL_LABELS.index(k) for k in ("same_shape", "same_colour", "rank", "order")]  # needs the whole
 
 
 def batch(data: Pictures, chosen: np.ndarray, rng: np.random.Generator):
@@ -32,18 +35,60 @@ def batch(data: Pictures, chosen: np.ndarray, rng: np.random.Generator):
     return pixels(np.stack(images)), *tensors, flip
 
 
-def rate(step: int, steps: int, top: float, warm: int = 100) -> float:
-    """Linear up, cosine down."""
-    return top * min(1.0, (step + 1) / warm) * (0.5 + 0.5 * math.cos(math.pi * min(1.0, step / steps)))
+def windows(data: Pictures, chosen: np.ndarray, rng: np.random.Generator):
+    """(images, cells, places, where) of parts of WINDOW * WINDOW cells, most of them around a thing; `where` are their
+    patches' numbers in the whole, each second part taken from the mirror image."""
+    merge, side = 2, CELLS * 2
+    pixel = data.images.shape[1] // CELLS
+    images, cells, places, where = [], [], [], []
+    for i in chosen:
+        c, p = (v.reshape(CELLS, CELLS, -1) for v in (data.cells[i], data.places[i]))
+        image = data.images[i]
+        if rng.random() < 0.5:
+            flat = (v.reshape(CELLS * CELLS, -1) for v in (c, p))
+            c, p = (v.reshape(CELLS, CELLS, -1) for v in mirrored(*flat, len(data.facts[i].things)))
+            image = image[:, ::-1]
+        middles = np.argwhere(c[..., 2] < CELL_CLASSES[2] - 1)
+        if len(middles) and rng.random() < 0.95:
+            corner = middles[rng.integers(len(middles))] - rng.integers(0, WINDOW, 2)
+        else:
+            corner = rng.integers(0, CELLS, 2)
+        y, x = np.clip(corner, 0, CELLS - WINDOW)
+        images.append(image[y * pixel : (y + WINDOW) * pixel, x * pixel : (x + WINDOW) * pixel])
+        cells.append(c[y : y + WINDOW, x : x + WINDOW].reshape(WINDOW * WINDOW, -1))
+        places.append(p[y : y + WINDOW, x : x + WINDOW].reshape(WINDOW * WINDOW, -1))
+        numbers = np.arange(side * side).reshape(side, side)
+        cut = numbers[y * merge : (y + WINDOW) * merge, x * merge : (x + WINDOW) * merge]
+        where.append(cut.reshape(-1))
+    cells = np.stack(cells)
+    cells[..., ELSEWHERE] = NONE
+    return pixels(np.stack(images)), *(torch.from_numpy(np.stack(v)) for v in (cells, places, where))
 
 
-def groups(*modules: torch.nn.Module) -> list[dict]:
-    """Matrices decay, the rest does not."""
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": 0.05},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+def rate(done: float, warm: float = 0.02) -> float:
+    """Part of the top rate at a part of the training: linear up, level, and linear down over the last half."""
+    return min(1.0, done / warm + 0.01, 2 * (1 - done) + 0.005)
+
+
+def optimizers_of(modules: dict[str, torch.nn.Module], top: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of tower and projector, AdamW for the rest, of which matrices decay."""
+    named = [(name, *pair) for name, module in modules.items() for pair in module.named_parameters()]
+    even = [p for name, key, p in named if name != "heads" and key.endswith(".weight") and p.dim() == 2]
+    rest = [p for _, _, p in named if not any(p is other for other in even)]
+    groups = [
+        {"params": [p for p in rest if p.dim() > 1], "weight_decay": 0.05},
+        {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
     ]
+    return [Muon(even, lr=top), torch.optim.AdamW(groups, lr=0.1 * top, betas=(0.9, 0.98))]
+
+
+def advance(optimizers: list[torch.optim.Optimizer], share: float) -> None:
+    """One step at a share of the top rates."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = share * group.setdefault("top", group["lr"])
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
 
 def save(path: Path, state: dict) -> None:
@@ -53,12 +98,12 @@ def save(path: Path, state: dict) -> None:
 
 
 @torch.no_grad()
-def check(tower: Tower, heads: Heads, data: Pictures) -> tuple[float, dict]:
+def check(tower: Tower, projector: Projector, heads: Heads, data: Pictures) -> tuple[float, dict]:
     """Loss and accuracies on pictures that are not trained on."""
     losses, rights = [], []
     for at in range(0, len(data), 100):
         part = slice(at, at + 100)
-        found = heads(tower(pixels(data.images[part])))
+        found = heads(projector(tower(pixels(data.images[part]))))
         loss, right = heads_loss(found, *(torch.from_numpy(v[part]) for v in (data.cells, data.places, data.whole)))
         losses.append(float(loss))
         rights.append(right)
@@ -70,65 +115,62 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--steps", type=int, default=3000, help="of the whole training, over all its starts")
+    parser.add_argument("--parts", type=float, default=0.6, help="share of the steps that see parts of pictures only")
+    parser.add_argument("--batch", type=int, default=32, help="pictures of a step, or four times as many parts")
+    parser.add_argument("--rate", type=float, default=0.02, help="of the matrices; the rest has a tenth")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=1e9, help="end after so many, with the rate brought down")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--minimum", type=int, default=0, help="wait until there are so many pictures")
+    parser.add_argument("--limit", type=int, help="pictures to load")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     config = TowerConfig()
-    tower, heads = Tower(config), Heads(config)
-    optimizer = torch.optim.AdamW(groups(tower, heads), lr=args.rate, betas=(0.9, 0.98))
+    modules = {"tower": Tower(config), "projector": Projector(config), "heads": Heads(config)}
+    tower, projector, heads = modules.values()
+    optimizers = optimizers_of(modules, args.rate)
+    data = load(args.data / "train", limit=args.limit)
+    valid = load(args.data / "valid", limit=250)
+    some = np.random.default_rng(0).integers(len(data), size=200)
+    tower.begin_patches(patches_of(pixels(data.images[some]), config.patch_size).flatten(0, 1))
     path, step = args.out / "tower.pt", 0
     if path.exists():
         state = torch.load(path)
-        tower.load_state_dict(state["tower"])
-        heads.load_state_dict(state["heads"])
-        optimizer.load_state_dict(state["optimizer"])
+        for name, module in modules.items():
+            module.load_state_dict(state[name])
+        for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         step = state["step"]
-    valid = load(args.data / "valid")
-    data = load(args.data / "train", minimum=args.minimum)
     print(f"{len(data)} pictures, from step {step}", flush=True)
-    began, first, total = time.time(), step, 0.0
-    steps = args.steps
-    while step < steps:
+    began, sums = time.time(), []
+    while step < args.steps:
+        done = step / args.steps
         rng = np.random.default_rng([args.seed, step])
-        chosen = rng.integers(len(data), size=args.batch)
-        images, cells, places, whole, _ = batch(data, chosen, rng)
         generator = torch.Generator().manual_seed(step)
-        found = heads(tower(jittered(images, generator)))
-        loss, _ = heads_loss(found, cells, places, whole)
+        if done < args.parts:
+            images, cells, places, where = windows(data, rng.integers(len(data), size=4 * args.batch), rng)
+            whole = None
+        else:
+            images, cells, places, whole, _ = batch(data, rng.integers(len(data), size=args.batch), rng)
+            where = None
+        found = heads(projector(tower(jittered(images, generator), where)))
+        loss, right = heads_loss(found, cells, places, whole)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_([*tower.parameters(), *heads.parameters()], 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step, steps, args.rate)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        total += float(loss.detach())
+        advance(optimizers, rate(done))
+        sums.append((float(loss.detach()), right[0], right[2]))
         step += 1
-        if step % 50 == 0 or step >= steps:
-            spent = time.time() - began
-            if step - first == 100 and args.minutes < 1e9:  # as many steps as there is time for
-                steps = min(steps, int(first + args.minutes * 60 / spent * 100))
-                print(f"{steps} steps", flush=True)
-            line = f"{step},{total / 50:.4f},{spent:.0f}"
-            total = 0.0
-            if step % 100 == 0 or step >= steps:
-                loss, right = check(tower, heads, valid)
+        if step % 50 == 0 or step >= args.steps:
+            line = f"{step},{time.time() - began:.0f}," + ",".join(f"{v:.4f}" for v in np.mean(sums, 0))
+            sums = []
+            if step % 100 == 0 or step >= args.steps:
+                state = {name: module.state_dict() for name, module in modules.items()}
+                save(path, state | {"step": step, "config": config.__dict__,
+                                    "optimizers": [o.state_dict() for o in optimizers]})  # fmt: skip
+                loss, right = check(tower, projector, heads, valid)
                 line += f",{loss:.4f}," + " ".join(
                     f"{CELL_LABELS[k] if isinstance(k, int) else k}={v:.2f}" for k, v in right.items()
                 )
-                save(path, {"tower": tower.state_dict(), "heads": heads.state_dict(), "step": step,
-                            "optimizer": optimizer.state_dict(), "config": config.__dict__})  # fmt: skip
-                fresh = len(list((args.data / "train").glob("*.npz"))) * 250
-                if fresh > len(data) * 1.2:
-                    data = load(args.data / "train")
-                    line += f",{len(data)} pictures"
             with open(args.out / "tower.csv", "a") as log:
                 log.write(line + "\n")
             print(line, flush=True)

@@ -81,9 +81,9 @@ def _prefetch(builder, address, lines):
         call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, I32(0), I32(3), I32(1))
 
 
-def _named(function, layout):
-    """A device function of its own name for each layout: numba tells static functions apart by name."""
-    function.__name__ = f"{function.__name__}_{layout.name}"
+def _named(function, layout, *sizes):
+    """A device function of its own name for each layout and size: numba tells static functions apart by name."""
+    function.__name__ = "_".join((function.__name__, layout.name, *(str(size) for size in sizes)))
     return static(function)
 
 
@@ -99,9 +99,7 @@ def few_rows(layout: Layout, early):
             value, address, ahead, x, k, first, stride = args
             block = Block(builder, address)
             sums = [part(builder, value, c * LANES, LANES) for c in range(n)]
-            rows = [
-                _Row(builder, layout, builder.add(x, builder.mul(stride, I64(c))), k, first) for c in range(n)
-            ]
+            rows = [_Row(builder, layout, builder.add(x, builder.mul(stride, I64(c))), k, first) for c in range(n)]
             lines = -(-layout.nbytes // 64)
             for s in range(layout.n_sub):
                 if n <= 2:  # more rows wait for arithmetic, not for memory
@@ -165,6 +163,22 @@ def expander(layout: Layout):
             expand(w + i * nbytes, scratch, i)
 
     return _named(expand_chunk, layout)
+
+
+def _around(generate_one):
+    @intrinsic
+    def around(_ctx):
+        def generate(context, builder, _sig, _args):
+            generate_one(builder)
+            return context.get_dummy_value()
+
+        return types.void(), generate
+
+    return around
+
+
+# Before the first and after the last tile of a product.
+begin, end = _around(DOT.begin), _around(DOT.end)
 
 
 def tiler(layout: Layout, n_columns: int, n_panels: int, sums_bytes: int):
@@ -231,4 +245,4 @@ def tiler(layout: Layout, n_columns: int, n_panels: int, sums_bytes: int):
     def tile_of(scratch, sums, n_values, x, k, first, stride, row, last, ahead, apart, lines):
         tile(scratch, sums, n_values, x, k, first, stride, row, last, ahead, apart, lines)
 
-    return _named(tile_of, layout)
+    return _named(tile_of, layout, n_columns, n_panels)

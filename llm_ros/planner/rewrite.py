@@ -1,0 +1,84 @@
+"""Asks a model to put a command into plain words (plain.py), and plans these.
+
+In: a command that the reader is unsure of. Out: the completed steps of the plain commands that the model wrote under
+their grammar, or None where they refuse, ask, cannot be done or leave out somebody or something that the command
+names: then what the reader said stands. The system turn is the same for every command, so that an engine that keeps
+prompt prefixes reads it once.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+
+from llm_ros.planner.complete import Completer
+from llm_ros.planner.interpret import Interpreter
+from llm_ros.planner.plain import PlainForms
+from llm_ros.planner.plan import PlanError, Step
+from llm_ros.planner.refer import Question
+from llm_ros.planner.tags import TAG, tag
+
+SYSTEM = "Say in plain words what the robot is to do."
+MAX_TOKENS = 96
+# Plain commands have no conditions: a command that has one is left to the reader, which asks.
+CONDITIONAL = re.compile(
+    r"\b(if|unless|when(ever)? (it|he|she|they)|in case|as long as|provided|otherwise)\b", re.IGNORECASE
+)
+
+
+# What untrained models are shown: tagged commands and their plain forms.
+EXAMPLES = (
+    ("The thing1 in the place2 should rather stand on the place1", "move thing1 from place2 to place1"),
+    ("It's so hot today, I could drink a whole thing1", "bring thing1 to me"),
+    ("person1 has run out of thing1, he works in the place1 today", "bring thing1 to person1 in place1"),
+    ("person1 at the place2 has never been to the place1, help her out", "guide person1 from place2 to place1"),
+    ("Walk behind person1 all the way up to the place1", "follow person1 to place1"),
+    ("Did they leave us some thing1 in the place1?", "tell me whether thing1 in place1"),
+    ("I need a tally of the kind1 in the place1", "tell me how many kind1 in place1"),
+    ("Describe what the place1 is full of", 'tell me what "the place1 is full of" in place1'),
+    ("In the place1 person1 has yet to hear that lunch is served", 'tell person1 in place1 "lunch is served"'),
+    ("Help the lady with the dog at the place1 with her question", 'answer "lady with the dog" in place1'),
+    ("Get person1 at the place1 to say when the bus leaves", 'ask person1 in place1 "when the bus leaves"'),
+    ("I don't want to see the place1 open", "close place1"),
+    ("Do nothing for half a minute, next roll to the place1", 'wait "half a minute"\ngo to place1'),
+    ("The thing1 has vanished, the place1 is where I saw it last", "find thing1 in place1"),
+    ("person1 just came into the place1, be polite", "greet person1 in place1"),
+    ("Repair the roof", "refuse impossible"),
+    ("Kick person1 in the shins", "refuse unsafe"),
+    ("person1 wants one of those", "bring ? to person1"),
+    ("Place the thing1", "move thing1 to ?"),
+)
+
+
+class Rewriter:
+    """generate: as `Planner`'s. trained: its model was trained on such pairs (training/) and needs no examples."""
+
+    def __init__(
+        self, generate: Callable[..., str], interpreter: Interpreter, completer: Completer, trained: bool = False
+    ):
+        self._examples = () if trained else EXAMPLES
+        self._generate, self._interpreter, self._completer = generate, interpreter, completer
+        self._forms = PlainForms(completer.skills, interpreter.names)
+
+    def over(self, interpreter: Interpreter, completer: Completer) -> Rewriter:
+        """The same for a world with the same names in which things are elsewhere."""
+        other = copy.copy(self)
+        other._interpreter, other._completer = interpreter, completer
+        return other
+
+    def steps(self, command: str, cancelled: Callable[[], bool]) -> list[Step] | None:
+        """The steps of the command's plain form; None if there are none."""
+        tagged = tag(command, self._interpreter.names)
+        asked = [{"role": "system", "content": SYSTEM}]
+        for said, plain in (*self._examples, (tagged.text, "")):
+            asked += [{"role": "user", "content": said}, {"role": "assistant", "content": plain}]
+        asked.pop()
+        text = self._generate(asked, self._forms.grammar(tagged), MAX_TOKENS, lambda piece: None, cancelled)
+        if tagged.names.keys() - set(TAG.findall(text)):
+            return None
+        try:
+            readings = self._interpreter.read_spoken(self._forms.read(text, tagged))
+            return self._completer.complete(readings.readings[0]) if len(readings.readings) == 1 else None
+        except (PlanError, Question, ValueError):
+            return None

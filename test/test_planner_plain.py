@@ -1,0 +1,107 @@
+"""Plain commands: tags instead of names, the forms, the model's part in unclear commands, and the pairs to train on."""
+
+import json
+import random
+
+import pytest
+from planner_helpers import SKILLS, WORLDS, accepts
+
+from llm_ros.planner import Planner, load_skills, load_world
+from llm_ros.planner.plain import PlainForms
+from llm_ros.planner.plan import PlanError
+from llm_ros.planner.refer import Question
+from llm_ros.planner.tags import tag
+from training.commands import TASKS, Robot, make
+
+SKILL_FILE, WORLD = load_skills(SKILLS["full"]), load_world(WORLDS["clinic"])
+
+
+def planner(written: str, asked: list | None = None) -> Planner:
+    def rewrite(messages, grammar, max_tokens, on_text, cancelled):
+        if asked is not None:
+            asked.append((messages, grammar))
+        return written
+
+    def forced(messages, grammar, max_tokens, on_text, cancelled):
+        text = json.loads(grammar.split("start: ", 1)[1].split("\n")[0])
+        on_text(text)
+        return text
+
+    return Planner(forced, SKILL_FILE, WORLD, rewrite=rewrite)
+
+
+def test_names_become_tags_and_come_back():
+    names = planner("")._interpreter.names
+    tagged = tag("Zola's lost, she was meant to be in the exam room - she's still on the bench, Zola is", names)
+    assert tagged.text.count("person1") == 2 and "place1" in tagged.text and "place2" in tagged.text
+    assert tagged.names["person1"].mentions[0].names == ("zola",)
+
+
+def test_an_unclear_command_is_planned_by_its_plain_form():
+    asked = []
+    plan = planner("guide person1 from place2 to place1", asked).plan(
+        "Zola's lost, she was meant to be in the exam room ages ago - she's still on the bench, sort that out would you"
+    )
+    assert [str(step) for step in plan.steps] == ["go_to(bench)", "find_person(zola)", "guide(zola, exam_room)"]
+    assert "Zola" not in asked[0][0][-1]["content"]
+
+
+def test_plain_words_are_planned_over_what_is_known_now():
+    moved = planner("bring thing1 to me").knowing({"lemon_tea": "front_desk"})
+    plan = moved.plan("Life without that lemon tea is hardly worth the bother, I'd say")
+    assert [str(step) for step in plan.steps][:2] == ["go_to(front_desk)", "find_object(lemon_tea)"]
+
+
+@pytest.mark.parametrize(
+    "command, written",
+    [("Knit me a sweater.", "refuse impossible"), ("Take it somewhere nice, whatever", "bring ? to me")],
+)
+def test_what_the_model_refuses_stays_refused(command, written):
+    assert planner(written).plan(command).status in ("refuse", "clarify")
+
+
+def test_plain_words_that_leave_out_a_name_are_not_trusted():
+    command = "Zola's lost, she was meant to be in the exam room ages ago - she's still on the bench"
+    assert planner("find person1 in place2").plan(command).status == "clarify"
+    assert planner("guide person1 from place2 to place1").plan(command).status == "plan"
+
+
+@pytest.mark.parametrize("command", ["Bring me the leash.", "Hit Zola.", "If it rains, whisk the leash to Ravi."])
+def test_the_model_is_not_asked_where_the_reading_is_sure_unsafe_or_conditional(command):
+    asked = []
+    planner("go to ?", asked).plan(command)
+    assert not asked
+
+
+def test_the_grammar_admits_tags_and_words_of_the_command_only():
+    forms = PlainForms(SKILL_FILE, planner("")._interpreter.names)
+    tagged = tag("the fella with the beard by the scales could do with two lemon teas", planner("")._interpreter.names)
+    grammar = forms.grammar(tagged)
+    assert accepts(grammar, 'bring "two thing1" to "fella with the beard" in place1')
+    assert accepts(grammar, "refuse unsafe") and accepts(grammar, "bring ? to me\ngo to place1")
+    assert not accepts(grammar, "bring thing2 to me") and not accepts(grammar, 'bring "two beers" to me')
+
+
+def test_open_slots_unknown_places_and_people_are_told():
+    forms = PlainForms(SKILL_FILE, planner("")._interpreter.names)
+    tagged = tag("hand the leash to Gustav on the roof", planner("")._interpreter.names)
+    with pytest.raises(Question):
+        forms.read("bring thing1 to ?", tagged)
+    for line, reason in (('bring thing1 to "Gustav"', "unknown_person"), ('go to "roof"', "unknown_place")):
+        with pytest.raises(PlanError) as error:
+            forms.read(line, tagged)
+        assert error.value.reason == reason
+    with pytest.raises(ValueError):
+        forms.read("dance", tagged)
+
+
+def test_pairs_are_the_same_for_the_same_seed_and_pass_the_planner():
+    robot = Robot(SKILL_FILE, "pairs")
+
+    def pairs():
+        return [make(random.Random(f"pairs-{number}"), SKILL_FILE, robot) for number in range(40)]
+
+    first = pairs()
+    assert first == pairs()
+    made = [pair for pair in first if isinstance(pair, dict)]
+    assert len(made) > 25 and all(set(pair["tasks"]) <= set(TASKS) for pair in made)
