@@ -6,6 +6,7 @@ The sentences in test/data/voice were spoken by espeak-ng; what they say is in t
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import threading
 import types
@@ -385,7 +386,8 @@ def test_listen_refuses_what_it_cannot_use(tmp_path, capsys):
 
 
 def test_no_recogniser_is_imported_before_it_is_asked_for():
-    import subprocess
-
-    code = "import sys, llm_ros.voice.recognizer, llm_ros.voice.params; print({'pocketsphinx', 'faster_whisper'} & set(sys.modules))"
+    code = (
+        "import sys, llm_ros.voice.recognizer, llm_ros.voice.params; "
+        "print({'pocketsphinx', 'faster_whisper'} & set(sys.modules))"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

@@ -11,14 +11,14 @@ import threading
 from collections import deque
 
 from diagnostic_msgs.msg import DiagnosticArray
-from llm_ros.msg import Audio
 from llm_ros.msg import Heard as HeardMessage
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.duration import Duration
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String
 
 from llm_core.errors import LLMCoreError
+from llm_ros.nodes.audio_messages import audio_type
 from llm_ros.nodes.diagnostics import diagnostic_array, voice_status
 from llm_ros.nodes.lifecycle import LifecycleNode
 from llm_ros.nodes.run import run_node
@@ -26,7 +26,7 @@ from llm_ros.nodes.voice_target import TARGETS
 from llm_ros.params import ParameterError, StartParams, read
 from llm_ros.planner import ConfigError, load_skills, load_world
 from llm_ros.share import config_file
-from llm_ros.voice.audio import RATE, AudioError, Resampler, check_format, decode
+from llm_ros.voice.audio import RATE, AudioError, Resampler
 from llm_ros.voice.correct import Corrector
 from llm_ros.voice.hearing import Address, Hearing, Meaning
 from llm_ros.voice.params import AudioParams, RecognizerParams, SpeechParams, VadParams, VoiceParams
@@ -35,6 +35,8 @@ from llm_ros.voice.sources import open_source
 from llm_ros.voice.speaker import Speaker
 from llm_ros.voice.vocabulary import Vocabulary
 
+# Two seconds of pieces of 20 ms may wait: a sensor's usual 5 pieces would lose words to a moment's pause.
+_SOUND = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 _FORGET, _END = "forget what was going on", "the sound ends"
 
 
@@ -48,15 +50,16 @@ class VoiceNode(LifecycleNode):
         """`make`: makes the recogniser, as make_recognizer does."""
         super().__init__(name, **node_options)
         self._make = make
-        self._hearing = self._target = self._source = self._subscription = self._thread = None
+        self._hearing = self._target = self._source = self._subscription = None
+        self._threads: list[threading.Thread] = []
         self._speaker: Speaker | None = None
-        self._resampler: tuple[tuple[int, str], Resampler] | None = None
+        self._resampler: tuple[int, Resampler] | None = None
         self._waiting: deque = deque()  # pieces of sound, _FORGET, _END
         self._most = 0.0  # samples that may wait
         self._changed = threading.Condition()
         self._ending = False
         self.frame_id = ""
-        self.counts = dict.fromkeys(("heard", "commands", "stops", "lost_s", "bad_messages"), 0)
+        self.counts = dict.fromkeys(("heard", "commands", "stops", "lost_s", "unheard_s", "bad_messages"), 0)
         self.problem = ""  # the newest, for /diagnostics
         self._heard = self.create_publisher(HeardMessage, "heard", 10)
         self._said = self.create_publisher(String, "said", 10)
@@ -90,22 +93,27 @@ class VoiceNode(LifecycleNode):
 
     def _serve(self):
         params, audio = read(self, VoiceParams), read(self, AudioParams)
+        message_type, reader = audio_type(audio.type)
         source = None if audio.source == "topic" else open_source(audio.source, audio.device, audio.file)
         self._target = TARGETS[params.target](self, params, self.say)
         self._ending, self.problem, self._most = False, "", audio.max_backlog * RATE
         self._waiting.clear()
         self._resampler = None
         self._hearing.reset()
-        self._thread = threading.Thread(target=self._listen, name="llm_ros.voice", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._listen, name="llm_ros.voice", daemon=True)]
         if source is None:
-            group = MutuallyExclusiveCallbackGroup()
             self._subscription = self.create_subscription(
-                Audio, audio.topic, self._on_audio, qos_profile_sensor_data, callback_group=group
+                message_type,
+                audio.topic,
+                lambda message: self._on_audio(message, reader, audio),
+                _SOUND,
+                callback_group=MutuallyExclusiveCallbackGroup(),
             )
         else:
-            self._source = source
-            threading.Thread(target=self._read, args=(source, audio), name="llm_ros.audio", daemon=True).start()
+            self._source, read_it = source, (source, audio)
+            self._threads.append(threading.Thread(target=self._read, args=read_it, name="llm_ros.audio", daemon=True))
+        for thread in self._threads:
+            thread.start()
         where = audio.source if self._subscription is None else self._subscription.topic_name
         self.get_logger().info(f"listening to {where}, telling {params.target}")
 
@@ -119,8 +127,8 @@ class VoiceNode(LifecycleNode):
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             self.destroy_subscription(subscription)
-        thread, self._thread = self._thread, None
-        if thread is not None:
+        threads, self._threads = self._threads, []
+        for thread in threads:
             thread.join(10.0)
         target, self._target = self._target, None
         if target is not None:
@@ -135,18 +143,15 @@ class VoiceNode(LifecycleNode):
 
     # Sound
 
-    def _on_audio(self, message):
+    def _on_audio(self, message, reader, audio):
         try:
-            check_format(message.rate, message.channels)
-            samples = decode(message.encoding, bytes(message.data), message.channels)
+            samples, rate, self.frame_id = reader(message, audio)
         except AudioError as error:
             self.counts["bad_messages"] += 1
-            self._complain(f"audio.topic: {error}")
+            self._complain(f"audio.topic = {audio.topic!r}: {error}")
             return
-        kind = (message.rate, message.encoding)
-        if self._resampler is None or self._resampler[0] != kind:
-            self._resampler = (kind, Resampler(message.rate))
-        self.frame_id = message.header.frame_id
+        if self._resampler is None or self._resampler[0] != rate:
+            self._resampler = (rate, Resampler(rate))
         self._take(self._resampler[1].push(samples))
 
     def _read(self, source, audio):
@@ -165,6 +170,7 @@ class VoiceNode(LifecycleNode):
         """Queues a piece of sound, unless it may hold the robot's own voice."""
         speaker = self._speaker
         if own_voice and speaker is not None and speaker.busy:
+            self.counts["unheard_s"] += _size(samples) / RATE
             samples = _FORGET
         with self._changed:
             if samples is _FORGET and self._waiting and self._waiting[-1] is _FORGET:
@@ -227,10 +233,8 @@ class VoiceNode(LifecycleNode):
         """Speaks and publishes a text; with `asks` what is said next is for the robot."""
         hearing, speaker = self._hearing, self._speaker
         self._said.publish(String(data=text))
-        if speaker is not None:
-            speaker.say(text)
-        if asks and hearing is not None:
-            hearing.address.attend()
+        if speaker is not None and hearing is not None:
+            speaker.say(text, hearing.address.attend if asks else lambda: None)
 
     def _complain(self, problem: str):
         if problem != self.problem:
@@ -238,12 +242,15 @@ class VoiceNode(LifecycleNode):
         self.problem = problem
 
     def _every_second(self):
+        target = self._target
+        if target is not None:
+            target.check()
         status = voice_status(
             self.get_name(),
             self._state,
             self.problem,
             self.counts,
-            self._target.count if self._target is not None else 0,
+            target.count if target is not None else 0,
             {"recognizer": read(self, RecognizerParams).name, "source": read(self, AudioParams).source},
         )
         self._diagnostics.publish(diagnostic_array(self.get_clock().now().to_msg(), status))

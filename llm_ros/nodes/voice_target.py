@@ -32,6 +32,9 @@ class NoTarget:
     def stop(self) -> None:
         """Nothing."""
 
+    def check(self) -> None:
+        """Nothing. Called every second."""
+
     def close(self) -> None:
         """Nothing."""
 
@@ -49,10 +52,16 @@ class PlannerTarget(NoTarget):
         self._client = PlannerClient(node, params.planner_node)
         self._lock = threading.Lock()
         self._calls: list = []
+        self._stopping = False  # "stop" was said and not all calls have ended
         self._asked: Execution | None = None  # the newest confirmation that nobody has given yet
         self._running = False  # whether the robot carries out anybody's plan
+        where = params.planner_node.rpartition("/")  # its topic is in its namespace
         self._subscription = node.create_subscription(
-            Execution, "execution", self._on_execution, qos.LATCHED, callback_group=MutuallyExclusiveCallbackGroup()
+            Execution,
+            f"{where[0]}{where[1]}execution",
+            self._on_execution,
+            qos.LATCHED,
+            callback_group=MutuallyExclusiveCallbackGroup(),
         )
 
     @property
@@ -83,11 +92,13 @@ class PlannerTarget(NoTarget):
     def stop(self) -> None:
         """Cancels what was asked for here; if that is nothing, the robot is paused, whoever let it move."""
         with self._lock:
-            calls = list(self._calls)
+            calls, self._stopping = list(self._calls), bool(self._calls)
         for call in calls:
             call.cancel()
-        if calls or not self._running:
-            self._say("Stopped." if calls else "There is nothing to stop.")
+        if calls:
+            return  # what has become of them is said when they have ended
+        if not self._running:
+            self._say("There is nothing to stop.")
             return
         try:
             answer = self._client.pause(timeout=self._params.planner_wait)
@@ -95,10 +106,18 @@ class PlannerTarget(NoTarget):
         except CallError as error:
             self._say(str(error))
 
+    def check(self) -> None:
+        """Notices a planner that has gone."""
+        for call in list(self._calls):
+            call.check()
+
     def close(self) -> None:
         """Cancels what was asked for here and frees the ROS entities."""
-        for call in list(self._calls):
+        calls = list(self._calls)
+        for call in calls:
             call.cancel()
+        for call in calls:
+            call.wait(1.0)  # a client that is destroyed at once takes its request along
         self._node.destroy_subscription(self._subscription)
         self._client.destroy()
 
@@ -113,11 +132,15 @@ class PlannerTarget(NoTarget):
     def _on_done(self, call):
         with self._lock:
             self._calls = [other for other in self._calls if other is not call]
+            stopped = self._stopping and not self._calls
+            self._stopping = self._stopping and not stopped
         try:
             plan = call.result(0.0).plan
         except CallError as error:
             if error.status != "cancelled":
                 self._say(f"That did not work: {error}")
+            elif stopped:
+                self._say("Stopped.")
             return
         self._say(answer_text(plan, self._params.execute), asks=plan.status == Plan.CLARIFY)
 

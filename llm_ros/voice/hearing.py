@@ -16,7 +16,7 @@ import numpy as np
 from llm_ros.voice.correct import Corrector
 from llm_ros.voice.phrases import spoken
 from llm_ros.voice.recognizer import Recognition, Recognizer
-from llm_ros.voice.vad import Detector, VadConfig
+from llm_ros.voice.vad import Detector, Utterance, VadConfig
 
 _CALLS = frozenset("hey hi hello ok okay please now so and well oh".split())  # what may stand before a wake word
 _STOP = frozenset("stop|halt|cancel|abort|freeze|never mind|stop it|stop that|cancel it|cancel that".split("|"))
@@ -41,7 +41,7 @@ class Heard:
     command: str
     recognition: Recognition
     duration: float
-    latency: float  # from the end of the utterance's sound to this
+    latency: float  # from the last sound of the voice to this, the pause that ends it and recognition included
 
 
 class Address:
@@ -107,14 +107,19 @@ class Hearing:
         self._detector.reset()
 
     def push(self, samples: np.ndarray) -> list[Heard]:
-        """What has been said up to the end of `samples`."""
-        return [self._understand(utterance) for utterance in self._detector.push(samples)]
+        """What has been said up to the end of `samples`. "Stop" does not wait for the pause after it to be over."""
+        found = [self._understand(utterance) for utterance in self._detector.push(samples)]
+        short = self._detector.glance()
+        if short is not None and (heard := self._understand(short, glance=True)).meaning == Meaning.STOP:
+            self._detector.reset()
+            found.append(heard)
+        return found
 
     def flush(self) -> list[Heard]:
         """The end of the stream ends the utterance that is going on."""
         return [self._understand(utterance) for utterance in self._detector.flush()]
 
-    def _understand(self, utterance) -> Heard:
+    def _understand(self, utterance: Utterance, glance: bool = False) -> Heard:
         begun = time.monotonic()
         recognition = self._recognizer.recognize(utterance.samples)
         text = self._corrector.correct(recognition.text) if self._corrector else recognition.text
@@ -123,7 +128,7 @@ class Hearing:
             meaning, command = Meaning.STOP, command or text  # whoever says stop is obeyed
         elif command is not None and recognition.text and recognition.confidence >= self._least:
             meaning = Meaning.COMMAND if command else Meaning.IGNORED
-            if not command:
+            if not command and not glance:
                 self.address.attend()
         return Heard(
             meaning,
@@ -131,5 +136,5 @@ class Hearing:
             command or "" if meaning != Meaning.IGNORED else "",
             recognition,
             utterance.duration,
-            time.monotonic() - begun,
+            utterance.quiet + time.monotonic() - begun,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llm_ros.params import DomainParams, Group, ParameterError, param
+from llm_ros.voice.audio import MAX_CHANNELS, RATES
 from llm_ros.voice.recognizer import BACKENDS
 from llm_ros.voice.sources import SOURCES
 from llm_ros.voice.vad import VadConfig
@@ -40,7 +41,10 @@ class AudioParams(Group):
 
     prefix = "audio"
     source: str = param("topic", f"One of {', '.join(SOURCES)}; microphone: sounddevice if installed, else arecord")
-    topic: str = param("audio", "Topic of llm_ros/msg/Audio, for the source `topic`")
+    topic: str = param("audio", "Topic with the sound, for the source `topic`, relative to the node's namespace")
+    type: str = param("llm_ros/msg/Audio", "Its type: also audio_common_msgs/msg/AudioData[Stamped] or AudioStamped")
+    rate: int = param(16000, "Samples per second of an AudioData, which does not tell", *RATES)
+    channels: int = param(1, "Channels of an AudioData, which does not tell", 1, MAX_CHANNELS)
     device: str = param("", "Which microphone: a name or number of the source's own; empty: the usual one")
     file: str = param("", "WAV file, for the source `wav`")
     max_backlog: float = param(20.0, "Seconds of sound that wait while words are recognised; more is lost", 1.0, 600.0)

@@ -34,7 +34,7 @@ class Speaker:
         self.available = path is not None
         self._command = [path, "--stdin", "-v", voice, "-s", str(speed)]
         self._tail, self._on_problem = tail, on_problem
-        self._texts: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._texts: queue.SimpleQueue[tuple[str, Callable] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
         self._quiet_since = -1e9
@@ -50,12 +50,14 @@ class Speaker:
         with self._lock:
             return self._waiting > 0 or time.monotonic() - self._quiet_since < self._tail
 
-    def say(self, text: str) -> None:
-        """Speaks the text after those before it; returns at once."""
+    def say(self, text: str, then: Callable[[], None] = lambda: None) -> None:
+        """Speaks the text after those before it; returns at once. `then()` is called when it has been said."""
         if self.available and text.strip():
             with self._lock:
                 self._waiting += 1
-            self._texts.put(text[:MAX_CHARS])
+            self._texts.put((text[:MAX_CHARS], then))
+        else:
+            then()
 
     def hush(self) -> None:
         """Stops speaking and forgets what was still to be said."""
@@ -80,7 +82,8 @@ class Speaker:
             self._thread.join(5.0)
 
     def _work(self):
-        while (text := self._texts.get()) is not None:
+        while (item := self._texts.get()) is not None:
+            text, then = item
             try:
                 self._speak(text)
             except (OSError, subprocess.SubprocessError) as error:
@@ -90,6 +93,7 @@ class Speaker:
                     self._process = None
                     self._waiting -= 1
                     self._quiet_since = time.monotonic()
+                then()
 
     def _speak(self, text: str) -> None:
         process = subprocess.Popen(

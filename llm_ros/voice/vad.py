@@ -20,6 +20,7 @@ FLOOR_S = 2.5  # the noise floor is the quietest of so many seconds
 _EDGES_HZ = (200, 400, 700, 1100, 1700, 2600, 4000)
 _SILENCE_DB = -65.0  # a band quieter than this (full-scale sine: 0) is silence whatever its surroundings
 _ASSUMED_DB = -52.0  # the noise floor of a stream that has just begun, in each band: it may begin with speech
+_GLANCE_S, _SHORT_S = 0.26, 1.3  # so much silence after so little speech: a look before the pause is over
 _EVEN_DB = 2.0  # the level of speech varies more than this (standard deviation over its frames)
 
 
@@ -47,16 +48,13 @@ class VadConfig:
 
 @dataclass(frozen=True)
 class Utterance:
-    """What somebody said: float32 samples at RATE, when it began (seconds of the stream), whether the bound cut it."""
+    """What somebody said: float32 samples at RATE, some silence around the words. Times in seconds."""
 
     samples: np.ndarray
-    start: float
-    cut: bool = False
-
-    @property
-    def duration(self) -> float:
-        """Seconds."""
-        return len(self.samples) / RATE
+    start: float  # time of the stream
+    duration: float  # until the last sound of a voice
+    quiet: float  # silence since then, until it was certain that this was the end
+    cut: bool = False  # by the bound
 
 
 class Detector:
@@ -79,6 +77,7 @@ class Detector:
         self._speech: list[np.ndarray] | None = None
         self._begun = self._quiet = 0
         self._levels: list[float] = []  # of the voiced frames of the utterance, dB
+        self._glance: Utterance | None = None
 
     @property
     def speaking(self) -> bool:
@@ -87,7 +86,7 @@ class Detector:
 
     def reset(self) -> None:
         """Drops the utterance that is going on; the noise floor stays."""
-        self._speech = None
+        self._speech = self._glance = None
         self._votes.clear()
         self._kept.clear()
         self._rest = np.zeros(0, np.float32)
@@ -103,6 +102,11 @@ class Detector:
             if utterance is not None:
                 found.append(utterance)
         return found
+
+    def glance(self) -> Utterance | None:
+        """What has been said so far, once for each pause that may be the end of a short utterance; else None."""
+        glance, self._glance = self._glance, None
+        return glance
 
     def flush(self) -> list[Utterance]:
         """The end of the stream ends the utterance that is going on."""
@@ -124,6 +128,10 @@ class Detector:
         if voiced:
             self._levels.append(level)
         self._quiet = 0 if sum(self._votes) >= 2 else self._quiet + 1
+        if self._quiet == 0:
+            self._glance = None
+        elif self._quiet == round(_GLANCE_S / 0.02) and len(self._levels) * 0.02 <= _SHORT_S and self._spoken():
+            self._glance = self._utterance(self._speech, cut=False)
         if self._quiet * 0.02 >= self._config.pause:
             return self._end(cut=False)
         if len(self._speech) * 0.02 >= self._config.max_speech:
@@ -142,11 +150,19 @@ class Detector:
         return float(np.mean(bands)), float(np.mean(bands - floor)) > self._config.threshold
 
     def _end(self, cut: bool) -> Utterance | None:
-        speech, self._speech = self._speech, None
+        speech, self._speech, self._glance = self._speech, None, None
         self._votes.clear()
         self._kept.clear()
-        if len(self._levels) * 0.02 < self._config.min_speech or np.std(self._levels) < _EVEN_DB:
+        if not self._spoken():
             return None
         tail = max(0, self._quiet - round(self._config.lead / 0.02))  # the pause itself is no speech
         kept = speech[: len(speech) - tail] if tail else speech
-        return Utterance(np.concatenate(kept), self._begun * 0.02, cut)
+        return self._utterance(kept, cut)
+
+    def _utterance(self, kept: list[np.ndarray], cut: bool) -> Utterance:
+        duration = (self._frames - self._begun - self._quiet) * 0.02
+        return Utterance(np.concatenate(kept), self._begun * 0.02, duration, self._quiet * 0.02, cut)
+
+    def _spoken(self) -> bool:
+        """Whether the utterance is long and uneven enough to be speech."""
+        return len(self._levels) * 0.02 >= self._config.min_speech and np.std(self._levels) >= _EVEN_DB
