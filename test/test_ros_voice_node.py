@@ -41,6 +41,11 @@ def sound(name):
     return np.concatenate([*read_wav(SPOKEN / f"{name}.wav"), np.zeros(RATE, np.float32)])
 
 
+def met(publisher, subscription):
+    """Waits until what is published arrives: both sides know each other."""
+    wait_until(lambda: publisher.get_subscription_count() and subscription.get_publisher_count(), "they have met")
+
+
 @pytest.fixture
 def ros(request):
     ros = Ros(request.node.name)
@@ -64,24 +69,21 @@ class Fixed:
 class Voice:
     """A voice_node, active, and a client that speaks to it; `heard` and `said` collect its topics."""
 
-    def __init__(self, ros, *texts, start=True, make=None, **values):
+    def __init__(self, ros, start=True, **values):
         defaults = {"correct": False, "speech__program": "", "planner_wait": DEADLINE_S, "vad__pause": 0.5}
-        self.recognizer = Fixed(*texts)
-        self.node = ros.add(partial(VoiceNode, make=self.recognizer, **(make or {})), **defaults | values)
+        self.recognizer = Fixed()
+        self.node = ros.add(partial(VoiceNode, make=self.recognizer), **defaults | values)
         client = ros.client_node()
         self.heard, self.said, self.status = [], [], []
-        client.create_subscription(Heard, "heard", self.heard.append, 10)
-        client.create_subscription(String, "said", lambda message: self.said.append(message.data), 10)
+        hearing = client.create_subscription(Heard, "heard", self.heard.append, 10)
+        listening = client.create_subscription(String, "said", lambda message: self.said.append(message.data), 10)
+        met(self.node._heard, hearing)
+        met(self.node._said, listening)
         client.create_subscription(DiagnosticArray, "/diagnostics", lambda new: self.status.extend(new.status), 10)
         self._sound = client.create_publisher(Audio, "audio", 100)
         if start:
             assert self.node.start()
-            self.connect()
-
-    def connect(self):
-        wait_until(lambda: self._sound.get_subscription_count() == 1, "the node listens")
-        for topic in ("heard", "said"):
-            wait_until(lambda topic=topic: self.node.count_subscribers(topic) == 1, "the test listens")
+            met(self._sound, self.node._subscription)
 
     def hear(self, samples=None, text=None, **fields):
         """Publishes sound, of somebody who says `text`."""
@@ -154,12 +156,11 @@ def test_a_spoken_command_is_heard_and_planned(ros):
     node = ros.add(VoiceNode, speech__program="")
     assert node.start()
     client, heard, said, plans = ros.client_node(), [], [], []
-    client.create_subscription(Heard, "heard", heard.append, 10)
-    client.create_subscription(String, "said", said.append, 10)
+    met(node._heard, client.create_subscription(Heard, "heard", heard.append, 10))
+    met(node._said, client.create_subscription(String, "said", said.append, 10))
     client.create_subscription(Plan, "plan", plans.append, LATCHED)
     publisher = client.create_publisher(Audio, "audio", 100)
-    wait_until(lambda: publisher.get_subscription_count() and client.count_publishers("heard"), "they have met")
-    wait_until(lambda: all(node.count_subscribers(topic) for topic in ("heard", "said")), "the test listens")
+    met(publisher, node._subscription)
     whole = np.repeat(sound("kitchen"), 2)  # as a stereo microphone would send it
     for piece in np.split(whole, range(2 * PIECE, len(whole), 2 * PIECE)):
         message = Audio(rate=RATE, channels=2, data=to_s16le(piece))
@@ -254,7 +255,6 @@ def test_what_is_no_sound_is_complained_of_and_harms_nothing(ros):
 
 def test_life_cycle_and_files(ros):
     voice = Voice(ros, start=False, target="none", audio__source="wav", audio__file=str(SPOKEN / "water.wav"))
-    wait_until(lambda: voice.node.count_subscribers("heard") == 1, "the test listens")
     for number in (1, 2):
         voice.recognizer.texts = [f"take {number}"]
         assert voice.node.start()
