@@ -21,6 +21,8 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from ros_helpers import DEADLINE_S, FakeEngines, Ros, wait_until
 from std_msgs.msg import String
+from test_ros_cli import running_up
+from tiny_models import write_tiny
 
 from llm_ros.conversions import plan_from_ros
 from llm_ros.nodes.audio_messages import audio_type
@@ -327,3 +329,16 @@ def test_messages_of_other_packages_are_read():
             read("AudioStamped", types.SimpleNamespace(header=header, audio=audio))
     with pytest.raises(ParameterError, match="needs one of llm_ros/msg/Audio"):
         audio_type("a/msg/B")
+
+
+def test_up_with_a_voice_hears(request, tmp_path):
+    name = request.node.name
+    with running_up("--model", str(write_tiny(tmp_path / "tiny.gguf", "llama")), "--voice", "topic", name=name) as up:
+        client, heard = up[0].client_node(), []
+        listening = client.create_subscription(Heard, "heard", heard.append, 10)
+        publisher = client.create_publisher(Audio, "audio", 100)
+        wait_until(lambda: publisher.get_subscription_count() and listening.get_publisher_count(), "it listens", 60.0)
+        for piece in np.split(sound("stop"), range(PIECE, len(sound("stop")), PIECE)):
+            publisher.publish(Audio(data=to_s16le(piece)))
+        wait_until(lambda: heard, "it is heard")
+        assert heard[0].status == Heard.STOP and heard[0].text == "stop"

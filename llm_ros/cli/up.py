@@ -1,4 +1,4 @@
-"""`llm-ros up`: llm_node, planner_node and, with a camera, vqa_node, without `ros2 launch`, until Ctrl-C."""
+"""`llm-ros up`: llm_node, planner_node and, on request, vqa_node, voice_node and mock_robot, without `ros2 launch`, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ SUMMARY = "start the nodes and keep them until Ctrl-C"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--config, --mock, --model, --mmproj, --camera."""
+    """--config, --mock, --model, --mmproj, --camera, --voice."""
+    from llm_ros.voice.sources import SOURCES
+
     parser.add_argument(
         "--config",
         action="append",
@@ -23,13 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="path or name of a model; stronger than model.name in a file")
     parser.add_argument("--mmproj", metavar="P.gguf", help="the vision tower that belongs to the model")
     parser.add_argument("--camera", metavar="TOPIC", help="answer questions about this camera's pictures (vqa_node)")
+    parser.add_argument("--voice", choices=SOURCES, help="obey spoken commands that come from there (voice_node)")
 
 
 def run(args: argparse.Namespace) -> int:
     """0 after Ctrl-C or SIGTERM; the code of a node that ended by itself otherwise (1 if that code was 0)."""
     configs = [check_config(path) for path in args.config]
     print("starting the nodes; Ctrl-C stops them", flush=True)
-    with NodeGroup(configs, args.model, mmproj=args.mmproj, camera=args.camera, mock=args.mock) as group:
+    with NodeGroup(configs, args.model, mmproj=args.mmproj, camera=args.camera, voice=args.voice, mock=args.mock) as group:
         ended = group.wait()
         if ended[0] == STOPPED:
             print("stopping", flush=True)
