@@ -136,6 +136,11 @@ class Call:
             self._finish("lost", f"{self._server} went away", None)
         self._goal.look()
 
+    def check(self) -> None:
+        """Ends the call as "lost" if its server went away. For those who only wait for `on_done`: ROS does not tell."""
+        if not self._done.is_set():
+            self._look_around(None, None)
+
     def cancel(self) -> None:
         """Asks the server to cancel; returns at once. The goal then ends with status "cancelled"."""
         if not self._done.is_set():

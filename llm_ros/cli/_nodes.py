@@ -26,6 +26,7 @@ NODES = {
     "llm_node": "llm_ros.nodes.llm_node",
     "planner_node": "llm_ros.nodes.planner_node",
     "vqa_node": "llm_ros.nodes.vqa_node",
+    "voice_node": "llm_ros.nodes.voice_node",
     "mock_robot": "llm_ros.nodes.mock_robot",
 }
 STOP_PATIENCE_S = 15.0
@@ -59,11 +60,19 @@ class NodeGroup:
     """The running nodes. A context manager: leaving it stops them."""
 
     def __init__(
-        self, configs=(), model: str | None = None, namespace: str = "", mmproj="", lora="", camera="", mock=False
+        self,
+        configs=(),
+        model: str | None = None,
+        namespace: str = "",
+        mmproj="",
+        lora="",
+        camera="",
+        voice="",
+        mock=False,
     ):
         """Starts NODES with their default parameters, then `configs` (checked paths), then `model`, `mmproj` and `lora`
-        (as model.lora), in `namespace`; vqa_node only where there is a `camera`, a topic; with `mock` a simulated robot
-        beside them."""
+        (as model.lora), in `namespace`; vqa_node only where there is a `camera`, a topic, voice_node where there is a
+        `voice`, a source of sound; with `mock` a simulated robot beside them."""
         self._ended: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
         self._children: dict[str, subprocess.Popen] = {}
         self._signals = {
@@ -76,6 +85,8 @@ class NodeGroup:
         }
         if camera:
             overrides["vqa_node"] = {"autostart": True, "camera.topic": camera}
+        if voice:
+            overrides["voice_node"] = {"autostart": True, "audio.source": voice}
         if mock:
             overrides["mock_robot"] = {}
         try:

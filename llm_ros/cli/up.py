@@ -1,4 +1,4 @@
-"""`llm-ros up`: llm_node, planner_node and, with a camera, vqa_node, without `ros2 launch`, until Ctrl-C."""
+"""`llm-ros up`: llm_node, planner_node and, on request, vqa_node, voice_node and mock_robot, without `ros2 launch`, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ SUMMARY = "start the nodes and keep them until Ctrl-C"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--config, --mock, --model, --mmproj, --lora, --camera."""
+    """--config, --mock, --model, --mmproj, --lora, --camera, --voice."""
+    from llm_ros.voice.sources import SOURCES
+
     parser.add_argument(
         "--config",
         action="append",
@@ -31,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="path or name of a LoRA adapter of the model, and how much of it (1); may be given several times",
     )
     parser.add_argument("--camera", metavar="TOPIC", help="answer questions about this camera's pictures (vqa_node)")
+    parser.add_argument("--voice", choices=SOURCES, help="obey spoken commands that come from there (voice_node)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     lora = ",".join(args.lora)
     adapter_files(lora.split(",") if lora else (), "--lora")
     print("starting the nodes; Ctrl-C stops them", flush=True)
-    with NodeGroup(configs, args.model, mmproj=args.mmproj, lora=lora, camera=args.camera, mock=args.mock) as group:
+    options = dict(mmproj=args.mmproj, lora=lora, camera=args.camera, voice=args.voice, mock=args.mock)
+    with NodeGroup(configs, args.model, **options) as group:
         ended = group.wait()
         if ended[0] == STOPPED:
             print("stopping", flush=True)
