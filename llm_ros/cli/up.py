@@ -1,4 +1,4 @@
-"""`llm-ros up`: llm_node, planner_node and, on request, vqa_node, voice_node and mock_robot, without `ros2 launch`, until Ctrl-C."""
+"""`llm-ros up`: llm_node, planner_node and what is asked for beside them, without `ros2 launch`, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SUMMARY = "start the nodes and keep them until Ctrl-C"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--config, --mock, --model, --mmproj, --lora, --camera, --voice."""
+    """--config, --mock, --chat, --model, --mmproj, --lora, --camera, --voice."""
     from llm_ros.voice.sources import SOURCES
 
     parser.add_argument(
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ROS parameter file, applied on top of the installed ones; may be given several times",
     )
     parser.add_argument("--mock", action="store_true", help="also start mock_robot, a simulated robot")
+    parser.add_argument("--chat", action="store_true", help="also hold conversations (chat_node)")
     parser.add_argument("--model", metavar="M", help="path or name of a model; stronger than model.name in a file")
     parser.add_argument("--mmproj", metavar="P.gguf", help="the vision tower that belongs to the model")
     parser.add_argument(
@@ -42,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
     lora = ",".join(args.lora)
     adapter_files(lora.split(",") if lora else (), "--lora")
     print("starting the nodes; Ctrl-C stops them", flush=True)
-    options = dict(mmproj=args.mmproj, lora=lora, camera=args.camera, voice=args.voice, mock=args.mock)
-    with NodeGroup(configs, args.model, **options) as group:
+    chosen = {name: getattr(args, name) for name in ("mmproj", "camera", "voice", "mock", "chat")}
+    with NodeGroup(configs, args.model, lora=lora, **chosen) as group:
         ended = group.wait()
         if ended[0] == STOPPED:
             print("stopping", flush=True)

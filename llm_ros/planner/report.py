@@ -69,7 +69,8 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
     if not content:
         if ref.context.informed or ref.context.found:
             return [], ref.context.report or f"I have the result: {RESULT}"
-        raise Question(f"What should I tell {person.replace('_', ' ') if person and person != OPERATOR else 'you'}?")
+        whom = person.replace("_", " ") if person and person != OPERATOR else "you"
+        raise Question(f"What should I tell {whom}?", "text", (clause.end, clause.end))
     if len(content) == 1 and clause.tokens[content[0]].quoted:
         return [], clause.tokens[content[0]].text
     if low[0] == "to":
@@ -84,7 +85,7 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
     ):
         return [], ref.context.report
     if _asks_how_many(low):
-        return counting(ref, inside)
+        return counting(ref, clause, inside)
     if low[0] == "where":
         wanted = [item for item in inside if item.kind in PEOPLE or item.kind in THINGS]
         wanted = [item for item in wanted if item.kind != "text"] or wanted
@@ -253,7 +254,7 @@ def _people(name: str) -> str:
     return re.sub(r"\bpersons?\b", "people", name.replace("_", " "))
 
 
-def counting(ref: Referee, items: list[Item]):
+def counting(ref: Referee, clause: Clause, items: list[Item]):
     """(goals that count, the report)."""
     kinds = [
         item
@@ -263,7 +264,7 @@ def counting(ref: Referee, items: list[Item]):
     ]
     kinds = kinds or [item for item in items if item.kind in ("place", "door") and not item.prep]
     if not kinds:
-        raise Question("What should I count?")
+        raise Question("What should I count?", "object", (clause.start, clause.start))
     kind, place = kinds[0], None
     place = ref.where(kind) or next((ref.place(item) for item in items if item.kind == "place"), None)
     if place is None:

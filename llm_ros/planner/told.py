@@ -274,7 +274,7 @@ def guesses(ref: Referee, clause: Clause) -> list[list[Goal]]:
     if not named or len(unknown) > 6:
         return []
     if not unknown and "please" not in words and all(not item.prep for item in named):
-        raise Question(f"What should I do about {ref.said(named[0])}?")
+        raise Question(f"What should I do about {ref.said(named[0])}?", "command", (clause.end, clause.end), ".")
     things = [item for item in named if item.kind in ("object", "category")] or [
         item for item in clause.items if item.kind == "thing_pronoun" and ref.context.thing
     ]
