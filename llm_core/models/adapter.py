@@ -4,6 +4,9 @@
 `<name of W>.lora_a` [rank, k] and `.lora_b` [n, rank], of any weight format; the weight becomes W + scale * B A, with a
 scale of `adapter.lora.alpha` / rank (1 where alpha is 0) times what the user asks for. Everything is checked against
 the model before a value is read. Raises ModelError (GGUFError) that names the file and the key or tensor.
+
+An mmproj file may hold such matrices too, with the same two keys: what the language model has to learn to read its
+pictures.
 """
 
 from __future__ import annotations
@@ -59,10 +62,24 @@ def load_adapter(path: str | Path, model: Model) -> Adapter:
         )
     if "adapter.alora.invocation_tokens" in m:
         raise m.error("adapter.alora.invocation_tokens", "adapters that begin inside a prompt are not supported")
+    return _checked(file, list(file.tensors), model)
+
+
+def load_companion(file: GGUFFile, model: Model) -> Adapter | None:
+    """The adapter that an mmproj file holds for the model beside its tower, checked against it, or None."""
+    names = [name for name in file.tensors if name.endswith((A, B))]
+    if not names:
+        return None
+    file.metadata.str("adapter.type", choices=("lora",))
+    return _checked(file, names, model)
+
+
+def _checked(file: GGUFFile, names: list[str], model: Model) -> Adapter:
+    m = file.metadata
     alpha = m.float("adapter.lora.alpha", min=0.0, max=MAX_ALPHA)
     shapes = {linear.name: linear.shape for linear in model.record().linears}
     pairs = {}
-    for name in _weights(file):
+    for name in _weights(file, names):
         if name not in shapes:
             known = name in model.file.tensors
             why = "adapters of this tensor are not supported" if known else f"{model.source} has no such tensor"
@@ -71,10 +88,10 @@ def load_adapter(path: str | Path, model: Model) -> Adapter:
     return Adapter(file, pairs)
 
 
-def _weights(file: GGUFFile) -> list[str]:
-    """The names of the weights that the file's tensors are for, each pair once."""
+def _weights(file: GGUFFile, names: list[str]) -> list[str]:
+    """The names of the weights that the tensors of these names are for, each pair once."""
     found: dict[str, None] = {}
-    for name in file.tensors:
+    for name in names:
         base, dot, _ = name.rpartition(".lora_")
         if not dot or name not in (base + A, base + B):
             raise ModelError(
