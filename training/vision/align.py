@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--minutes", type=float, default=60, help="of the whole training, over all its starts")
-    parser.add_argument("--batch", type=int, default=2, help="pictures of a step")
+    parser.add_argument("--batch", type=int, default=1, help="pictures of a step")
     parser.add_argument("--questions", type=int, default=20, help="about each picture")
     parser.add_argument("--rate", type=float, default=0.001, help="of LoRA; the tower's matrices have five times that")
     parser.add_argument("--words", type=float, default=0.1, help="weight of the distance to the labels' words")
@@ -103,7 +103,7 @@ def main() -> None:
     began, losses = time.time(), []
     if not step:
         keep()
-        print("0," + told(check(lm, seen, valid, 20)), flush=True)
+        print("0," + told(check(lm, seen, valid, 15)), flush=True)
     while (done := (before + time.time() - began) / 60 / args.minutes) < 1:
         rng = np.random.default_rng([args.seed, step])
         chosen = rng.integers(len(data), size=args.batch)
@@ -125,8 +125,8 @@ def main() -> None:
             losses = []
             if step % 20 == 0:
                 keep()
-            if step % 100 == 0:
-                line += "," + told(check(lm, seen, valid, 25))
+            if step % 200 == 0:
+                line += "," + told(check(lm, seen, valid, 15))
             with open(args.out / "eyes.csv", "a") as log:
                 log.write(line + "\n")
             print(line, flush=True)

@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch", type=int, default=2, help="pictures of a step")
+    parser.add_argument("--batch", type=int, default=1, help="pictures of a step")
     parser.add_argument("--questions", type=int, default=20, help="about each picture")
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--first", type=int, default=8, help="layer of the language model from which on the LoRA is")
@@ -117,10 +117,11 @@ def main() -> None:
         if step % 10 == 0 or step >= args.steps:
             line = f"{step},{np.mean(losses):.4f},{time.time() - began:.0f}"
             losses = []
-            if step % 100 == 0 or step >= args.steps:
+            if step % 20 == 0 or step >= args.steps:
                 save(path, {"lora": lm.lora.state_dict(), "words": words.state_dict(), "rank": args.rank, "first": args.first,
                             "optimizer": optimizer.state_dict(), "step": step})  # fmt: skip
-                line += "," + told(check(lm, ideal, valid, 30))
+            if step % 200 == 0 or step >= args.steps:
+                line += "," + told(check(lm, ideal, valid, 12))
             with open(args.out / "reader.csv", "a") as log:
                 log.write(line + "\n")
             print(line, flush=True)
