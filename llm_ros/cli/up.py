@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mock", action="store_true", help="also start mock_robot, a simulated robot")
     parser.add_argument("--chat", action="store_true", help="also hold conversations (chat_node)")
     parser.add_argument("--model", metavar="M", help="path or name of a model; stronger than model.name in a file")
-    parser.add_argument("--mmproj", metavar="P.gguf", help="the vision tower that belongs to the model")
+    parser.add_argument("--mmproj", metavar="P", help="path or name of the vision tower that belongs to the model")
     parser.add_argument(
         "--lora",
         action="append",
