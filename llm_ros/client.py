@@ -55,6 +55,7 @@ class LLMClient(LifecycleRemote):
         images=(),
         stop=(),
         stop_token_ids=(),
+        lora=(),
         priority=0,
         deadline=0.0,
         on_feedback=None,
@@ -62,12 +63,13 @@ class LLMClient(LifecycleRemote):
         **sampling,
     ) -> Generation:
         """Continues `prompt`. `images`: pictures in the order of its `<image>`s, each as in images.picture_to_ros.
-        `sampling`: fields of SamplingConfig. Raises RequestError for values that ROS cannot carry.
+        `lora`: names of the node's adapters, or {name: scale}; empty: as its parameters say. `sampling`: fields of
+        SamplingConfig. Raises RequestError for values that ROS cannot carry.
         """
         goal = GenerateResponse.Goal(prompt=text_to_ros("prompt", prompt))
         goal.images, goal.compressed_images = pictures_to_ros(images)
         return self._send(
-            self._generate, goal, stop, stop_token_ids, priority, deadline, on_feedback, on_done, sampling
+            self._generate, goal, stop, stop_token_ids, lora, priority, deadline, on_feedback, on_done, sampling
         )
 
     def chat(
@@ -77,6 +79,7 @@ class LLMClient(LifecycleRemote):
         images=(),
         stop=(),
         stop_token_ids=(),
+        lora=(),
         priority=0,
         deadline=0.0,
         on_feedback=None,
@@ -86,10 +89,12 @@ class LLMClient(LifecycleRemote):
         """Answers `messages`: a list of {"role", "content"}, or one user's text. The rest as in `generate`."""
         goal = GenerateChatCompletions.Goal(messages=messages_to_ros(messages))
         goal.images, goal.compressed_images = pictures_to_ros(images)
-        return self._send(self._chat, goal, stop, stop_token_ids, priority, deadline, on_feedback, on_done, sampling)
+        return self._send(
+            self._chat, goal, stop, stop_token_ids, lora, priority, deadline, on_feedback, on_done, sampling
+        )
 
-    def _send(self, client, goal, stop, stop_token_ids, priority, deadline, on_feedback, on_done, sampling):
-        goal = request_to_ros(goal, stop, stop_token_ids, priority, deadline, sampling)
+    def _send(self, client, goal, stop, stop_token_ids, lora, priority, deadline, on_feedback, on_done, sampling):
+        goal = request_to_ros(goal, stop, stop_token_ids, lora, priority, deadline, sampling)
         return Generation(client, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
 
     def generate_now(
@@ -101,13 +106,14 @@ class LLMClient(LifecycleRemote):
         deadline: float = 10.0,
         stop=(),
         stop_token_ids=(),
+        lora=(),
         priority=0,
         **sampling,
     ):
         """The Response of the Generate service: one blocking call. Raises CallError."""
         request = Generate.Request(prompt=text_to_ros("prompt", prompt), messages=messages_to_ros(messages))
         request.images, request.compressed_images = pictures_to_ros(images)
-        request = request_to_ros(request, stop, stop_token_ids, priority, deadline, sampling)
+        request = request_to_ros(request, stop, stop_token_ids, lora, priority, deadline, sampling)
         answer = self.call_service(Generate, "generate", request, deadline + 5.0)
         return self._checked(answer).response
 

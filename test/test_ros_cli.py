@@ -80,6 +80,8 @@ def running_up(*args, name):
         (("evaluate-execution", "--trials", "0"), "--trials = 0: at least 1"),
         (("mock-robot", "--kinds", "explode"), "kinds: 'explode'"),
         (("up", "--config", "/nonexistent.yaml"), "/nonexistent.yaml"),
+        (("up", "--lora", "polite=x.gguf:1e9"), "--lora 'polite=x.gguf:1e9': the scale is"),
+        (("ask", "x", "--lora", "a", "--lora", "a"), "--lora 'a'"),
         (("demo", "--model", "/nonexistent.gguf"), "/nonexistent.gguf"),
     ],
 )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from llm_ros.msg import Plan
 from llm_ros.srv import Reload
 from ros_helpers import DEADLINE_S, FakeEngines, Ros, wait_until
 
+from llm_ros.adapters import PLAIN
 from llm_ros.cli.main import main
 from llm_ros.client import CallError, LLMClient, PlannerClient
 from llm_ros.conversions import plan_from_ros
@@ -190,3 +192,69 @@ def test_a_planner_calls_the_llm_node_that_its_parameter_names(ros, tmp_path):
     with pytest.raises(CallError, match="no other_llm found"):
         planning.client.plan(COMMAND).result(DEADLINE_S)
     assert LLMClient(planning.client_node).generate("x", max_tokens=2).result(DEADLINE_S)
+
+
+LOOSE = "Alice is starving, she's in the bedroom and a pear would help"
+
+
+def _info(name):
+    return SimpleNamespace(name=name, scale=1.0, default=False)
+
+
+class Remembering:
+    """An engine on the fake model that says it has our adapter, and notes which requests name it."""
+
+    def __init__(self, engine, adapters):
+        self.engine, self.adapters, self.asked = engine, tuple(_info(name) for name in adapters), []
+
+    def submit(self, prompt, params, *, adapters, **rest):
+        self.asked.append(tuple(adapters or ()))
+        return self.engine.submit(prompt, params, **rest)
+
+    def __getattr__(self, name):
+        return getattr(self.engine, name)
+
+
+@pytest.mark.parametrize(
+    "rewrite, there, named",
+    [
+        ("auto", (PLAIN,), [(PLAIN,)]),
+        ("auto", ("another",), []),
+        ("another", ("another",), [("another",)]),
+        ("model", (), [()]),
+        ("off", (PLAIN,), []),
+    ],
+)
+def test_an_unclear_command_goes_to_the_adapter_that_is_chosen(ros, tmp_path, rewrite, there, named):
+    planning, made = Planning(ros, tmp_path, start_llm=False, rewrite=rewrite), []
+
+    def make_engine(**config):
+        made.append(Remembering(planning.engines(**config), there))
+        return made[-1]
+
+    planning.llm._make_engine = make_engine
+    assert planning.llm.start()
+    plan = planning.client.plan("Blorf the sink, it has been far too long").result(DEADLINE_S).plan
+    assert plan.status != Plan.PLANNED
+    assert made[0].asked == named
+    assert [one.name for one in LLMClient(planning.client_node).model_info(DEADLINE_S).lora] == list(there)
+
+
+def test_loose_commands_are_planned_by_the_default_model_with_our_adapter(ros, default_model_path):
+    llm = ros.add(LLMNode, model__name=str(default_model_path), context__n_ctx=2048)
+    assert llm.start()
+    ros.add(PlannerNode)
+    node = ros.client_node()
+    client = PlannerClient(node)
+    client.wait_ready(DEADLINE_S)
+    assert [one.name for one in LLMClient(node).model_info(DEADLINE_S).lora] == [PLAIN]
+    plan = client.plan(LOOSE).result(60.0).plan
+    assert plan.status == Plan.PLANNED
+    assert plan_from_ros(plan)[-1] == {"skill": "hand_over", "args": {"object": "pear", "person": "alice"}}
+    assert client.plan("Bring me the sofa").result(DEADLINE_S).plan.status == Plan.REFUSED
+    assert client.plan("If it rains, close the front door").result(DEADLINE_S).plan.status == Plan.CLARIFY
+
+
+def test_an_empty_rewrite_is_an_error(ros, tmp_path):
+    with pytest.raises(ParameterError, match="rewrite = ''"):
+        ros.add(PlannerNode, rewrite="")

@@ -12,7 +12,7 @@ from llm_ros.cli._client import show_execution, show_plan, wait_for_planner
 from llm_ros.planner.offline import InputError, add_offline_arguments, ask_person, check_export, write_export
 
 SUMMARY = "plan a command with the running planner_node, or offline"
-_OFFLINE_ONLY = ("skills", "world", "model", "batch", "out")
+_OFFLINE_ONLY = ("skills", "world", "model", "rewrite", "batch", "out")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

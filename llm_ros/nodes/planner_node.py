@@ -21,6 +21,7 @@ from llm_core.errors import LLMCoreError, RequestError
 from llm_ros import conversions as convert
 from llm_ros import execution_conversions as execution
 from llm_ros import qos
+from llm_ros.adapters import PLAIN
 from llm_ros.client import CallError, LLMClient
 from llm_ros.execution import Executor, Knowledge, Limits, Outcome, Patience, StepFeed
 from llm_ros.nodes.action_server import ABORT, CANCELED, SUCCEED, DeferredActionServer
@@ -33,6 +34,8 @@ from llm_ros.params import ExecutionParams, ParameterError, PlannerParams, decla
 from llm_ros.planner import ConfigError, Planner
 from llm_ros.planner.dialogues import Dialogues
 from llm_ros.planner.inquiry import Inquiry
+
+REWRITE_WAIT_S = 5.0
 
 
 class Job:
@@ -84,6 +87,7 @@ class PlannerNode(Node):
         declare(self, PlannerParams, ExecutionParams)
         self._params = read(self, PlannerParams)
         self._client = LLMClient(self, self._params.llm_node)
+        self._lora = self._params.adapters()
         self._knowledge = self._know()
         self._dialogues = Dialogues(self._params.max_dialogues, self._params.dialogue_timeout)
         self._waiting: deque[Job] = deque()
@@ -116,11 +120,16 @@ class PlannerNode(Node):
         self._worker = threading.Thread(target=self._work, name="llm_ros.planner", daemon=True)
         self._worker.start()
 
+    def _make_planner(self, skills, world) -> Planner:
+        how = self._params.rewrite
+        rewrite = None if how == "off" else self._rewrite
+        return Planner(self._generate, skills, world, rewrite=rewrite, trained=how != "model")
+
     def _know(self) -> Knowledge:
         """What the files say now. Raises ParameterError."""
         paths = files(self)
         try:
-            knowledge = Knowledge(lambda skills, world: Planner(self._generate, skills, world), **paths)
+            knowledge = Knowledge(self._make_planner, **paths)
         except (ConfigError, OSError) as error:
             named = ", ".join(f"{name}_file = {path!r}" for name, path in paths.items())
             raise ParameterError(f"{named}: {error}") from error
@@ -286,12 +295,26 @@ class PlannerNode(Node):
             self.get_logger().warning(f"plan_task: {error}")
         self._server.finish(job.handle, state, PlanTask.Result(plan=plan or Plan(command=job.command), error=error))
 
-    def _generate(self, messages, grammar, max_tokens, on_text, cancelled) -> str:
+    def _rewrite(self, messages, grammar, max_tokens, on_text, cancelled) -> str | None:
+        """What puts unclear commands into plain words: None where there is no llm_node, or none with an adapter for
+        that. Raises CallError."""
+        how = self._params.rewrite
+        try:
+            self._client.wait_ready(min(self._params.llm_timeout, REWRITE_WAIT_S), cancelled=cancelled)
+        except CallError:  # without a model there is still the question that the command leaves
+            return None
+        if how == "auto" and PLAIN not in {adapter.name for adapter in self._client.model_info().lora}:
+            return None
+        lora = {"auto": (PLAIN,), "model": self._lora}.get(how, (how,))
+        return self._generate(messages, grammar, max_tokens, on_text, cancelled, lora)
+
+    def _generate(self, messages, grammar, max_tokens, on_text, cancelled, lora=None) -> str:
         """The planner's text generator: greedy, under the grammar, by the llm_node. Raises CallError."""
         job = self._current
         params = self._params
         self._client.wait_ready(params.llm_timeout, cancelled=cancelled)
-        call = self._client.chat(messages, max_tokens=max_tokens, temp=0.0, grammar_lark=grammar)
+        lora = self._lora if lora is None else lora
+        call = self._client.chat(messages, lora=lora, max_tokens=max_tokens, temp=0.0, grammar_lark=grammar)
         job.calls(call)
         pieces = []
         try:

@@ -80,8 +80,9 @@ def find_one(ref: Referee, item: Item, where: str | None) -> list[Goal]:
         person = ref.person(item)
         if person == OPERATOR:
             return [Goal("find_person", {"person": person})]
-        if item.kind == "person":
+        if item.kind == "person" and person not in ref.context.told:
             ref.context.found.pop(person, None)
+        ref.context.told.discard(person)
         return [Goal("find_person", {"person": person}, know(ref, person, place))]
     value = ref.thing(item, "look for")
     place = place or ref.context.here or ref.context.found.get(value) or ref.world.home_of(value)
@@ -139,6 +140,8 @@ def open_or_close(role: str):
         for item in clause.items or clause.subject:
             if item.kind == "text" and item.names[0] in ("door", "doors", *_STATES) and goals:
                 continue
+            if item.kind == "text" and item.prep in ("in", "at", "of", "inside") and goals:
+                ref.place(item)  # "the window in the cellar": refused where there is no such place
             if (
                 item.kind == "here"
                 or item.kind in PEOPLE
@@ -198,7 +201,9 @@ def _openable(ref: Referee, item: Item, role: str, clause: Clause) -> Goal:
 
 
 def wait(ref: Referee, clause: Clause) -> list[Goal]:
-    """Wait for a time; "a moment" is five seconds."""
+    """Wait for a time ("a moment" is five seconds), or for a person."""
+    if _seconds(clause) is None and any(item.prep == "for" for item in people_in(clause)):
+        return meet(ref, clause)
     goals = []
     for item in clause.items:
         if item.kind in ("place", "door"):

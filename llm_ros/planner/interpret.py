@@ -19,12 +19,13 @@ from llm_ros.planner.again import BY_ITEMS, again
 from llm_ros.planner.answers import Answers
 from llm_ros.planner.carry import CARRY_GOALS
 from llm_ros.planner.clauses import Clause, Splitter
-from llm_ros.planner.coverage import unused_words
+from llm_ros.planner.coverage import strange_words, unused_words
 from llm_ros.planner.frames import FRAME_GOALS
 from llm_ros.planner.inquiry import ASKS, Inquiry
 from llm_ros.planner.lead import LEAD_GOALS
 from llm_ros.planner.names import Names
 from llm_ros.planner.own import own_skill
+from llm_ros.planner.phrasing import plainly
 from llm_ros.planner.plan import PlanError
 from llm_ros.planner.provisos import provisos
 from llm_ros.planner.refer import PEOPLE, THINGS, VAGUE, Goal, Question, Referee, places_in, snake
@@ -85,8 +86,7 @@ class Interpreter:
 
     def read(self, command: str) -> Readings:
         """All readings of a command. Raises PlanError and Question."""
-        tokens = corrected(tokenize(command))
-        splitter = Splitter(tokens, self.names, self.lexicon)
+        splitter = self._splitter(command)
         found = provisos(splitter)
         if not found:
             return self._read(splitter)
@@ -99,6 +99,28 @@ class Interpreter:
                 return Readings([], [], True, questions)
             raise
         return replace(rest, provisos=questions)
+
+    def _splitter(self, command: str) -> Splitter:
+        tokens = self.names.gathered(plainly(corrected(tokenize(command))))
+        return Splitter(tokens, self.names, self.lexicon)
+
+    def settled(self, command: str) -> bool:
+        """Whether a command of which no plan was made leaves nothing to guess: it has a condition, or it is an order
+        of words that are all known. What is asked or refused then is what the command itself calls for."""
+        splitter = self._splitter(command)
+        if any(one.question for one in provisos(splitter)):
+            return True
+        begins = [(splitter.skip(start), end) for start, end, _ in splitter.spans()]
+        first = next((start for start, end in begins if start < end), 0)
+        verb = self.lexicon.match(splitter.tokens, first, splitter.at)
+        if verb is None or verb.frame == "wish" or verb.word == "i":
+            return False
+        if strange_words(splitter, splitter.clauses(), self.world):
+            return False
+        try:
+            return self.read(command).certain
+        except (PlanError, Question):
+            return True
 
     def answered(self, inquiry: Inquiry, answer: str) -> str | Inquiry | None:
         """What an answer to the question that `read` raised amounts to; as in answers.py."""
@@ -159,6 +181,7 @@ class Interpreter:
             if only_told(ref, clause, tasks) or _broken_off(clause, tasks):
                 known.append(clause)
                 continue
+            ref.last = clause is tasks[-1]
             goals = self._clause(ref, clause)
             if parts and goals and _retold(parts[-1][0], goals):
                 parts[-1] = [parts[-1][0][:-2]]
@@ -330,7 +353,7 @@ def _tidy(goals: list[Goal]) -> list[Goal]:
         last = result[-1] if result else None
         if goal.role == "pick" and _carried_on(result, goal.args.get("object")):
             continue
-        if last == goal and goal.role in ("follow", "guide"):
+        if last == goal and goal.role in ("follow", "guide", "ask"):
             continue
         if (
             last

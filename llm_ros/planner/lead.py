@@ -32,9 +32,9 @@ def guide(ref: Referee, clause: Clause) -> list[Goal]:
         texts = [
             item for item in clause.items if item.kind == "text" and not item.prep and item.names[0] not in ("way",)
         ]
-        if not texts:
+        if not texts and not ref.context.person:
             raise Question("Whom should I guide?", "person", (clause.start, clause.start))
-        person = texts[0]
+        person = texts[0] if texts else Item("person_pronoun", ("them",), "", clause.start, clause.start)
     to = [item for item in places if item.prep in w.DESTINATION] or [
         item for item in places if item.prep not in w.SOURCE
     ]
@@ -104,9 +104,9 @@ def follow(ref: Referee, clause: Clause) -> list[Goal]:
     people, places = people_in(clause), places_in(clause)
     if not people:
         texts = [item for item in clause.items if item.kind == "text"]
-        if not texts:
+        if not texts and not ref.context.person:
             raise Question("Whom should I follow?", "person", (clause.start, clause.start))
-        people = [texts[0]]
+        people = texts[:1] or [Item("person_pronoun", ("them",), "", clause.start, clause.start)]
     to = [item for item in places if item.prep in w.DESTINATION]
     sources = [item for item in places if not any(item is one for one in to)]
     unknown = [item for item in clause.items if item.kind == "text" and item.prep in w.DESTINATION]
@@ -120,6 +120,8 @@ def follow(ref: Referee, clause: Clause) -> list[Goal]:
     args = {"person": name}
     if to:
         args["location"] = ref.place(to[-1])
+    elif ref.context.heading and name == ref.context.person:
+        args["location"] = ref.context.heading
     ref.context.here = ref.context.delivered = ref.context.found[name] = args.get("location")
     ref.context.fetched = None
     return [Goal("follow", args, facts)]

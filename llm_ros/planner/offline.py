@@ -18,8 +18,9 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from llm_ros.adapters import load_shipped
 from llm_ros.planner.export import FORMATS, export
-from llm_ros.planner.generator import engine_generate
+from llm_ros.planner.generator import engine_generate, rewriting
 from llm_ros.planner.plan import Plan, PlanError, Step
 from llm_ros.planner.planner import Planner
 from llm_ros.planner.skills import load_skills
@@ -44,7 +45,10 @@ def add_offline_arguments(parser: ArgumentParser) -> None:
         "--model", metavar="M", default=None, help=f"path or name of a model (default: {DEFAULT_MODEL})"
     )
     parser.add_argument(
-        "--rewrite", action="store_true", help="where a command is unclear, let the model put it into plain words"
+        "--rewrite",
+        metavar="HOW",
+        help="who puts unclear commands into plain words: auto (default: our adapter, where there is one for the "
+        "model), off, model (the model as it is), or the GGUF file of an adapter",
     )
     parser.add_argument("--batch", metavar="COMMANDS.json", help='list of {"id", "command"} to plan')
     parser.add_argument(
@@ -77,8 +81,8 @@ def run(args: Namespace, engine=None) -> int:
         owned = engine is None
         engine = engine or _engine(args.model or DEFAULT_MODEL)
         try:
-            generate = engine_generate(engine)
-            planner = Planner(generate, skills, world, rewrite=generate if getattr(args, "rewrite", False) else None)
+            rewrite, trained = rewriting(engine, getattr(args, "rewrite", None) or "auto")
+            planner = Planner(engine_generate(engine), skills, world, rewrite=rewrite, trained=trained)
             if commands is None:
                 command, plan = _single(planner, args.command, getattr(args, "json", False))
                 if target:
@@ -118,7 +122,9 @@ def read_batch(path: str) -> list[tuple[str, str]]:
 def _engine(model: str):
     from llm_core import Engine
 
-    return Engine(model, n_ctx=CONTEXT, max_requests=1)
+    engine = Engine(model, n_ctx=CONTEXT, max_requests=1)
+    load_shipped(engine)
+    return engine
 
 
 def check_export(target: Sequence[str] | None) -> None:

@@ -21,7 +21,7 @@ from llm_ros.planner.inquiry import Inquiry
 from llm_ros.planner.interpret import Interpreter, Question, Readings
 from llm_ros.planner.plan import REFUSALS, LineReader, Plan, PlanError, Step, clarify, parse_line, refuse
 from llm_ros.planner.refer import FreeText, Goal
-from llm_ros.planner.rewrite import CONDITIONAL, Rewriter
+from llm_ros.planner.rewrite import Rewriter
 from llm_ros.planner.skills import Skills
 from llm_ros.planner.talk import is_task
 from llm_ros.planner.validate import check_step
@@ -131,12 +131,11 @@ class Planner:
             return refuse("withdrawn")
         return clarify(outcome) if isinstance(outcome, Inquiry) else outcome
 
-    @staticmethod
-    def _unsure(command: str, space) -> bool:
-        """Whether `rewrite` is asked: nothing came of the command, or several plans."""
+    def _unsure(self, command: str, space) -> bool:
+        """Whether `rewrite` is asked: several plans came of the command, or none, and there is something to guess."""
         if not isinstance(space, Plan):
             return len(space[0]) > 1
-        return space.reason not in _FINAL and not CONDITIONAL.search(command)
+        return space.reason not in _FINAL and not self._interpreter.settled(command)
 
     def _clean(self, command: str) -> str | Plan:
         """The command as plain words, or why it is none."""

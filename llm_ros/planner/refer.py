@@ -36,7 +36,9 @@ _ABSTRACT = frozenset(
     "break seat rest look order chance nap shower bath step bow breath photo photograph picture selfie turn bite "
     "sip risk "
     "lead guess vote oath stand advice care notice measure trouble attention moment minute second hour day hug kiss "
-    "message regard greeting thank wish love apology compliment smile answer question call ring shot go try".split()
+    "message regard greeting thank wish love apology compliment smile answer question call ring shot go try "
+    "massage cuddle ride lift tour lesson manicure injection dance song kick slap punch push shove scare wink nod "
+    "handshake".split()
 )
 _CARRYING = ("bring", "take", "put down", "move", "use")
 _SUPERLATIVE = re.compile(r"\w+est$|most|least|largest|best|worst|leftmost|rightmost")
@@ -116,6 +118,8 @@ class Context:
     looked: tuple[str, str | None] | None = None
     fetched: str | None = None
     sought: str | None = None
+    heading: str | None = None  # where the person spoken of walks
+    told: set[str] = field(default_factory=set)  # whose place has been told, and not been gone to yet
 
     def origin(self) -> str | None:
         """Where things are taken from if nothing is known of them: where the command has gone to on purpose, not
@@ -130,6 +134,8 @@ class Referee:
         self.world, self.tokens, self.context = world, tokens, Context()
         # The one person and the one thing of the command: what a pronoun may mean before they are named.
         self.only: Item | None = None
+        # Whether nothing follows the clause that is read.
+        self.last = True
         self.only_thing: Item | None = None
 
     def place(self, item: Item, placement: bool = False) -> str:

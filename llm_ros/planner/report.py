@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from llm_ros.planner import words as w
 from llm_ros.planner.clauses import Clause
 from llm_ros.planner.frames import find_one
 from llm_ros.planner.items import Item
@@ -248,6 +249,11 @@ def _person_info(ref: Referee, item: Item, inside: list[Item], low: list[str], s
     ], f"The {what}: {RESULT}"
 
 
+def _people(name: str) -> str:
+    """A description of a person, of several: "person_pointing_to_the_left" → "people pointing to the left"."""
+    return re.sub(r"\bpersons?\b", "people", name.replace("_", " "))
+
+
 def counting(ref: Referee, clause: Clause, items: list[Item]):
     """(goals that count, the report)."""
     kinds = [
@@ -263,8 +269,8 @@ def counting(ref: Referee, clause: Clause, items: list[Item]):
     place = ref.where(kind) or next((ref.place(item) for item in items if item.kind == "place"), None)
     if place is None:
         place = next((ref.where(item) for item in kinds if item.place), None)
-    words = ref.said(kind)
-    words = re.sub(r"^(how many )?((the )?(total )?(number|amount|quantity|count) of )?(the )?", "", words)
+    words = _people(kind.names[0]) if kind.described and kind.names[0] not in w.PEOPLE_NOUNS else ref.said(kind)
+    words = re.sub(r"^(how many )?((the )?(total )?(number|amount|quantity|count) (of )?)?(the )?", "", words)
     rest = [item for item in kinds[1:] if item.kind == "text" or item.kind == "person"]
     for item in rest:
         if item.kind == "text" and item.prep in ("in", "on", "at", "inside") and item.definite:

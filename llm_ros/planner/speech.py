@@ -48,7 +48,8 @@ def greet(ref: Referee, clause: Clause) -> list[Goal]:
             ref.context.here = where
             goals.append(Goal("go_to", {"location": where}))
         elif ref.context.person:
-            goals += [Goal("find_person", {"person": ref.context.person})]
+            people = [Item("person_pronoun", ("them",), "", clause.start, clause.start)]
+    if not people:
         return [*goals, Goal("say", {"text": _greeting("", bye, intro)})]
     for item in people:
         person = ref.person(item)
@@ -100,6 +101,8 @@ def tell(ref: Referee, clause: Clause) -> list[Goal]:
     items = [item for item in clause.items if item is not recipient]
     if not content and ref.context.reported and person in (None, ref.context.reported):
         return []
+    if not content and recipient is not None and not ref.last and clause.verb.word in ("talk", "speak", "chat"):
+        return find_one(ref, recipient, None)  # what is said comes next
     before, text = information(ref, clause, content, items, person)
     if before and isinstance(text, str):
         ref.context.report = text
@@ -142,7 +145,14 @@ def _let_in(ref: Referee, clause: Clause) -> list[Goal]:
 def _split_recipient(clause: Clause) -> tuple[Item | None, int, int]:
     """The person spoken to, and the tokens of the rest."""
     first = clause.items[0] if clause.items else None
-    if first and first.kind in PEOPLE and first.prep in ("", "to", "with") and first.start - clause.start <= 2:
+    asked = any(token.low in _ASKING for token in clause.tokens[clause.start : first.start if first else clause.start])
+    if (
+        first
+        and first.kind in PEOPLE
+        and first.prep in ("", "to", "with")
+        and first.start - clause.start <= 2
+        and not asked
+    ):
         return first, clause.start, clause.end
     for item in reversed(clause.items):
         if item.kind in PEOPLE and item.prep == "to" or item.kind == "person" and item.prep == "for":
@@ -211,11 +221,11 @@ def describe(ref: Referee, clause: Clause) -> list[Goal]:
         content = [clause.verb.end - 1, *[k for k in content if k != clause.verb.end - 1]]
     listener = next((item for item in people_in(clause) if item.kind == "me" and item.prep in ("to", "for")), None)
     items = [item for item in clause.items if item is not listener]
-    if _asks(clause, content) or content and _looks_number(clause, content):
+    if _asks(clause, content) or _seeks(clause, content):
         before, text = information(ref, clause, content, items, OPERATOR)
         ref.context.report = str(text)
         return [*before, *say_to(ref, text, OPERATOR, None)]
-    if not items and ref.context.reported == OPERATOR:
+    if not items and ref.context.reported:
         return []
     people = [item for item in items if item.kind in ("person", "person_pronoun")]
     if people:
@@ -235,6 +245,7 @@ def describe(ref: Referee, clause: Clause) -> list[Goal]:
         wanted = [item for item in items if item.kind in THINGS and item.kind != "thing_pronoun"]
         subject = ref.said(wanted[0]) if wanted else (place or ref.thing(items[0])).replace("_", " ")
         goals, _ = looking_at(ref, subject, place, items)
+        ref.context.here = place or ref.context.here
     ref.context.informed = True
     ref.context.report = f"The {subject}: {RESULT}"
     if listener is None:
@@ -242,8 +253,10 @@ def describe(ref: Referee, clause: Clause) -> list[Goal]:
     return [*goals, *say_to(ref, f"The {subject}: {RESULT}", OPERATOR, None)]
 
 
-def _looks_number(clause: Clause, content: list[int]) -> bool:
-    return any(clause.tokens[k].low == "number" for k in content[:3])
+def _seeks(clause: Clause, content: list[int]) -> bool:
+    """Whether what is to be looked at is information: "(check) the pose of …", "(find out) the number of …"."""
+    low = [clause.tokens[k].low for k in content if clause.tokens[k].low not in w.DETERMINERS]
+    return "number" in low[:2] or low[1:2] == ["of"] and low[0] in INFORMATION
 
 
 def answer(ref: Referee, clause: Clause) -> list[Goal]:
