@@ -194,7 +194,8 @@ def test_the_answer_to_a_question_goes_to_its_dialogue(talk):
     assert (reply.text, reply.asks, reply.choices) == ("Which table?", True, ("a", "b"))
     other = hear(talk, "the first", session="b")  # another conversation knows nothing of it
     assert talk.robot.log[-1] == ("plan", "the first", "") and other.text == "All right: go to a."
-    hear(talk, "what are you doing?")  # … and a control word leaves it open
+    said = hear(talk, "what are you doing?").text  # … and a control word leaves it open
+    assert said == "I am not doing anything. I asked you: Which table?"
     hear(talk, "the first")
     assert talk.robot.log[-1] == ("plan", "the first", "d1")
     hear(talk, "the first")
