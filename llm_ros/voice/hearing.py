@@ -76,6 +76,8 @@ class Address:
 def is_stop(text: str) -> bool:
     """Whether a text only says that everything is to end: "stop", "cancel that, please"."""
     words = spoken(text)
+    while len(words) > 1 and words[0] in _CALLS | {"robot"}:
+        words.pop(0)
     while len(words) > 1 and words[-1] in _URGENT:
         words.pop()
     return " ".join(words) in _STOP

@@ -85,7 +85,7 @@ class VadParams(Group):
     pause: float = param(_VAD.pause, "Seconds of silence that end an utterance", 0.1, 5.0)
     min_speech: float = param(_VAD.min_speech, "Seconds; what has less voice in it is dropped", 0.02, 2.0)
     max_speech: float = param(_VAD.max_speech, "Seconds after which an utterance is cut", 1.0, 120.0)
-    lead: float = param(_VAD.lead, "Seconds kept from before the beginning", 0.0, 2.0)
+    lead: float = param(_VAD.lead, "Seconds kept from before the first and after the last sound", 0.0, 2.0)
 
     def config(self) -> VadConfig:
         """For the detector."""
