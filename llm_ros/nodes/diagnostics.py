@@ -91,6 +91,13 @@ def voice_status(name: str, state: str, problem: str, counts: dict, working: int
     return _status(f"{name}: voice", level, message, values, "microphone")
 
 
+def chat_status(name: str, state: str, at_work: int, sessions: int) -> DiagnosticStatus:
+    """The status of a chat_node."""
+    level, message = _STATES["active"] if state == "active" else (DiagnosticStatus.WARN, "not serving")
+    values = {"state": state, "turns_at_work": at_work, "sessions": sessions}
+    return _status(f"{name}: conversations", level, message, values, "conversations")
+
+
 def _status(name, level, message, values: dict, hardware: str) -> DiagnosticStatus:
     return DiagnosticStatus(
         level=level,

@@ -100,15 +100,20 @@ class Serving(Jobs):
         super().__init__()
         self.engine = engine
 
-    def start(self, read: Callable, params, priority: int, deadline: float | None, on_event, on_done) -> Request:
+    def start(
+        self, read: Callable, params, adapters, priority: int, deadline: float | None, on_event, on_done
+    ) -> Request:
         """Begins a request in a thread of its own and returns at once; what is wrong with it comes as an outcome.
 
         `read()` gives the prompt and the pictures of its text (or None), in that thread, as pictures take a while.
+        `adapters`: names of those that the request uses.
         """
 
         def submit():
             prompt, images = read()
-            return self.engine.submit(prompt, params, images=images, priority=priority, deadline_s=deadline)
+            return self.engine.submit(
+                prompt, params, images=images, adapters=adapters, priority=priority, deadline_s=deadline
+            )
 
         def done(outcome):
             try:
