@@ -1,13 +1,15 @@
 """How well spoken commands are understood: sentences said by espeak-ng, heard as voice_node hears them.
 
-    python bench/voice.py [--recognizer pocketsphinx|faster-whisper] [--recognizer-model DIR] [--every N] [--json OUT.json]
+    python bench/voice.py [--recognizer pocketsphinx|faster-whisper] [--recognizer-model DIR] [--every N]
+                          [--conditions "A; B"] [--json OUT.json]
 
-Four sets: `written` are commands of the development set (test/data/planner_dev.json, example world, refusals left out), in
-anybody's words; `drawn` are other draws of the grammar that the language model comes from; `stop` are ways to say stop;
-`others` are sentences for somebody else, to a robot with a wake word. Each is said in every condition (voice, speed, noise),
-goes through voice activity detection, recognition and name correction, and is judged by its words and by its plan: a stand-in
-for the model writes the first plan that the grammar admits. Intervals are Wilson's, 95 %. With --json a second run goes on
-where the first was ended. Needs espeak-ng.
+Five sets: `written` are commands of the development set (test/data/planner_dev.json, example world, refusals left out),
+in anybody's words; `clinic` are the same of another world, for which nothing here was tuned; `drawn` are other draws of
+the grammar that the language model comes from; `stop` are ways to say stop; `others` are sentences for somebody else,
+to a robot with a wake word. Each is said in every condition (voice, speed, noise), goes through voice activity
+detection, recognition and name correction, and is judged by its words and by its plan: a stand-in for the language
+model writes the first plan that the planner's grammar admits. Intervals are Wilson's, 95 %. With --json a second run
+goes on where the first was ended. Needs espeak-ng.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ CONDITIONS = {
     "en-us, pink noise 10 dB": ("en-us", 160, 10, "pink"),
     "en-us, babble 20 dB": ("en-us", 160, 20, "babble"),
 }
-STOPS = "stop|Stop now!|stop please|cancel|cancel that|halt|never mind|robot stop".split("|")
+STOPS = "stop|Stop now!|stop please|cancel|cancel that|halt|abort|robot stop".split("|")
 OTHERS = """
 What are we having for dinner tonight?
 I saw a very good film yesterday.

@@ -3,7 +3,7 @@
 Every 20 ms the spectrum between 200 and 4000 Hz is compared, in six bands, with a noise floor: the quietest tenth of
 the last `FLOOR_S` seconds (after R. Martin, 2001), so that a fan or hum that begins becomes the floor.
 Speech begins when most of the last frames stand out, ends after a pause, and is cut at a bound: nothing grows without
-end. What is much quieter than an utterance's own loudest sounds is pause too, so that other people far away do not go on
+end. What is much quieter than an utterance's own loudest sounds is pause too, so that people far away do not go on
 for somebody near. What is too short, or as even as only noise is, is dropped. Knows numbers, no device and no words.
 """
 
