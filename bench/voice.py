@@ -53,6 +53,11 @@ CONDITIONS = {
     "en-us, babble 20 dB": ("en-us", 160, 20, "babble"),
 }
 STOPS = "stop|Stop now!|stop please|cancel|cancel that|halt|abort|robot stop".split("|")
+# Set of commands -> file in test/data, key of the world in it, world file.
+WRITTEN = {
+    "written": ("planner_dev.json", "home", ROOT / "config" / "world.yaml"),
+    "clinic": ("planner_clinic.json", "clinic", ROOT / "test" / "data" / "planner_clinic_world.yaml"),
+}
 OTHERS = """
 What are we having for dinner tonight?
 I saw a very good film yesterday.
@@ -120,14 +125,14 @@ def scene(text: str, condition: tuple) -> np.ndarray:
     if snr is None:
         return sound
     level = np.sqrt(np.mean(voiced**2)) * 10 ** (-snr / 20)
-    return sound + np.float32(level) * np.resize(noise(kind), len(sound))
+    return sound + np.float32(level) * np.resize(np.roll(noise(kind), 7 * len(voiced)), len(sound))
 
 
 class Bench:
-    """A recogniser with the vocabulary of the example world, and a planner to tell what is made of what it hears."""
+    """A recogniser with the vocabulary of a world, and a planner to tell what is made of what it hears."""
 
-    def __init__(self, name: str, model: str):
-        skills, world = load_skills(ROOT / "config" / "skills.yaml"), load_world(ROOT / "config" / "world.yaml")
+    def __init__(self, name: str, model: str, world: Path):
+        skills, world = load_skills(ROOT / "config" / "skills.yaml"), load_world(world)
         vocabulary = Vocabulary(skills, world, ("robot",))
         self._recognizer, self._corrector = make_recognizer(name, vocabulary, model), Corrector(vocabulary)
         self._planner = Planner(obedient(), skills, world)
@@ -135,7 +140,7 @@ class Bench:
 
     @cache  # noqa: B019
     def plan(self, text: str) -> str:
-        """ "steps …", or what else became of the command, as a text to compare."""
+        """What became of the command, as a text to compare: its status and its steps."""
         plan = self._planner.plan(text)
         return plan.status + " " + json.dumps([step.to_json() for step in plan.steps])
 
@@ -150,6 +155,7 @@ class Bench:
         whole = " ".join(one.text for one in heard)
         record = {"text": text, "heard": whole, "raw": " ".join(one.recognition.text for one in heard)}
         record |= {"utterances": len(heard), "seconds": round(seconds, 3), "sound_s": round(len(sound) / RATE, 2)}
+        record["alternatives"] = [text for one in heard for text in one.recognition.alternatives]
         record["confidence"] = round(min((one.recognition.confidence for one in heard), default=0.0), 3)
         record["meanings"] = [one.meaning.name.lower() for one in heard]
         record["latency"] = round(max((one.latency for one in heard), default=0.0), 3)
@@ -162,9 +168,8 @@ class Bench:
         record["raw_exact"] = record["utterances"] == 1 and spoken(record["raw"]) == want
         record["errors"], record["words"] = edits(want, got), len(want)
         wanted = self.plan(record["text"])
-        plans = (
-            [self.plan(record["heard"])] if got and record["utterances"] == 1 and not is_stop(record["heard"]) else []
-        )
+        understood = got and record["utterances"] == 1 and not is_stop(record["heard"])
+        plans = [self.plan(record["heard"])] if understood else []
         record["same_plan"] = record["exact"] or plans == [wanted]
         record["wrong_plan"] = not record["same_plan"] and any(plan.startswith("plan") for plan in plans)
         return record
@@ -180,15 +185,20 @@ def edits(want: list[str], got: list[str]) -> int:
     return row[-1]
 
 
-def texts(bench: Bench, every: int) -> dict[str, list[str]]:
-    """The sets; `every`: only each n-th text."""
-    entries = json.loads((ROOT / "test" / "data" / "planner_dev.json").read_text())
-    home = [one for one in entries if one["world"] == "home" and one.get("skills", "full") == "full"]
-    written = [one["command"] for one in home if one["class"] != "refuse"]
-    drawn = [" ".join(words) for words in bench.phrases.sentences(400, seed=1)]
-    drawn = [text for text in dict.fromkeys(drawn) if bench.plan(text).startswith("plan")][:80]
-    sets = {"written": written, "drawn": drawn, "stop": STOPS, "others": OTHERS}
-    return {name: lines[::every] if name in ("written", "drawn") else lines for name, lines in sets.items()}
+def texts(benches: dict[str, Bench], every: int) -> dict[str, list[str]]:
+    """The sets, without commands for which there is no plan; `every`: only each n-th text."""
+
+    def planned(name, lines):
+        return [text for text in lines if benches[name].plan(text).startswith("plan")][:80:every]
+
+    sets = {}
+    for name, (file, world, _) in WRITTEN.items():
+        entries = json.loads((ROOT / "test" / "data" / file).read_text())
+        mine = [one for one in entries if one["world"] == world and one.get("skills", "full") == "full"]
+        sets[name] = planned(name, [one["command"] for one in mine if one["class"] != "refuse"])
+    drawn = [" ".join(words) for words in benches["written"].phrases.sentences(400, seed=1)]
+    sets["drawn"] = planned("written", dict.fromkeys(drawn))
+    return sets | {"stop": STOPS, "others": OTHERS}
 
 
 def share(records: list[dict], verdict: str) -> dict:
@@ -225,7 +235,8 @@ def table(results: dict) -> str:
     lines = []
     for name, found in results.items():
         cells = [
-            f"{key} {value['right']}/{value['of']} {value['share']:.0%} ({value['interval'][0]:.0%}-{value['interval'][1]:.0%})"
+            f"{key} {value['right']}/{value['of']} {value['share']:.0%} ({value['interval'][0]:.0%}"
+            f"-{value['interval'][1]:.0%})"
             for key, value in found.items()
             if isinstance(value, dict) and "share" in value
         ]
@@ -243,11 +254,11 @@ def main() -> int:
     parser.add_argument("--conditions", default="", metavar="A;B", help=f"of {'; '.join(CONDITIONS)} (all)")
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="keep the figures and every record there")
     args = parser.parse_args()
-    bench = Bench(args.recognizer, args.recognizer_model)
+    benches = {name: Bench(args.recognizer, args.recognizer_model, world) for name, (_, _, world) in WRITTEN.items()}
     chosen = [name.strip() for name in args.conditions.split(";") if name.strip()] or list(CONDITIONS)
     records = json.loads(args.json.read_text())["records"] if args.json and args.json.exists() else []
     done = {(one["set"], one["condition"], one["text"]) for one in records}
-    sets = texts(bench, args.every)
+    sets = texts(benches, args.every)
 
     def results() -> dict:
         found = {}
@@ -268,9 +279,10 @@ def main() -> int:
         for kind, lines in sets.items():
             for text in lines:
                 if (kind, name, text) not in done:
+                    bench = benches["clinic" if kind == "clinic" else "written"]
                     record = bench.hear(text, CONDITIONS[name], wake=kind == "others")
                     records.append(bench.judge(record | {"set": kind, "condition": name}))
-        keep()
+            keep()
         print(f"{name}: {len(records)} records", file=sys.stderr, flush=True)
     print(table(results()))
     return 0
