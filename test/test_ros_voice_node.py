@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from llm_ros.action import PlanTask
-from llm_ros.msg import Audio, Execution, Heard, Plan, PlanArg, PlanStep
-from llm_ros.srv import Confirm, Pause
+from llm_ros.action import Chat, PlanTask
+from llm_ros.msg import Audio, ChatTurn, Execution, Heard, Plan, PlanArg, PlanStep
+from llm_ros.srv import Confirm
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
@@ -24,13 +24,15 @@ from std_msgs.msg import String
 from test_ros_cli import running_up
 from tiny_models import write_tiny
 
+from llm_ros.client import PlannerClient
 from llm_ros.conversions import plan_from_ros
 from llm_ros.nodes.audio_messages import audio_type
+from llm_ros.nodes.lifecycle import LifecycleNode
 from llm_ros.nodes.llm_node import LLMNode
 from llm_ros.nodes.planner_node import PlannerNode
 from llm_ros.nodes.voice_node import VoiceNode
 from llm_ros.params import ParameterError
-from llm_ros.qos import LATCHED
+from llm_ros.qos import LATCHED, TURNS
 from llm_ros.voice.audio import RATE, AudioError, read_wav, to_s16le
 from llm_ros.voice.params import AudioParams
 from llm_ros.voice.recognizer import Recognition
@@ -110,11 +112,11 @@ class Voice:
 
 
 class StandInPlanner(Node):
-    """Answers goals by `plans`, command -> Plan; others run until they are cancelled. Confirm and Pause are noted."""
+    """Answers goals by `plans`, command -> Plan; others run until they are cancelled. Notes what it is told."""
 
     def __init__(self, **options):
         super().__init__("planner_node", **options)
-        self.plans, self.goals, self.confirmed, self.paused, self.cancelled = {}, [], [], [], threading.Event()
+        self.plans, self.goals, self.confirmed, self.cancelled = {}, [], [], threading.Event()
         group = ReentrantCallbackGroup()
         self.server = ActionServer(
             self,
@@ -125,13 +127,17 @@ class StandInPlanner(Node):
             cancel_callback=lambda _: CancelResponse.ACCEPT,
         )
         self.create_service(Confirm, "~/confirm", self.confirm, callback_group=group)
-        self.create_service(Pause, "~/pause", self.pause, callback_group=group)
         self.execution = self.create_publisher(Execution, "execution", LATCHED)
 
     def plan(self, handle):
         self.goals.append(handle.request)
+        if handle.request.dialogue_id == "old":
+            handle.abort()
+            return PlanTask.Result(error="dialogue_id = 'old': no such question is open (any more)")
         plan = self.plans.get(handle.request.command)
         if plan is not None:
+            if handle.request.execute:
+                handle.publish_feedback(PlanTask.Feedback(plan=[plan]))
             handle.succeed()
             return PlanTask.Result(plan=plan)
         wait_until(lambda: handle.is_cancel_requested or self.cancelled.is_set(), "the goal is cancelled")
@@ -143,11 +149,6 @@ class StandInPlanner(Node):
         self.confirmed.append((request.confirm_id, request.accept))
         response.success = request.confirm_id == 7
         response.error = "" if response.success else "nobody asked"
-        return response
-
-    def pause(self, request, response):
-        self.paused.append(request.pause)
-        response.success = True
         return response
 
 
@@ -174,35 +175,57 @@ def test_a_spoken_command_is_heard_and_planned(ros):
     assert 0.1 < heard[0].confidence <= 1.0 and 0.5 < heard[0].duration < 1.5 and 0.7 <= heard[0].latency < 5.0
     assert plans[0].command == "go to the kitchen"
     assert plan_from_ros(plans[0]) == [{"skill": "go_to", "args": {"location": "kitchen"}}]
-    assert said[0].data == "I would go to kitchen."
+    assert said[0].data == "I would: go to kitchen."
 
 
 def test_answers_are_said(ros):
-    planner, voice = ros.add(StandInPlanner), Voice(ros, execute=True)
+    planner, voice = ros.add(StandInPlanner), Voice(ros)
     steps = [PlanStep(skill="go_to", args=[PlanArg(name="location", value="tv_stand")])]
     planner.plans = {
         "go there": Plan(status=Plan.PLANNED, steps=steps),
         "fly": Plan(status=Plan.REFUSED, reason="I cannot fly"),
-        "bring it": Plan(status=Plan.CLARIFY, question="What should I bring?"),
+        "bring it": Plan(status=Plan.CLARIFY, question="What should I bring?", dialogue_id="7"),
+        "the apple": Plan(status=Plan.CLARIFY, question="Which one?", dialogue_id="old"),
     }
-    heard = voice.hears_to_say("go there", "Done.")
-    assert heard.status == Heard.PASSED_ON and planner.goals[0].execute
+    assert voice.hears_to_say("go there", "I would: go to tv stand.").status == Heard.PASSED_ON
     voice.hears_to_say("fly", "Sorry. I cannot fly")
     voice.hears_to_say("bring it", "What should I bring?")
-    assert [goal.command for goal in planner.goals] == ["go there", "fly", "bring it"]
+    voice.hears_to_say("the apple", "Which one?")
+    voice.hears_to_say("fly", "Sorry. I cannot fly")  # after so long a time that the planner has forgotten
+    goals = [(goal.command, goal.dialogue_id) for goal in planner.goals]
+    assert goals == [
+        *[("go there", ""), ("fly", ""), ("bring it", ""), ("the apple", "7")],
+        ("fly", "old"),
+        ("fly", ""),
+    ]
 
 
-def test_stop_cancels_at_once_and_pauses_what_others_started(ros):
+def test_plans_are_carried_out_if_parameters_say_so(ros):
+    planner, voice = ros.add(StandInPlanner), Voice(ros, execute=True)
+    planner.plans["go there"] = Plan(status=Plan.PLANNED, steps=[PlanStep(skill="go_to")])
+    voice.hear(text="go there")
+    wait_until(lambda: voice.said == ["All right.", "Done."], "it is done")
+    assert planner.goals[0].execute
+
+
+def test_stop_cancels_at_once_whoever_has_started_it(ros):
     planner, voice = ros.add(StandInPlanner), Voice(ros, wake_word="robot")
     assert voice.hear(text="robot go to the kitchen").command == "go to the kitchen"
     wait_until(lambda: planner.goals, "the goal runs")
     stop = voice.hears_to_say("stop", "Stopped.")  # nobody needs to call it for that
     assert stop.status == Heard.STOP and planner.cancelled.is_set() and 0.2 < stop.latency < 0.5
     voice.hears_to_say("robot stop please", "There is nothing to stop.")
+    planner.cancelled.clear()
+    other = PlannerClient(ros.client_node("somebody"))
+    other.wait_ready(DEADLINE_S)
+    call = other.plan("go to the bedroom")
+    wait_until(lambda: len(planner.goals) == 2, "the other's goal runs")
     planner.execution.publish(Execution(status=Execution.RUNNING))
-    wait_until(lambda: voice.node._target._running, "the robot moves")
-    voice.hears_to_say("halt", "Paused.")
-    assert planner.paused == [True]
+    wait_until(lambda: voice.node._target._state.status == Execution.RUNNING, "the robot moves")
+    voice.hear(text="halt")
+    assert call.wait(DEADLINE_S) and call.status == "cancelled" and "Stopped." not in voice.said[2:]
+    planner.execution.publish(Execution(status=Execution.IDLE))
+    wait_until(lambda: voice.said[2:] == ["Stopped."], "it says so")
 
 
 def test_confirmations_are_asked_and_answered(ros):
@@ -215,11 +238,33 @@ def test_confirmations_are_asked_and_answered(ros):
         planner.confirmed.clear()
         voice.said.clear()
         planner.execution.publish(Execution(status=Execution.RUNNING))
-        wait_until(lambda: voice.node._target._running and voice.node._target._asked is None, "it goes on")
+        wait_until(lambda: voice.node._target._state.status == Execution.RUNNING, "it goes on")
     planner.execution.publish(Execution(status=Execution.CONFIRM, question="Really?", confirm_id=8))
     wait_until(lambda: voice.said == ["Really?"], "it asks")
     voice.hears_to_say("yes", "nobody asked")
     assert planner.goals == []
+
+
+def test_a_conversation_is_held_by_voice(ros):
+    """With a stand-in of chat_node, whose turns come by the topic."""
+    node = ros.add(partial(LifecycleNode, "chat_node"))
+    turns, texts = node.create_publisher(ChatTurn, "chat", TURNS), []
+
+    def chat(handle):
+        texts.append((handle.request.text, handle.request.session_id))
+        for session, role, text in (("other", "assistant", "no"), ("kid", "user", "no"), ("kid", "assistant", "Well?")):
+            turns.publish(ChatTurn(session_id=session, role=role, text=text, asks=True))
+        handle.succeed()
+        return Chat.Result()
+
+    ActionServer(node, Chat, "~/chat", chat, callback_group=ReentrantCallbackGroup())
+    voice = Voice(ros, target="chat", session="kid", wake_word="robot", planner_wait=0.5)
+    voice.hears_to_say("robot how are you", "chat_node is unconfigured, not active within 0.5 s")
+    assert node.start()
+    voice.hears_to_say("robot how are you", "Well?")
+    assert voice.hears_to_say("fine", "Well?").status == Heard.PASSED_ON  # without the wake word: it has asked
+    assert voice.hears_to_say("stop", "Well?").status == Heard.STOP
+    assert texts == [("how are you", "kid"), ("fine", "kid"), ("stop", "kid")]
 
 
 def test_the_wake_word_and_the_time_after_it(ros):

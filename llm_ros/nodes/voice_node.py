@@ -2,7 +2,7 @@
 
 Sound comes by the topic `audio`, from a microphone or from a WAV file. Everything that is heard is published on
 `heard`, every answer on `said`; the topic `~/say` makes the robot speak. One thread hears (llm_ros.voice); no callback
-waits for it. While the robot speaks it does not listen, so that it does not hear itself.
+waits for it. While the robot speaks it does not listen, so that it does not hear itself (`speech.deaf`).
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class VoiceNode(LifecycleNode):
         self._most = 0.0  # samples that may wait
         self._changed = threading.Condition()
         self._ending = False
+        self._deaf = True
         self.frame_id = ""
         self.counts = dict.fromkeys(("heard", "commands", "stops", "lost_s", "unheard_s", "bad_messages"), 0)
         self.problem = ""  # the newest, for /diagnostics
@@ -85,6 +86,7 @@ class VoiceNode(LifecycleNode):
             params.min_confidence,
         )
         speech = read(self, SpeechParams)
+        self._deaf = speech.deaf
         self._speaker = Speaker(speech.program, speech.voice, speech.speed, speech.tail, self._complain)
         if speech.program and not self._speaker.available:
             self.get_logger().warning(
@@ -169,7 +171,7 @@ class VoiceNode(LifecycleNode):
     def _take(self, samples, own_voice: bool = True):
         """Queues a piece of sound, unless it may hold the robot's own voice."""
         speaker = self._speaker
-        if own_voice and speaker is not None and speaker.busy:
+        if own_voice and self._deaf and speaker is not None and speaker.busy:
             self.counts["unheard_s"] += _size(samples) / RATE
             samples = _FORGET
         with self._changed:
@@ -222,7 +224,7 @@ class VoiceNode(LifecycleNode):
         if heard.meaning == Meaning.STOP:
             self.counts["stops"] += 1
             self._speaker.hush()
-            self._target.stop()
+            self._target.stop(heard.command)
         elif heard.meaning == Meaning.COMMAND:
             self.counts["commands"] += 1
             self._target.command(heard.command)
@@ -232,6 +234,8 @@ class VoiceNode(LifecycleNode):
     def say(self, text: str, asks: bool = False) -> None:
         """Speaks and publishes a text; with `asks` what is said next is for the robot."""
         hearing, speaker = self._hearing, self._speaker
+        if not text.strip():
+            return
         self._said.publish(String(data=text))
         if speaker is not None and hearing is not None:
             speaker.say(text, hearing.address.attend if asks else lambda: None)
