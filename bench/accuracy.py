@@ -3,8 +3,8 @@
 The reference (test/naive.py) dequantizes the weights and computes in float32. For each contender: KL divergence to the
 reference (mean, 99th percentile), top-1 agreement and perplexity over a fixed text, once as a prompt and once token by
 token; then greedy continuations of a few prompts, ours against llama.cpp's, with the gap between the two best tokens
-where they part. `python bench/accuracy.py --model M [--tokens N] [--json]`; llama.cpp takes part if llama-cpp-python
-imports.
+where they part. `python bench/accuracy.py --model M [--lora F[:SCALE]] [--tokens N] [--json]`; llama.cpp takes part if
+llama-cpp-python imports.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,14 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent / "test")]
 
 from naive import naive_logits  # noqa: E402
 
+from llm_core.engine.adapters import check_files  # noqa: E402
 from llm_core.errors import RequestError  # noqa: E402
 from llm_core.evaluate import Contender, LlamaCpp, Ours, log_softmax  # noqa: E402
 from llm_core.gguf import open_gguf  # noqa: E402
 from llm_core.hub import resolve  # noqa: E402
+from llm_core.lora import adapter_files  # noqa: E402
+from llm_core.models import load_model  # noqa: E402
+from llm_core.models.adapter import load_adapter  # noqa: E402
 from llm_core.tokenizer import Tokenizer  # noqa: E402
 
 TEXT = HERE / "data" / "text.txt"
@@ -98,7 +103,7 @@ def greedy(contender: Contender, prompt: list[int], n: int) -> tuple[list[int], 
     return tokens, gaps
 
 
-def continuations(contenders: dict[str, Contender], file, tokenizer: Tokenizer, n: int) -> list[dict[str, object]]:
+def continuations(contenders: dict[str, Contender], reference, tokenizer: Tokenizer, n: int) -> list[dict[str, object]]:
     """Per prompt: where ours and llama.cpp's greedy continuations part, and the gaps of all three there."""
     rows: list[dict[str, object]] = []
     for text in PROMPTS:
@@ -110,7 +115,7 @@ def continuations(contenders: dict[str, Contender], file, tokenizer: Tokenizer, 
         parted = [at for at in range(n) if ours[at] != peer[at]]
         if parted:
             at = parted[0]
-            exact = naive_logits(file, prompt + ours[:at], rows=slice(-1, None))[0]
+            exact = reference(prompt + ours[:at], rows=slice(-1, None))[0]
             row |= {"agree": at, "ours": tokenizer.decode([ours[at]]), "llama_cpp": tokenizer.decode([peer[at]])}
             row |= {"our_gap": our_gaps[at], "llama_cpp_gap": peer_gaps[at], "reference_gap": top_gap(exact)}
             row["reference"] = tokenizer.decode([int(exact.argmax())])
@@ -118,18 +123,22 @@ def continuations(contenders: dict[str, Contender], file, tokenizer: Tokenizer, 
     return rows
 
 
-def measure(path: Path, n_tokens: int, n_decode: int, n_greedy: int, threads: int) -> dict[str, object]:
+def measure(
+    path: Path, lora: tuple[Path, float] | None, n_tokens: int, n_decode: int, n_greedy: int, threads: int
+) -> dict[str, object]:
     """Everything about one model, as the JSON that --json prints."""
     file = open_gguf(path)
     tokenizer = Tokenizer.from_metadata(file.metadata)
     tokens = tokenizer.encode(TEXT.read_text())[:n_tokens]
     say(f"{path.stem}: float32 reference of {len(tokens)} tokens")
-    reference = naive_logits(file, tokens)
+    adapters = [] if lora is None else [(load_adapter(lora[0], load_model(file)), lora[1])]
+    exact = partial(naive_logits, file, adapters=adapters)
+    reference = exact(tokens)
     n_ctx = max(len(tokens), 128 + n_greedy)
     contenders: dict[str, Contender] = {}
     for name, make in CONTENDERS.items():
         try:
-            contenders[name] = make(path, n_ctx, threads)
+            contenders[name] = make(path, n_ctx, threads, lora)
         except RequestError as error:
             say(f"{name} is left out: {error}")
     result: dict[str, object] = {"model": path.stem, "tokens": len(tokens), "decode_tokens": n_decode}
@@ -139,7 +148,7 @@ def measure(path: Path, n_tokens: int, n_decode: int, n_greedy: int, threads: in
         decode = compare(text_logits(contender, tokens[:n_decode], 1), reference[:n_decode], tokens[:n_decode])
         result[name] = {"prompt": prompt, "decode": decode}
     if "llama_cpp" in contenders and n_greedy:
-        result["greedy"] = continuations(contenders, file, tokenizer, n_greedy)
+        result["greedy"] = continuations(contenders, exact, tokenizer, n_greedy)
     for contender in contenders.values():
         contender.close()
     return result
@@ -168,13 +177,16 @@ def main() -> int:
     """Parse the command line and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="path or name of a GGUF model")
+    parser.add_argument("--lora", metavar="F[:S]", help="a LoRA adapter that all three take, and how much of it")
     parser.add_argument("--tokens", type=int, default=512, help="length of the text (default 512)")
     parser.add_argument("--decode-tokens", type=int, default=128, help="so many are also computed one by one")
     parser.add_argument("--greedy-tokens", type=int, default=64, help="length of the continuations; 0: none")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    result = measure(resolve(args.model), args.tokens, args.decode_tokens, args.greedy_tokens, args.threads)
+    files = check_files(adapter_files([args.lora] if args.lora else (), "--lora"))
+    lora = next(iter(files.values()), None)
+    result = measure(resolve(args.model), lora, args.tokens, args.decode_tokens, args.greedy_tokens, args.threads)
     print(json.dumps(result, indent=1, ensure_ascii=False) if args.json else table(result))
     return 0
 

@@ -112,7 +112,7 @@ def noting(rewrite, asked: list[str]):
 def evaluate(
     entries: list[dict], generate, space: str, examples: int | None, rewrite=None, trained=False, asked=()
 ) -> list[dict]:
-    """One record per entry: id, class, failure (None if right), seconds, first_step_s, plain (what was written anew)."""
+    """One record per entry: id, class, failure (None if right), seconds, first_step_s, plain (what was written)."""
     planners, records = {}, []
     for entry in entries:
         key = (entry.get("skills", "full"), entry["world"])
@@ -193,7 +193,7 @@ def main() -> int:
         "--rewrite",
         metavar="HOW",
         default="auto",
-        help="who puts unclear commands into plain words: auto, off, model, or the GGUF file of an adapter (%(default)s)",
+        help="who puts unclear commands into plain words: auto, off, model, or the file of an adapter (%(default)s)",
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--set", default=str(DATA / "planner_dev.json"), help="development set")
@@ -223,11 +223,13 @@ def main() -> int:
     print(
         f"needless refusals {100 * figures['needless_refusals']:.1f} %; median {figures['median_s'] or 0:.3f} s a "
         f"planned command, "
-        f"first step {figures['median_first_step_s'] or 0:.3f} s; wrong plans {figures['wrong_plans']} of {len(records)}"
+        f"first step {figures['median_first_step_s'] or 0:.3f} s; "
+        f"wrong plans {figures['wrong_plans']} of {len(records)}"
     )
     for name, times in figures["times"].items():
         if times["commands"]:
-            print(f"{name:10} {times['commands']:3} commands, {times['median_s']:.3f} s, 95 % within {times['p95_s']:.3f} s")
+            within = f"{times['median_s']:.3f} s, 95 % within {times['p95_s']:.3f} s"
+            print(f"{name:10} {times['commands']:3} commands, {within}")
     if args.failures:
         for record in records:
             if record["failure"]:

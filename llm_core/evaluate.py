@@ -19,6 +19,7 @@ from llm_core.errors import RequestError
 from llm_core.gguf import open_gguf
 from llm_core.kernels import cpu
 from llm_core.models import load_model
+from llm_core.models.adapter import load_adapter
 from llm_core.program import Batch, Runner
 from llm_core.tokenizer import Tokenizer
 
@@ -43,10 +44,12 @@ class Contender(Protocol):
 
 
 class Ours:
-    """llm_core's Runner."""
+    """llm_core's Runner; `lora`: an adapter's file and how much of it."""
 
-    def __init__(self, path: Path, n_ctx: int, threads: int | None = None):
-        self.runner = Runner(load_model(path), n_ctx=n_ctx, n_threads=threads)
+    def __init__(self, path: Path, n_ctx: int, threads: int | None = None, lora: tuple[Path, float] | None = None):
+        model = load_model(path)
+        self.runner = Runner(model, n_ctx=n_ctx, n_threads=threads)
+        self.adapters = None if lora is None else [((self.runner.attach(load_adapter(lora[0], model)), lora[1]),)]
         self.chunk = self.runner.max_rows
         self.table = np.arange(self.runner.max_blocks, dtype=np.int32)[None]
         self.length = 0
@@ -59,7 +62,8 @@ class Ours:
         """See Contender."""
         rows = np.arange(len(tokens), dtype=np.int32)
         starts = np.array([0, len(tokens)], np.int32)
-        batch = Batch(np.array(tokens, np.int32), self.length + rows, starts, self.table, rows[first:])
+        ids, positions = np.array(tokens, np.int32), self.length + rows
+        batch = Batch(ids, positions, starts, self.table, rows[first:], adapters=self.adapters)
         self.length += len(tokens)
         return self.runner.step(batch)
 
@@ -69,11 +73,11 @@ class Ours:
 
 
 class LlamaCpp:
-    """llama.cpp through llama-cpp-python, with its defaults (KV cache in float16)."""
+    """llama.cpp through llama-cpp-python, with its defaults (KV cache in float16); `lora` as for Ours."""
 
     chunk = 256
 
-    def __init__(self, path: Path, n_ctx: int, threads: int | None = None):
+    def __init__(self, path: Path, n_ctx: int, threads: int | None = None, lora: tuple[Path, float] | None = None):
         try:
             from llama_cpp import Llama
         except ImportError as error:
@@ -81,9 +85,10 @@ class LlamaCpp:
                 f"llama-cpp-python cannot be imported ({error}); pip install 'llm_ros[bench]'"
             ) from error
         threads = threads or cpu.default_threads()
+        path_of_lora, scale = (None, 1.0) if lora is None else (str(lora[0]), lora[1])
         self.model = Llama(
             str(path), n_ctx=n_ctx, n_batch=self.chunk, n_threads=threads, n_threads_batch=threads, logits_all=True,
-            verbose=False,
+            verbose=False, lora_path=path_of_lora, lora_scale=scale,
         )  # fmt: skip
         self.length = 0
 

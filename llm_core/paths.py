@@ -4,8 +4,11 @@ writes none.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from llm_core.errors import RequestError
@@ -25,6 +28,20 @@ def check_output(path: Path) -> None:
     """
     if path.exists() and not path.is_file():
         raise RequestError(f"{path}: is there and is no regular file, so no file is written in its place")
+
+
+@contextlib.contextmanager
+def unfinished(target: Path) -> Iterator[Path]:
+    """A path to write a file at that takes `target`'s place when all is well with it, and goes when anything is raised.
+    Raises RequestError as `check_output`.
+    """
+    check_output(target)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def sources_digest(*sources: Path) -> bytes:

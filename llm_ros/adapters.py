@@ -1,4 +1,4 @@
-"""The LoRA adapters that come with llm_ros, and those that a user names.
+"""The LoRA adapters that come with llm_ros.
 
 An adapter of ours says in its file for which model it was trained (`llm_core.gguf.fingerprint.BASE`); it is used with
 that model, whatever the file's format or name, and with no other. Knows no ROS.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-
-from llm_core.errors import RequestError
 
 FOLDER = Path(__file__).with_name("planner") / "adapters"
 PLAIN = "plain-commands"  # puts commands into plain words: planner/rewrite.py
@@ -26,19 +24,6 @@ def load_shipped(engine) -> None:
     for name, path in shipped(engine.info.fingerprint if engine.info else "").items():
         if name not in taken:
             engine.load_adapter(name, path)
-
-
-def named_files(text: str) -> dict[str, Path]:
-    """The adapters of "NAME=FILE, NAME=FILE". Raises RequestError."""
-    found: dict[str, Path] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, path = (piece.strip() for piece in part.partition("="))
-        if not equals or not name or not path:
-            raise RequestError(f"adapters has {part!r}: NAME=FILE wanted")
-        if name in found:
-            raise RequestError(f"adapters has the name {name!r} twice")
-        found[name] = Path(path).expanduser()
-    return found
 
 
 @cache

@@ -132,9 +132,23 @@ class Call:
         if end is not None and time.monotonic() >= end and not self._done.is_set():
             self.cancel()
             raise CallError(f"{self._server} gave no result within {timeout:g} s", "timeout", self._result)
+        self.look()
+
+    def look(self) -> None:
+        """For who neither iterates nor waits for the result: ends the call if its server has gone away."""
         if not self._client.server_is_ready():
             self._finish("lost", f"{self._server} went away", None)
         self._goal.look()
+
+    def check(self) -> None:
+        """Ends the call as "lost" if its server went away. For those who only wait for `on_done`: ROS does not tell."""
+        if not self._done.is_set():
+            self._look_around(None, None)
+
+    @property
+    def ending(self):
+        """The result message, however the goal ended; None before, and if none came."""
+        return self._result
 
     def cancel(self) -> None:
         """Asks the server to cancel; returns at once. The goal then ends with status "cancelled"."""

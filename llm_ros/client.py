@@ -1,4 +1,4 @@
-"""Clients of llm_node, planner_node and vqa_node: one handle object per goal, for scripts and for other nodes.
+"""Clients of llm_node, planner_node, vqa_node and chat_node: one handle object per goal, for scripts and other nodes.
 
 `LLMClient(node)` needs a node that somebody spins; `connect()` gives scripts one that is spun in a thread. A call
 returns a handle at once: iterate it for the feedback, `result(timeout)` for the result, `cancel()`. Nothing here spins,
@@ -12,14 +12,18 @@ import contextlib
 import threading
 
 import rclpy
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
-from llm_ros.action import Ask, ExecutePlan, GenerateChatCompletions, GenerateResponse, PlanTask, Watch
+from llm_ros import qos
+from llm_ros.action import Ask, Chat, ExecutePlan, GenerateChatCompletions, GenerateResponse, PlanTask, Watch
 from llm_ros.calls import Call, CallError, Generation, LifecycleRemote, Remote
 from llm_ros.conversions import messages_to_ros, request_to_ros, text_to_ros
 from llm_ros.images import pictures_to_ros
+from llm_ros.msg import ChatTurn
 from llm_ros.srv import Ask as AskService
 from llm_ros.srv import (
+    ChatSession,
     Confirm,
     Detokenize,
     ExportPlan,
@@ -32,7 +36,7 @@ from llm_ros.srv import (
     UpdateWorld,
 )
 
-__all__ = ["Call", "CallError", "Generation", "LLMClient", "PlannerClient", "VQAClient", "connect"]
+__all__ = ["Call", "CallError", "ChatClient", "Generation", "LLMClient", "PlannerClient", "VQAClient", "connect"]
 
 
 class LLMClient(LifecycleRemote):
@@ -51,7 +55,7 @@ class LLMClient(LifecycleRemote):
         images=(),
         stop=(),
         stop_token_ids=(),
-        adapters=(),
+        lora=(),
         priority=0,
         deadline=0.0,
         on_feedback=None,
@@ -59,13 +63,13 @@ class LLMClient(LifecycleRemote):
         **sampling,
     ) -> Generation:
         """Continues `prompt`. `images`: pictures in the order of its `<image>`s, each as in images.picture_to_ros.
-        `adapters`: names of LoRA adapters of the node (`ModelInfo.adapters`).
-        `sampling`: fields of SamplingConfig. Raises RequestError for values that ROS cannot carry.
+        `lora`: names of the node's adapters, or {name: scale}; empty: as its parameters say. `sampling`: fields of
+        SamplingConfig. Raises RequestError for values that ROS cannot carry.
         """
         goal = GenerateResponse.Goal(prompt=text_to_ros("prompt", prompt))
         goal.images, goal.compressed_images = pictures_to_ros(images)
         return self._send(
-            self._generate, goal, stop, stop_token_ids, adapters, priority, deadline, on_feedback, on_done, sampling
+            self._generate, goal, stop, stop_token_ids, lora, priority, deadline, on_feedback, on_done, sampling
         )
 
     def chat(
@@ -75,7 +79,7 @@ class LLMClient(LifecycleRemote):
         images=(),
         stop=(),
         stop_token_ids=(),
-        adapters=(),
+        lora=(),
         priority=0,
         deadline=0.0,
         on_feedback=None,
@@ -86,11 +90,11 @@ class LLMClient(LifecycleRemote):
         goal = GenerateChatCompletions.Goal(messages=messages_to_ros(messages))
         goal.images, goal.compressed_images = pictures_to_ros(images)
         return self._send(
-            self._chat, goal, stop, stop_token_ids, adapters, priority, deadline, on_feedback, on_done, sampling
+            self._chat, goal, stop, stop_token_ids, lora, priority, deadline, on_feedback, on_done, sampling
         )
 
-    def _send(self, client, goal, stop, stop_token_ids, adapters, priority, deadline, on_feedback, on_done, sampling):
-        goal = request_to_ros(goal, stop, stop_token_ids, adapters, priority, deadline, sampling)
+    def _send(self, client, goal, stop, stop_token_ids, lora, priority, deadline, on_feedback, on_done, sampling):
+        goal = request_to_ros(goal, stop, stop_token_ids, lora, priority, deadline, sampling)
         return Generation(client, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
 
     def generate_now(
@@ -102,14 +106,14 @@ class LLMClient(LifecycleRemote):
         deadline: float = 10.0,
         stop=(),
         stop_token_ids=(),
-        adapters=(),
+        lora=(),
         priority=0,
         **sampling,
     ):
         """The Response of the Generate service: one blocking call. Raises CallError."""
         request = Generate.Request(prompt=text_to_ros("prompt", prompt), messages=messages_to_ros(messages))
         request.images, request.compressed_images = pictures_to_ros(images)
-        request = request_to_ros(request, stop, stop_token_ids, adapters, priority, deadline, sampling)
+        request = request_to_ros(request, stop, stop_token_ids, lora, priority, deadline, sampling)
         answer = self.call_service(Generate, "generate", request, deadline + 5.0)
         return self._checked(answer).response
 
@@ -142,12 +146,22 @@ class PlannerClient(Remote):
         self._wait_for_action(self._plan, timeout)
 
     def plan(
-        self, command: str, *, deadline: float = 0.0, execute: bool = False, on_feedback=None, on_done=None
+        self,
+        command: str,
+        *,
+        dialogue_id: str = "",
+        conversation: bool = False,
+        deadline: float = 0.0,
+        execute: bool = False,
+        on_feedback=None,
+        on_done=None,
     ) -> Call:
-        """Plans `command`; the feedback has `text` and `steps`, the result `plan`. With `execute` the robot carries it
-        out: the feedback has `reports` too, the result `outcome` and `reports`.
+        """Plans `command`, or the command that it completes as the answer to the question of `dialogue_id`; the
+        feedback has `text` and `steps`, the result `plan`. With `execute` the robot carries it out: the feedback has
+        `reports` and once the `plan` too, the result `outcome` and `reports`.
         """
         goal = PlanTask.Goal(command=text_to_ros("command", command), deadline=float(deadline), execute=execute)
+        goal.dialogue_id, goal.conversation = text_to_ros("dialogue_id", dialogue_id), conversation
         return Call(self._plan, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
 
     def execute(self, steps, *, command: str = "", deadline: float = 0.0, on_feedback=None, on_done=None) -> Call:
@@ -222,6 +236,47 @@ class VQAClient(LifecycleRemote):
         """Asks again and again; each feedback message has `answer` and `changed`, or a `problem`."""
         goal = Watch.Goal(question=text_to_ros("question", question), **options)
         return Call(self._watch, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
+
+
+class Chatting(Generation):
+    """A Call of Chat: `text()` streams the reply, the result has `turn`, a ChatTurn, and `plan`."""
+
+    @staticmethod
+    def piece(feedback) -> str:
+        return feedback.text
+
+    @staticmethod
+    def whole(result) -> str:
+        return result.turn.text
+
+
+class ChatClient(LifecycleRemote):
+    """Client of one chat_node."""
+
+    def __init__(self, node, server: str = "chat_node"):
+        """`server`: the chat_node's name; relative names resolve in `node`'s namespace."""
+        super().__init__(node, server)
+        self._chat = self._action(Chat, "chat")
+
+    def chat(
+        self, text: str, *, session_id: str = "", deadline: float = 0.0, on_feedback=None, on_done=None
+    ) -> Chatting:
+        """Says something in a conversation."""
+        goal = Chat.Goal(text=text_to_ros("text", text), session_id=text_to_ros("session_id", session_id))
+        goal.deadline = float(deadline)
+        return Chatting(self._chat, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
+
+    def session(self, session_id: str = "", *, forget: bool = False, timeout: float = 10.0):
+        """The ChatSession response: turns of that conversation, names of all. Raises CallError."""
+        request = ChatSession.Request(session_id=text_to_ros("session_id", session_id), forget=forget)
+        return self._checked(self.call_service(ChatSession, "session", request, timeout))
+
+    def listen(self, on_turn):
+        """`on_turn(turn)` hears of every ChatTurn from now on, of all conversations; returns the subscription."""
+        namespace, _, _ = self.server.rpartition("/")
+        topic = f"{namespace}/chat" if namespace else "chat"
+        group = MutuallyExclusiveCallbackGroup()
+        return self._node.create_subscription(ChatTurn, topic, on_turn, qos.TURNS, callback_group=group)
 
 
 @contextlib.contextmanager

@@ -15,11 +15,13 @@ from numbers import Integral, Real
 
 from llm_core.errors import RequestError
 from llm_core.grammar import Grammar
+from llm_core.lora import check_scale
 from llm_core.sampling import SamplingParams
 from llm_ros.images import in_messages, in_text, pictures_from_ros
 from llm_ros.msg import (
     ChatMessage,
     LogitBias,
+    LoraAdapter,
     ModelInfo,
     PartialResponse,
     Plan,
@@ -167,21 +169,45 @@ def sampling_to_ros(**values) -> SamplingConfig:
     return message
 
 
+def lora_to_ros(adapters: str | Iterable[str] | Mapping[str, float | None]) -> list[LoraAdapter]:
+    """Adapters by their names, or {name: scale} with None for the node's own scale. Raises RequestError."""
+    names = [adapters] if isinstance(adapters, str) else adapters
+    scales = adapters if isinstance(adapters, Mapping) else {}
+    return [
+        LoraAdapter(
+            name=text_to_ros("lora", name),
+            scale=LoraAdapter.UNSET_SCALE if scales.get(name) is None else check_scale(f"lora[{name!r}]", scales[name]),
+        )
+        for name in names
+    ]
+
+
+def lora_from_ros(adapters: Sequence[LoraAdapter], loaded) -> dict[str, float] | None:
+    """{name: scale} as `Engine.submit` takes it, None for none named. `loaded`: the engine's adapters. Raises
+    RequestError for a name that is not among them or comes twice, and for a scale out of range.
+    """
+    usual = {info.name: info.scale for info in loaded}
+    chosen = {}
+    for index, adapter in enumerate(adapters):
+        name, scale = adapter.name, adapter.scale
+        if name not in usual:
+            known = ", ".join(map(repr, usual)) or "none"
+            raise RequestError(f"lora[{index}].name is {name!r}: no such adapter is loaded; loaded: {known}")
+        if name in chosen:
+            raise RequestError(f"lora[{index}].name is {name!r}, which is there already")
+        unset = scale == LoraAdapter.UNSET_SCALE
+        chosen[name] = usual[name] if unset else check_scale(f"lora[{index}].scale", scale)
+    return chosen or None
+
+
 def request_to_ros(
-    message,
-    stop: Sequence[str],
-    stop_token_ids: Sequence[int],
-    adapters: Sequence[str],
-    priority: int,
-    deadline: float,
-    sampling,
+    message, stop: Sequence[str], stop_token_ids: Sequence[int], lora, priority: int, deadline: float, sampling
 ):
     """Fills the fields that every generating message has; returns it. Raises RequestError for what ROS cannot carry."""
     message.stop = [text_to_ros("stop", text) for text in stop]
     message.stop_token_ids = [_int_to_ros("stop_token_ids", token) for token in stop_token_ids]
-    message.adapters = [text_to_ros("adapters", name) for name in adapters]
     message.priority, message.deadline = _int_to_ros("priority", priority), _float_to_ros("deadline", deadline)
-    message.sampling_config = sampling_to_ros(**sampling)
+    message.sampling_config, message.lora = sampling_to_ros(**sampling), lora_to_ros(lora)
     return message
 
 
@@ -261,10 +287,15 @@ def step_to_ros(step) -> PlanStep:
 
 # A planner's status -> constant of Plan.
 PLAN_STATUS = {"plan": Plan.PLANNED, "refuse": Plan.REFUSED, "clarify": Plan.CLARIFY}
+# What a question asks for (keys of planner.inquiry.ASKS) -> constant of Plan.
+ASKS = {
+    name: getattr(Plan, f"ASKS_{name.upper()}")
+    for name in ("command", "place", "object", "person", "door", "text", "number", "words", "confirm")
+}
 
 
 def plan_to_ros(plan, command: str) -> Plan:
-    """A planner's finished Plan; `stamp` and `duration` are the caller's to fill."""
+    """A planner's finished Plan; `stamp`, `duration` and `dialogue_id` are the caller's to fill."""
     refused = plan.status == "refuse"
     return Plan(
         command=command,
@@ -273,6 +304,8 @@ def plan_to_ros(plan, command: str) -> Plan:
         reason_code=plan.reason if refused else "",
         reason=safe_text(plan.message) if refused else "",
         question=safe_text(plan.message) if plan.status == "clarify" else "",
+        asks=ASKS[plan.inquiry.asks] if plan.inquiry else Plan.ASKS_COMMAND,
+        choices=[safe_text(choice) for choice in plan.inquiry.choices] if plan.inquiry else [],
         notes=[safe_text(note) for note in plan.notes],
         text=safe_text(plan.text),
     )
@@ -286,6 +319,8 @@ def plan_lines(plan: Plan) -> list[str]:
         return [f"refused ({plan.reason_code}): {plan.reason}" if plan.reason_code else f"refused: {plan.reason}"]
     if plan.status == Plan.CLARIFY:
         return [f"question: {plan.question}"]
+    if plan.status == Plan.TALK:
+        return ["nothing to do"]
     return ["no plan"]
 
 
@@ -351,7 +386,8 @@ def model_info_to_ros(engine) -> ModelInfo:
         eos_token_id=_id(tokenizer.eos_id),
         has_chat_template=info.has_chat_template,
         projector=safe_text(info.vision),
-        adapters=[safe_text(adapter.name) for adapter in engine.adapters],
+        lora=[LoraAdapter(name=safe_text(adapter.name), scale=adapter.scale) for adapter in engine.adapters],
+        lora_apply=any(adapter.default for adapter in engine.adapters),
     )
 
 

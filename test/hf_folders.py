@@ -11,7 +11,16 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from tiny_models import CASES, CHAT_TEMPLATE, SPECIAL_TOKENS, TinyConfig, rope_tensors, tiny_tensors, tiny_tokenizer
+from tiny_models import (
+    CASES,
+    CHAT_TEMPLATE,
+    SPECIAL_TOKENS,
+    TinyConfig,
+    rope_tensors,
+    tiny_tensors,
+    tiny_tokenizer,
+    uniform,
+)
 
 CONFIGS = json.loads((Path(__file__).parent / "data" / "hf_configs.json").read_text())
 NAMES = {
@@ -118,4 +127,52 @@ def write_folder(folder: Path, case: str, dtype: str = "F32", **changes: object)
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer_json(CASES[case].n_vocab)))
     (folder / "tokenizer_config.json").write_text(json.dumps(TOKENIZER_CONFIG))
     write_safetensors(folder / "model.safetensors", hf_tensors(case), dtype)
+    return folder
+
+
+# Adapters: case → (case of the model, fields of adapter_config.json, GGUF kinds of the weights that are changed). What
+# PEFT computes with them is recorded by golden/peft_logits.py.
+EVERYTHING = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+ADAPTERS = {
+    "llama": ("llama", {"r": 4, "lora_alpha": 8}, EVERYTHING),
+    "llama-rslora": (
+        "llama-bias",
+        {"r": 4, "lora_alpha": 6, "use_rslora": True, "rank_pattern": {"mlp.down_proj": 9},
+         "alpha_pattern": {"v_proj": 3, "layers.1.self_attn.q_proj": 1.5}},
+        EVERYTHING,
+    ),
+    "qwen2": ("qwen2", {"r": 3, "lora_alpha": 16}, ("attn_q", "attn_v")),
+    "gemma3": ("gemma3", {"r": 2, "lora_alpha": 4}, ("attn_k", "ffn_down")),
+    "phi3": ("phi3", {"r": 4, "lora_alpha": 4}, ("attn_qkv", "attn_output", "ffn_up", "ffn_down")),
+}  # fmt: skip
+
+
+def adapter_tensors(case: str) -> dict[str, np.ndarray]:
+    """The case's matrices as PEFT names and keeps them."""
+    model, fields, kinds = ADAPTERS[case]
+    config, tensors = CASES[model], {}
+    for name, values in tiny_tensors(config).items():
+        if name.split(".")[-2] not in kinds or not name.endswith(".weight"):
+            continue
+        module = hf_name(config.arch, name).removesuffix(".weight")
+        ranks = {key: rank for key, rank in fields.get("rank_pattern", {}).items() if module.endswith(f".{key}")}
+        rank = next(iter(ranks.values()), fields["r"])
+        n, k = values.shape
+        tensors[f"base_model.model.{module}.lora_A.weight"] = uniform(config, f"{name}.a", (rank, k)) / k**0.5
+        tensors[f"base_model.model.{module}.lora_B.weight"] = uniform(config, f"{name}.b", (n, rank)) * np.float32(0.2)
+    return tensors
+
+
+def write_adapter_folder(folder: Path, case: str, dtype: str = "F32", **changes: object) -> Path:
+    """The folder of an adapter as PEFT's `save_pretrained` writes it; `changes` replace fields of its configuration."""
+    folder.mkdir(exist_ok=True)
+    tensors = adapter_tensors(case)
+    fields = {
+        "peft_type": "LORA", "task_type": "CAUSAL_LM", "bias": "none", "use_dora": False, "use_rslora": False,
+        "fan_in_fan_out": False, "init_lora_weights": True, "inference_mode": True, "lora_dropout": 0.0,
+        "modules_to_save": None, "base_model_name_or_path": "somebody/Tiny-1B",
+        "target_modules": sorted({name.split(".")[-3] for name in tensors}),
+    }  # fmt: skip
+    (folder / "adapter_config.json").write_text(json.dumps(fields | ADAPTERS[case][1] | changes))
+    write_safetensors(folder / "adapter_model.safetensors", tensors, dtype)
     return folder

@@ -82,8 +82,8 @@ FAMILIES = {
 class NaiveModel:
     """Hyperparameters of one GGUF file and access to its tensors as float32."""
 
-    def __init__(self, file):
-        self.file = file
+    def __init__(self, file, adapters=()):
+        self.file, self.adapters = file, adapters
         self.arch = arch = file.metadata["general.architecture"]
         self.family = FAMILIES[arch]
 
@@ -118,6 +118,10 @@ class NaiveModel:
     def linear(self, x: Array, name: str) -> Array:
         """x @ W.T (+ bias where the file has one) in float32; `name` without ".weight"."""
         y = x @ self.tensor(name + ".weight").T
+        for adapter, scale in self.adapters:
+            pair = adapter.pairs.get(name + ".weight")
+            if pair is not None:
+                y = y + np.float32(scale * pair.scale) * (x @ pair.a.dequantize().T) @ pair.b.dequantize().T
         bias = self.tensor(name + ".bias")
         return y if bias is None else y + bias
 
@@ -237,13 +241,14 @@ def naive_ffn(model: NaiveModel, layer: int, x: Array) -> Array:
     return model.linear(model.family.activation(gate) * up, blk + "ffn_down")
 
 
-def naive_logits(file, tokens, n_ctx: int | None = None, rows=None) -> Array:
+def naive_logits(file, tokens, n_ctx: int | None = None, rows=None, adapters=()) -> Array:
     """Float32 logits [n, n_vocab] of one sequence from position 0.
 
     file: an open GGUF file. n_ctx: the context length that longrope chooses its factors by (default: the sequence's
-    own). rows: the positions whose logits are wanted (default all), to spare memory with big vocabularies.
+    own). rows: the positions whose logits are wanted (default all), to spare memory with big vocabularies. adapters:
+    LoRA adapters (`models.adapter.Adapter`) and how much of each.
     """
-    model = NaiveModel(file)
+    model = NaiveModel(file, adapters)
     tokens = np.asarray(tokens)
     x = model.tensor("token_embd.weight", tokens)
     if model.family.scale_embedding:

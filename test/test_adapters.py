@@ -7,10 +7,9 @@ from planner_helpers import parts
 from tiny_models import write_tiny
 
 from llm_core.engine import Engine
-from llm_core.errors import RequestError
 from llm_core.gguf import GGMLType, GGUFWriter, open_gguf
 from llm_core.gguf.fingerprint import BASE, fingerprint
-from llm_ros.adapters import PLAIN, load_shipped, named_files, shipped
+from llm_ros.adapters import PLAIN, load_shipped, shipped
 from llm_ros.planner import Planner
 from llm_ros.planner.generator import engine_generate, rewriting
 
@@ -65,16 +64,6 @@ def test_our_adapter_is_for_the_default_model_and_no_other(default_engine, tmp_p
         assert other.info.fingerprint and other.adapters == ()
         assert rewriting(other, "auto") == (None, False)
         assert rewriting(other, "off") == (None, False) and rewriting(other, "model")[0] is not None
-
-
-def test_adapters_are_named_with_their_files():
-    assert {name: str(path) for name, path in named_files("a=x.gguf, b = /y.gguf,").items()} == {
-        "a": "x.gguf",
-        "b": "/y.gguf",
-    }
-    for text, words in (("x.gguf", "NAME=FILE"), ("a=", "NAME=FILE"), ("a=x,a=y", "'a' twice")):
-        with pytest.raises(RequestError, match=words):
-            named_files(text)
 
 
 @pytest.mark.parametrize("command", LOOSE)

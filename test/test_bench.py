@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from lora_helpers import matrices, write_adapter
 from tiny_models import tiny_config, write_tiny
 
 import llm_core.bench.bench as bench_module
@@ -32,7 +33,7 @@ class FakePeer:
 
     name, load_s, n_vocab = "llama_cpp", 1.0, 291
 
-    def __init__(self, path, n_threads, n_positions):
+    def __init__(self, path, n_threads, n_positions, adapters):
         self.steps, self.texts, self.rooms = [], [], []
         self.closed = False
 
@@ -158,7 +159,7 @@ def test_the_short_keys_of_the_quick_cases(measured):
     peer = result["llama_cpp"]
     assert all(peer[k] > 0 for k in ("prefill_tps", "decode_tps", "ttft_s", "load_s", "prefill_ratio", "decode_ratio"))
     assert (peer["version"], peer["system_info"]) == ("0.0", "FAKE = 1")
-    assert result["settings"] == {"prompt_tokens": [40, 24], "gen_tokens": 4, "context": 40, "rounds": 2}
+    assert result["settings"] == {"prompt_tokens": [40, 24], "gen_tokens": 4, "context": 40, "rounds": 2, "lora": []}
     json.dumps(result, allow_nan=False)
     text = table(result)
     assert all(row["name"] in text for row in result["rows"]) and "FAKE = 1" in text
@@ -187,6 +188,28 @@ def test_bare_steps_of_several_sequences_and_text_do_not_disturb_each_other(mode
         ours.close()
 
 
+def test_steps_text_and_fresh_processes_take_the_adapters(model, tmp_path):
+    config = tiny_config("llama")
+    write_adapter(tmp_path / "a.gguf", config, matrices(config))
+    bare, ours = Ours(model, 2, 300), Ours(model, 2, 300, [(tmp_path / "a.gguf", 0.5)])
+    try:
+        tokens = token_ids(291, 40)
+        assert not np.array_equal(bare.step([(0, 0, tokens)]), ours.step([(0, 0, tokens)]))
+        assert ours.weight_bytes > bare.weight_bytes == bare.runner.weight_bytes
+        seen = []
+        submit = ours.engine.submit
+        ours.engine.submit = lambda *a, **options: seen.append(options["adapters"]) or submit(*a, **options)
+        ours.generate(tokens, 4)
+        assert [(info.path, info.scale) for info in ours.engine.adapters if info.name in seen[0]] == [
+            (str(tmp_path / "a.gguf"), 0.5)
+        ]
+    finally:
+        bare.close()
+        ours.close()
+    with pytest.raises(RequestError, match=r"none\.gguf"):
+        fresh.run("ours", model, 2, prompt=20, adapters=[(tmp_path / "none.gguf", 1.0)])
+
+
 def test_the_floor_counts_the_positions_that_a_row_attends_to(tmp_path):
     config = tiny_config("gemma3")  # 7 layers, of each 6 the last sees everything; the others 8 positions
     ours = Ours(write_tiny(tmp_path / "gemma3.gguf", "gemma3"), 1, 64)
@@ -211,7 +234,7 @@ def test_a_fresh_process_that_fails_says_why(tmp_path):
 def test_cases_in_fresh_processes(model, monkeypatch):
     asked = []
 
-    def run(side, path, n_threads, prompt, gen=1, idle_s=0, cache=None):
+    def run(side, path, n_threads, prompt, gen=1, idle_s=0, cache=None, adapters=()):
         asked.append((side, cache is not None and cache.is_dir()))
         ours = side == "ours"
         return fresh.Fresh(2.0 if ours else 1.0, 400_000_000, 100.0, 0.004, 0.0009 if ours else None)
@@ -250,6 +273,7 @@ def test_a_missing_llama_cpp_is_one_clear_line(capsys, model, monkeypatch):
         (["--prompt-tokens", "512,-1"], "--prompt-tokens -1"), (["--gen-tokens", "1"], "--gen-tokens 1"),
         (["--context", "0"], "--context 0"), (["--rounds", "0"], "--rounds 0"), (["--threads", "0"], "--threads 0"),
         (["--model", "/none.gguf"], "/none.gguf"), (["--compare", "ollama"], "--compare"),
+        (["--lora", "/no.gguf:2"], "adapter file '/no.gguf' does not exist"),
     ],
 )  # fmt: skip
 def test_bad_options_are_one_line(capsys, argv, message):

@@ -11,7 +11,8 @@ import sys
 import numpy as np
 import pytest
 from gguf_helpers import ARCHITECTURE, gguf, scalar, tensor
-from tiny_models import write_tiny
+from lora_helpers import ALPHA, RANK, matrices, write_adapter
+from tiny_models import tiny_config, write_tiny
 
 from llm_core.cli import inspect
 from llm_core.cli.main import main
@@ -172,9 +173,31 @@ def test_a_model_that_cannot_be_right_is_shown_and_is_an_error(capsys, tmp_path,
 
 
 def test_what_is_no_model_of_ours_is_no_error(capsys, tmp_path):
-    for key, value in (("general.type", "adapter"), ("general.architecture", "clip")):
+    for key, value in (("general.type", "imatrix"), ("general.architecture", "clip")):
         path = write_tiny(tmp_path / "other.gguf", "llama", metadata={key: value, "llama.attention.head_count": 0})
         assert json.loads(run(capsys, path, "--json"))["problem"] is None
+
+
+def test_an_adapter(capsys, tmp_path):
+    config = tiny_config("llama")
+    names = [name for name in matrices(config) if "attn" in name]
+    write_adapter(tmp_path / "a.gguf", config, names, **{"general.base_model.0.name": "Tiny 1B"})
+    found = json.loads(run(capsys, tmp_path / "a.gguf", "--json"))
+    assert found["architecture"] == "llama" and found["problem"] is None
+    assert found["adapter"] == {
+        "type": "lora",
+        "alpha": ALPHA,
+        "ranks": [RANK],
+        "base_model": "Tiny 1B",
+        "weights": 8,
+        "targets": {"attn_q": 2, "attn_k": 2, "attn_v": 2, "attn_output": 2},
+    }
+    text = run(capsys, tmp_path / "a.gguf")
+    assert "8 weights: 2 attn_q, 2 attn_k, 2 attn_v, 2 attn_output" in text and "vocabulary" not in text
+    write_adapter(tmp_path / "a.gguf", config, names, **{"adapter.lora.alpha": -1.0})
+    assert main(["inspect", str(tmp_path / "a.gguf")]) == 2
+    shown = capsys.readouterr()
+    assert "adapter.lora.alpha" in shown.err and "types" in shown.out
 
 
 def test_a_broken_file_is_a_model_error(capsys, tmp_path):

@@ -4,52 +4,20 @@ request, apart in the cache; and files that are none.
 
 import numpy as np
 import pytest
+from lora_helpers import matrices, write_adapter
 from naive import naive_logits
 from tiny_models import case_tokens, tiny_config, tiny_tensors, write_tiny
 
 from llm_core import Engine, SamplingParams
+from llm_core.convert import quantize_model
 from llm_core.errors import ModelError, RequestError
 from llm_core.gguf import GGMLType, GGUFWriter, open_gguf
 from llm_core.models import load_model
 from llm_core.models.adapter import load_adapter
 from llm_core.program import Batch, Runner
 
-RANK, ALPHA = 5, 10.0
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3")
 REFERENCE = 2e-2  # as in test_models.py: the cache is float16
-
-
-def write_adapter(path, config, weights, seed=0, type=GGMLType.F32, **metadata):
-    """An adapter of some weights; returns what it adds to each, scale included."""
-    rng = np.random.default_rng(seed)
-    shapes = {name: values.shape for name, values in tiny_tensors(config).items()}
-    keys = {
-        "general.type": "adapter",
-        "adapter.type": "lora",
-        "general.architecture": config.arch,
-        "adapter.lora.alpha": ALPHA,
-    }
-    added = {}
-    with GGUFWriter(path) as writer:
-        for key, value in (keys | metadata).items():
-            writer.add(key, value)
-        for name in weights:
-            n, k = shapes[name]
-            a = rng.standard_normal((RANK, k)).astype(np.float32) / k**0.5
-            b = rng.standard_normal((n, RANK)).astype(np.float32) * np.float32(0.1)
-            writer.add_tensor(f"{name}.lora_a", a, type)
-            writer.add_tensor(f"{name}.lora_b", b, type)
-            added[name] = (b.astype(np.float64) @ a * (ALPHA / RANK)).astype(np.float32)
-    return added
-
-
-def matrices(config):
-    """The names of the weights in the layers."""
-    return [
-        name
-        for name, values in tiny_tensors(config).items()
-        if name.startswith("blk.") and values.ndim == 2 and name.endswith(".weight")
-    ]
 
 
 def logits(runner, tokens, counts, adapters=None):
@@ -81,7 +49,10 @@ def test_an_adapter_is_the_merged_weights(tmp_path, arch):
     model = load_model(plain)
     runner = Runner(model, n_ctx=256, max_rows=32, n_threads=2)
     try:
-        lora = runner.attach(load_adapter(tmp_path / "adapter.gguf", model))
+        adapter = load_adapter(tmp_path / "adapter.gguf", model)
+        twin = naive_logits(open_gguf(plain), tokens, adapters=[(adapter, 1.0)])
+        assert np.abs(twin - expected).max() < 1e-3
+        lora = runner.attach(adapter)
         whole = logits(runner, tokens, [24], ((lora, 1.0),))
         assert np.abs(whole - expected).max() < REFERENCE
         single = logits(runner, tokens, [1] * 24, ((lora, 1.0),))
@@ -181,8 +152,12 @@ def test_bad_files_are_refused_with_key_or_tensor(tmp_path):
     fails("adapter.lora.alpha", **{"adapter.lora.alpha": float("nan")})
     fails("general.architecture", **{"general.architecture": "qwen2"})
     fails("adapter.type", **{"adapter.type": "control_vector"})
-    with pytest.raises(ModelError, match="no adapter"):
+    with pytest.raises(ModelError, match="m.gguf: this is no adapter: .*general.architecture 'llama'"):
         load_adapter(tmp_path / "m.gguf", model)
+    write_adapter(tmp_path / "a.gguf", config, [name])
+    for use in (Engine, lambda path: quantize_model(path, tmp_path / "out.gguf", "Q8_0")):
+        with pytest.raises(ModelError, match="a.gguf: key 'general.type': this is a LoRA adapter and no model"):
+            use(tmp_path / "a.gguf")
     for tensors, words in (
         ({f"{name}.lora_a": (4, 7), f"{name}.lora_b": (7, 4)}, "lora_a"),
         ({f"{name}.lora_a": (4, model.config.n_embd)}, "lora_b"),

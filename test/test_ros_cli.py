@@ -68,6 +68,8 @@ def running_up(*args, name):
     [
         ((), "a command is missing"),
         (("dance",), "'dance' is not a command"),
+        (("chat", " "), "the text is empty"),
+        (("chat", "hi", "--list"), "--history, --forget and --list take no text"),
         (("ask",), "question"),
         (("ask", "x", "--temp", "hot"), "--temp"),
         (("ask", " "), "the question is empty"),
@@ -78,6 +80,8 @@ def running_up(*args, name):
         (("evaluate-execution", "--trials", "0"), "--trials = 0: at least 1"),
         (("mock-robot", "--kinds", "explode"), "kinds: 'explode'"),
         (("up", "--config", "/nonexistent.yaml"), "/nonexistent.yaml"),
+        (("up", "--lora", "polite=x.gguf:1e9"), "--lora 'polite=x.gguf:1e9': the scale is"),
+        (("ask", "x", "--lora", "a", "--lora", "a"), "--lora 'a'"),
         (("demo", "--model", "/nonexistent.gguf"), "/nonexistent.gguf"),
     ],
 )
@@ -106,7 +110,7 @@ def test_a_config_for_other_nodes_is_refused(tmp_path):
 
 
 def test_nobody_there_says_how_to_start(request):
-    for verb in ("ask", "plan"):
+    for verb in ("ask", "plan", "chat"):
         done = llm_ros(verb, "hello", "--wait", "0.5", name=request.node.name)
         assert done.returncode == 2 and "found within 0.5 s: start it with `llm-ros up`" in done.stderr
         assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

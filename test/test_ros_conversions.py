@@ -7,9 +7,9 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from llm_ros.msg import Plan, Response, SamplingConfig
+from llm_ros.msg import LoraAdapter, Plan, Response, SamplingConfig
 
-from llm_core.engine import FINISH_REASONS, Completion, Usage
+from llm_core.engine import FINISH_REASONS, AdapterInfo, Completion, Usage
 from llm_core.errors import RequestError
 from llm_core.sampling import SamplingParams, TokenLogprob
 from llm_ros import conversions as convert
@@ -74,6 +74,36 @@ def test_grammars(field, kind, text):
     assert (grammar.kind, grammar.text) == (kind, text)
 
 
+LOADED = [AdapterInfo(name, f"{name}.gguf", scale, True, 1) for name, scale in (("polite", 1.0), ("terse", 0.25))]
+
+
+@pytest.mark.parametrize(
+    "lora, chosen",
+    [
+        ((), None),
+        ("terse", {"terse": 0.25}),
+        (["terse", "polite"], {"terse": 0.25, "polite": 1.0}),
+        ({"polite": -0.5, "terse": None}, {"polite": -0.5, "terse": 0.25}),
+        ({"polite": 0}, {"polite": 0.0}),
+    ],
+)
+def test_adapters_round_trip(lora, chosen):
+    assert convert.lora_from_ros(convert.lora_to_ros(lora), LOADED) == chosen
+
+
+@pytest.mark.parametrize(
+    "adapter, words",
+    [
+        (dict(name="curt"), r"lora\[0\].name is 'curt': no such adapter is loaded; loaded: 'polite', 'terse'"),
+        (dict(name="terse", scale=2000.0), r"lora\[0\].scale is 2000.0: a number from -1000 to 1000"),
+        (dict(name="terse", scale=float("nan")), r"lora\[0\].scale is nan"),
+    ],
+)
+def test_adapters_that_cannot_be_used_name_the_field(adapter, words):
+    with pytest.raises(RequestError, match=words):
+        convert.lora_from_ros([LoraAdapter(**adapter)], LOADED)
+
+
 def test_every_finish_reason_of_the_engine_has_a_constant():
     assert set(FINISH_REASONS) == set(convert.FINISH)
     names = [name for name in dir(Response) if name.startswith("FINISH_")]
@@ -129,6 +159,20 @@ def test_a_plan_that_failed_has_no_status():
 def test_parameter_groups_check_themselves(values, expected):
     with pytest.raises(params.ParameterError, match=expected):
         params.SamplingDefaults(**values)
+
+
+def test_adapters_in_parameters():
+    model = params.ModelParams(lora="polite.gguf, t=a/b=c.gguf:0.5,hf:o/r/x.gguf:-1")
+    assert model.adapters() == {"polite": ("polite.gguf", 1.0), "t": ("a/b=c.gguf", 0.5), "x": ("hf:o/r/x.gguf", -1.0)}
+    assert params.PlannerParams(lora="a:2, b").adapters() == {"a": 2.0, "b": None}
+    for group, lora, words in (
+        (params.ModelParams, "x=", r"model.lora 'x=': \[NAME=\]FILE\[:SCALE\] wanted"),
+        (params.ModelParams, "a/x.gguf,b/x", "model.lora 'b/x': the name 'x' is taken"),
+        (params.ModelParams, "x.gguf:1e9", "model.lora 'x.gguf:1e9': the scale is 1000000000.0"),
+        (params.PlannerParams, "a,a:2", "lora 'a:2'"),
+    ):
+        with pytest.raises(params.ParameterError, match=words):
+            group(lora=lora)
 
 
 def test_messages():

@@ -130,6 +130,7 @@ BAD_REQUESTS = {
     "max_tokens": (dict(prompt="a", max_tokens=0), "sampling_config.max_tokens = 0"),
     "top_k": (dict(prompt="a", top_k=-(2**31)), "sampling_config.top_k = -2147483648"),
     "n_probs": (dict(prompt="a", n_probs=1000), "sampling_config.n_probs = 1000"),
+    "adapter": (dict(prompt="a", lora="polite"), "lora[0].name is 'polite': no such adapter is loaded; loaded: none"),
     "priority": (dict(prompt="a", priority=10**6), "priority = 1000000"),
     "deadline": (dict(prompt="a", deadline=-1.0), "deadline = -1"),
     "deadline that is no number": (dict(prompt="a", deadline=float("nan")), "deadline = nan"),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from llm_core import memory
 from llm_core.bench import fresh
-from llm_core.bench.contender import Contender, Piece, token_ids
+from llm_core.bench.contender import Adapters, Contender, Piece, token_ids
 from llm_core.bench.peer import LlamaCpp, import_llama_cpp
 from llm_core.errors import RequestError
 from llm_core.gguf import open_gguf
@@ -40,6 +40,7 @@ class Options:
     context: int = 4096
     rounds: int = 5
     compare: bool = False
+    adapters: Adapters = ()
 
     def __post_init__(self) -> None:
         ranges = [
@@ -94,7 +95,7 @@ class Bench:
         from llm_core.bench.ours import Ours
 
         self.say("loading the model")
-        ours = Ours(self.path, self.options.n_threads, self.options.n_positions)
+        ours = Ours(self.path, self.options.n_threads, self.options.n_positions, self.options.adapters)
         self.loaded_peak = memory.peak_bytes()
         return ours
 
@@ -104,7 +105,8 @@ class Bench:
         if not self.options.compare:
             return None
         self.say("loading the model into llama.cpp")
-        return LlamaCpp(self.path, self.options.n_threads, SHORT_PROMPT + self.options.gen_tokens)
+        n_positions = SHORT_PROMPT + self.options.gen_tokens
+        return LlamaCpp(self.path, self.options.n_threads, n_positions, self.options.adapters)
 
     @property
     def sides(self) -> list[Contender]:
@@ -146,7 +148,8 @@ class Bench:
 
     def fresh(self, side: str, prompt: int, gen: int = 1, idle_s: float = 0, cache: Path | None = None) -> fresh.Fresh:
         """What a fresh process of this side shows (fresh.py)."""
-        return fresh.run(side, self.path, self.options.n_threads, prompt, gen, idle_s, cache)
+        options = self.options
+        return fresh.run(side, self.path, options.n_threads, prompt, gen, idle_s, cache, options.adapters)
 
     def close(self) -> None:
         """Free both models."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 Piece = tuple[int, int, Sequence[int]]  # sequence, position of the first token, token ids
+Adapters = Sequence[tuple[Path, float]]  # LoRA files and how much of each, for all that is computed
 
 
 class Answer(NamedTuple):

@@ -1,4 +1,4 @@
-"""One side in a fresh process: `python -m llm_core.bench.fresh SIDE MODEL THREADS PROMPT GEN IDLE_S`.
+"""One side in a fresh process: `python -m llm_core.bench.fresh SIDE MODEL THREADS PROMPT GEN IDLE_S [LORA SCALE]…`.
 
 The child loads the file, computes a prompt of PROMPT tokens and writes the line `first token`; then decodes GEN tokens,
 waits IDLE_S seconds and writes a JSON object: peak memory, bytes of cache a token, CPU used while waiting, and (ours)
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llm_core import memory
-from llm_core.bench.contender import token_ids
+from llm_core.bench.contender import Adapters, token_ids
 from llm_core.errors import LLMCoreError, RequestError
 
 FIRST_TOKEN = "first token"
@@ -38,7 +38,14 @@ class Fresh(NamedTuple):
 
 
 def run(
-    side: str, path: Path, n_threads: int, prompt: int, gen: int = 1, idle_s: float = 0, cache: Path | None = None
+    side: str,
+    path: Path,
+    n_threads: int,
+    prompt: int,
+    gen: int = 1,
+    idle_s: float = 0,
+    cache: Path | None = None,
+    adapters: Adapters = (),
 ) -> Fresh:
     """Start the child and read what it says; `cache`: another folder for what llm_core keeps on disk.
 
@@ -47,6 +54,7 @@ def run(
     environment = os.environ | ({"LLM_CORE_CACHE": str(cache)} if cache else {})
     environment["PYTHONPATH"] = os.pathsep.join(p or os.getcwd() for p in sys.path)
     command = [sys.executable, "-m", __name__, side, str(path), *map(str, (n_threads, prompt, gen, idle_s))]
+    command += [str(part) for adapter in adapters for part in adapter]
     started = time.perf_counter()
     child = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
@@ -75,7 +83,8 @@ def main(argv: list[str]) -> int:
         from llm_core.bench.ours import Ours as Side
     else:
         from llm_core.bench.peer import LlamaCpp as Side
-    contender = Side(path, n_threads, prompt + gen + SLEEP_TRIES)
+    adapters = [(Path(file), float(scale)) for file, scale in zip(argv[6::2], argv[7::2], strict=True)]
+    contender = Side(path, n_threads, prompt + gen + SLEEP_TRIES, adapters)
     tokens = token_ids(contender.n_vocab, prompt)
     token = int(contender.step([(0, 0, tokens)]).argmax())
     print(FIRST_TOKEN, flush=True)

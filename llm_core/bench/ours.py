@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from llm_core.bench.contender import Answer, Piece
+from llm_core.bench.contender import Adapters, Answer, Piece
 from llm_core.engine import Engine, Handle
 from llm_core.engine.loader import load_parts
 from llm_core.errors import RequestError
@@ -30,13 +30,18 @@ class Ours:
 
     name = "ours"
 
-    def __init__(self, path: Path, n_threads: int, n_positions: int) -> None:
+    def __init__(self, path: Path, n_threads: int, n_positions: int, adapters: Adapters = ()) -> None:
         # One block more for each sequence of a bare step, which begins a block of its own.
         n_blocks = -(-(n_positions + ENGINE_POSITIONS) // Runner.block_size) + MAX_SEQUENCES
         started = time.perf_counter()
-        self._parts = load_parts(path, max(n_positions, ENGINE_POSITIONS), n_blocks, MAX_ROWS, n_threads, False, None)
+        files = {str(index): file for index, (file, _) in enumerate(adapters)}
+        self._parts = load_parts(
+            path, max(n_positions, ENGINE_POSITIONS), n_blocks, MAX_ROWS, n_threads, False, None, adapters=files
+        )
         self.load_s = time.perf_counter() - started
         self.runner = self._parts.runner
+        self._files = adapters
+        self._adapters = tuple(zip(self._parts.loras.values(), (scale for _, scale in adapters), strict=True))
         self.n_vocab = self.runner.n_vocab
         self._engine: Engine | None = None
         self._n_positions = n_positions
@@ -67,13 +72,22 @@ class Ours:
         positions = np.concatenate([start + np.arange(len(tokens)) for _, start, tokens in pieces]).astype(np.int32)
         tokens = np.concatenate([tokens for _, _, tokens in pieces]).astype(np.int32)
         outputs = (starts[1:] - 1) if output else starts[:0]
-        return self.runner.step(Batch(tokens, positions, starts, self._tables[[s for s, _, _ in pieces]], outputs))
+        tables = self._tables[[s for s, _, _ in pieces]]
+        adapters = [self._adapters] * len(pieces) if self._adapters else None
+        return self.runner.step(Batch(tokens, positions, starts, tables, outputs, adapters=adapters))
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that a step reads, the adapters' among them."""
+        return self.runner.weight_bytes + sum(lora.nbytes for lora, _ in self._adapters)
 
     @property
     def engine(self) -> Engine:
         """An engine on the same runner, for text. It does not guess tokens ahead: neither does the peer."""
         if self._engine is None:
-            self._engine = Engine(self._parts, speculate=False)
+            self._engine = Engine(self._parts._replace(loras={}), speculate=False)
+            for index, (file, scale) in enumerate(self._files):
+                self._engine.load_adapter(str(index), file, scale)
         return self._engine
 
     def generate(self, prompt: Sequence[int], max_tokens: int, schema: str | None = None) -> Answer:
@@ -86,7 +100,8 @@ class Ours:
             times.append((time.perf_counter(), len(event.tokens)))
 
         started = time.perf_counter()
-        handle: Handle = self.engine.submit(list(prompt), params, on_event=on_event)
+        adapters = [info.name for info in self.engine.adapters]
+        handle: Handle = self.engine.submit(list(prompt), params, adapters=adapters, on_event=on_event)
         completion = handle.result()
         told = [(at, n) for at, n in times if n]
         if not told:

@@ -6,13 +6,14 @@ bench's number of threads. Sequences that decode together are one `llama_decode`
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from llm_core.bench.contender import Answer, Piece, token_ids
+from llm_core.bench.contender import Adapters, Answer, Piece, token_ids
 from llm_core.errors import RequestError
 
 N_BATCH = 512
@@ -47,8 +48,9 @@ class LlamaCpp:
 
     name = "llama_cpp"
 
-    def __init__(self, path: Path, n_threads: int, n_positions: int) -> None:
+    def __init__(self, path: Path, n_threads: int, n_positions: int, adapters: Adapters = ()) -> None:
         self._api = api = import_llama_cpp()
+        self._files = adapters
         self._path, self._n_threads = str(path), n_threads
         self._context = self._text = None
         started = time.perf_counter()
@@ -57,6 +59,7 @@ class LlamaCpp:
         self._model = api.llama_model_load_from_file(self._path.encode(), params)
         if not self._model:
             raise RequestError(f"--compare llama-cpp: llama.cpp cannot load {path}")
+        self._adapters = self._load_adapters(self._model)
         self.n_vocab = api.llama_vocab_n_tokens(api.llama_model_get_vocab(self._model))
         self._batch = api.llama_batch_init(N_BATCH, 0, 1)
         self.begin(1, n_positions)
@@ -77,6 +80,23 @@ class LlamaCpp:
             raise RequestError(
                 f"--compare llama-cpp: no context of {n_sequences} times {length} tokens for {self._path}"
             )
+        self._use_adapters(self._context, self._adapters)
+
+    def _load_adapters(self, model) -> list:
+        """llama.cpp's adapters of a model; they go with it."""
+        found = [self._api.llama_adapter_lora_init(model, str(path).encode()) for path, _ in self._files]
+        for (path, _), adapter in zip(self._files, found, strict=True):
+            if not adapter:
+                raise RequestError(f"--compare llama-cpp: llama.cpp cannot load the adapter {path}")
+        return found
+
+    def _use_adapters(self, context, adapters: list) -> None:
+        if not adapters:
+            return
+        pointers = (self._api.llama_adapter_lora_p_ctypes * len(adapters))(*adapters)
+        scales = (ctypes.c_float * len(adapters))(*(scale for _, scale in self._files))
+        if self._api.llama_set_adapters_lora(context, pointers, len(adapters), scales):
+            raise RequestError("--compare llama-cpp: llama.cpp does not take the adapters")
 
     def step(self, pieces: Sequence[Piece]) -> np.ndarray:
         """Compute all pieces; the last one's logits. What the cache holds behind a piece is forgotten."""
@@ -125,6 +145,7 @@ class LlamaCpp:
                 self._path, n_ctx=TEXT_POSITIONS, n_threads=n, n_threads_batch=n, n_batch=N_BATCH, n_ubatch=N_BATCH,
                 flash_attn=True, verbose=False,
             )  # fmt: skip
+            self._use_adapters(self._text.ctx, self._load_adapters(self._text.model))
         return self._text
 
     def kv_bytes_per_token(self) -> float:

@@ -60,12 +60,12 @@ def _as_json(bench: Bench, rows: Sequence[Row]) -> dict:
         "machine": {"cpu": _cpu_name(), "isa": cpu.isa().name, "load_average": bench.load_average, "busy": bench.busy},
         "settings": {
             "prompt_tokens": list(options.prompt_tokens), "gen_tokens": options.gen_tokens, "context": options.context,
-            "rounds": options.rounds,
+            "rounds": options.rounds, "lora": [[str(path), scale] for path, scale in options.adapters],
         },
     }  # fmt: skip
     loaded = vars(bench).get("ours")
     if loaded is not None:
-        weights = loaded.runner.weight_bytes
+        weights = loaded.weight_bytes
         result |= {"load_s": loaded.load_s, "peak_rss_mb": bench.loaded_peak / 1e6, "weight_mb": weights / 1e6}
         result |= _short_keys(rows, "ours")
         if "decode_tps" in result:
@@ -112,6 +112,7 @@ def table(result: dict) -> str:
         f"{result['model']} ({result['file_mb']:.0f} MB), {result['threads']} threads, "
         f"{machine['cpu']} ({machine['isa']})"
     ]
+    lines += [f"with {scale:g} times the adapter {path}" for path, scale in result["settings"]["lora"]]
     if peer:
         lines.append(f"llama.cpp: llama-cpp-python {peer['version']}, {peer['system_info']}")
     if machine["busy"]:

@@ -49,7 +49,7 @@ def add_model_options(parser: argparse.ArgumentParser, engine: bool = True) -> N
 def add_vision_options(parser: argparse.ArgumentParser) -> None:
     """--mmproj."""
     parser.add_argument(
-        "--mmproj", metavar="P", help="GGUF file of the vision tower that belongs to the model; then it sees pictures"
+        "--mmproj", metavar="P", help="path or name of the model's vision tower (GGUF); then it sees pictures"
     )
 
 
@@ -59,26 +59,16 @@ def add_lora_option(parser: argparse.ArgumentParser) -> None:
         "--lora",
         action="append",
         default=[],
-        metavar="F[:S]",
-        help="GGUF file of a LoRA adapter, and how much of it (1); may be given several times",
+        metavar="[NAME=]F[:S]",
+        help="path or name of a LoRA adapter (GGUF), and how much of it (1); may be given several times",
     )
 
 
-def lora_files(args: argparse.Namespace) -> dict[str, tuple[Path, float]]:
-    """What `--lora` says: {as it was given: (path, scale)}. Raises RequestError."""
-    files = {}
-    for text in args.lora:
-        path, colon, scale = text.rpartition(":")
-        if colon and not Path(text).exists():
-            try:
-                files[text] = Path(path), float(scale)
-                continue
-            except ValueError:
-                pass  # a colon in the file's name
-        files[text] = Path(text), 1.0
-    if len(files) < len(args.lora) or len({path.resolve() for path, _ in files.values()}) < len(files):
-        raise RequestError(f"--lora {args.lora[-1]}: the same adapter is given twice")
-    return files
+def lora_files(args: argparse.Namespace) -> dict[str, tuple[str, float]]:
+    """What `--lora` says: {name: (path or name of the file, scale)}. Raises RequestError."""
+    from llm_core.lora import adapter_files
+
+    return adapter_files(args.lora, "--lora")
 
 
 def add_text_options(parser: argparse.ArgumentParser) -> None:
@@ -101,9 +91,11 @@ def text_chunks(args: argparse.Namespace, path: Path, text: str) -> list[list[in
     """The chunks of the text of `add_text_options`, as the model at `path` reads it."""
     from llm_core.evaluate import cut
     from llm_core.gguf import open_gguf
+    from llm_core.models import check_config
     from llm_core.tokenizer import Tokenizer
 
     with open_gguf(path) as file:
+        check_config(file)
         tokenizer = Tokenizer.from_metadata(file.metadata)
     return cut(tokenizer, text, args.ctx, args.chunks, args.stride)
 

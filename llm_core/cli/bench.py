@@ -16,6 +16,7 @@ PROMPTS, ALL_PROMPTS = (512,), (512, 2048)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     _options.add_model_options(parser, engine=False)
+    _options.add_lora_option(parser)
     parser.add_argument(
         "--case", metavar="C[,C]", help="what to measure: decode, context, prefill, streams, grammar, prefix, start, "
         "first-start, memory, idle, or all (default: decode,prefill)",
@@ -42,6 +43,7 @@ _numbers.__name__ = "list of integers"  # what argparse calls it in its error
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     from llm_core.bench import Options, case_names, check_cases, machine_load, measure_cases, table
+    from llm_core.engine.adapters import check_files
     from llm_core.gguf import open_gguf
     from llm_core.hub import resolve
     from llm_core.kernels import cpu
@@ -57,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         context=args.context,
         rounds=args.rounds,
         compare=args.compare is not None,
+        adapters=tuple(check_files(_options.lora_files(args)).values()),
     )
     path = resolve(args.model)
     with open_gguf(path) as file:  # a model that does not run is told before anything is begun

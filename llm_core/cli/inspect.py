@@ -2,8 +2,8 @@
 
 Reads the header only. Everything from the file is data here: strings are printed with control characters escaped, a
 chat template is shown and never compiled, metadata that make no sense are shown as they are. A model of an
-architecture that runs here, but whose hyperparameters or vocabulary cannot be right, is shown and is an error all the
-same (exit code 2). Needs no kernels.
+architecture that runs here, but whose hyperparameters or vocabulary cannot be right, and a broken LoRA adapter are
+shown and are errors all the same (exit code 2). Needs no kernels.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from llm_core.errors import ModelError, RequestError, naming
 from llm_core.gguf import GGUFFile, Metadata, ValueType, escape, open_gguf
 from llm_core.hub import resolve
 from llm_core.models import architectures, check_config
+from llm_core.models.adapter import read_adapter
+from llm_core.models.names import is_adapter
 from llm_core.quants import FORMATS
 from llm_core.tokenizer import Vocab
 
@@ -70,10 +72,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def problem(file: GGUFFile) -> ModelError | None:
-    """Why a model of an architecture that runs here does not, as far as its metadata tell. None for one that is right,
-    and for what is no model for us: another architecture, an adapter, a vocabulary without tensors.
+    """Why a model of an architecture that runs here does not, as far as its metadata tell, or why an adapter cannot be
+    used with any. None for one that is right, and for what is no model for us: another architecture, a vocabulary
+    without tensors.
     """
     metadata = file.metadata
+    if is_adapter(metadata):
+        try:
+            read_adapter(file)
+        except ModelError as error:
+            return error
+        return None
     ours = metadata.get("general.architecture") in architectures()
     if not ours or not file.tensors or metadata.get("general.type", "model") != "model":
         return None
@@ -116,6 +125,7 @@ def report(file: GGUFFile, tensors: bool = False) -> dict[str, Any]:
         "problem": str(problem(file) or "") or None,
         "unsupported_types": sorted({t.type.name for t in file.tensors.values() if t.type not in FORMATS}),
         **{name: _of_architecture(metadata, key) for name, _, key in _FACTS},
+        "adapter": _adapter(file),
         "vocabulary": _vocabulary(metadata),
         "chat_template": isinstance(template, str),
         "chat_template_characters": len(template) if isinstance(template, str) else None,
@@ -143,6 +153,30 @@ def _of_architecture(metadata: Metadata, key: str) -> Any:
         distinct = Counter(map(repr, value))
         value = value[0] if len(distinct) == 1 else value[:_SHOWN_ITEMS]
     return value
+
+
+def _adapter(file: GGUFFile) -> dict[str, Any] | None:
+    """What a LoRA adapter is for and how large it is; None for another file or a broken one."""
+    try:
+        adapter = read_adapter(file) if is_adapter(file.metadata) else None
+    except ModelError:
+        return None
+    if adapter is None:
+        return None
+    kinds = Counter(_kind(name) for name in adapter.pairs)
+    return {
+        "type": "lora",
+        "alpha": adapter.alpha,
+        "ranks": sorted({pair.rank for pair in adapter.pairs.values()}),
+        "base_model": file.metadata.get("general.base_model.0.name"),
+        "weights": len(adapter.pairs),
+        "targets": dict(kinds),
+    }
+
+
+def _kind(name: str) -> str:
+    """ "blk.3.attn_q.weight" → "attn_q"."""
+    return name.removesuffix(".weight").rpartition(".")[2]
 
 
 def _vocabulary(metadata: Metadata) -> dict[str, Any]:
@@ -215,12 +249,38 @@ def _table(rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> list[str
     ]
 
 
-def _tables(file: GGUFFile, tensors: bool) -> str:
-    found = report(file)
+def _model_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
     vocabulary = found["vocabulary"]
     template = "none"
     if found["chat_template"]:
         template = f"{found['chat_template_characters']:,} characters (--metadata tokenizer.chat_template shows it)"
+    return [
+        *((label, _shown(found[name])) for name, label, _ in _FACTS),
+        (
+            "vocabulary",
+            f"{_shown(vocabulary['size'])} tokens, model {_shown(vocabulary['model'])}, "
+            f"pre-tokenizer {_shown(vocabulary['pre'])}",
+        ),
+        ("chat template", template),
+    ]
+
+
+def _adapter_facts(adapter: dict[str, Any]) -> list[tuple[str, str]]:
+    ranks, targets = adapter["ranks"], adapter["targets"]
+    return [
+        ("adapter", f"{adapter['type']} for models of this architecture"),
+        ("base model", _shown(adapter["base_model"])),
+        ("alpha", f"{adapter['alpha']:g}"),
+        ("rank", " to ".join(str(rank) for rank in dict.fromkeys((ranks[0], ranks[-1])))),
+        (
+            "changes",
+            f"{adapter['weights']} weights: {', '.join(f'{n} {escape(kind, 40)}' for kind, n in targets.items())}",
+        ),
+    ]
+
+
+def _tables(file: GGUFFile, tensors: bool) -> str:
+    found = report(file)
     parts = f" in {len(file.parts)} files" if len(file.parts) > 1 else ""
     facts = [
         ("file", escape(found["path"])),
@@ -232,13 +292,7 @@ def _tables(file: GGUFFile, tensors: bool) -> str:
             f"{found['parameters']:,} in {found['tensor_count']:,} tensors, {_bytes(found['tensor_bytes'])}"
             + (f", {found['bits_per_parameter']} bits each" if found["parameters"] else ""),
         ),
-        *((label, _shown(found[name])) for name, label, _ in _FACTS),
-        (
-            "vocabulary",
-            f"{_shown(vocabulary['size'])} tokens, model {_shown(vocabulary['model'])}, "
-            f"pre-tokenizer {_shown(vocabulary['pre'])}",
-        ),
-        ("chat template", template),
+        *(_model_facts(found) if found["adapter"] is None else _adapter_facts(found["adapter"])),
     ]
     if found["unsupported_types"]:
         facts.append(("not supported", f"tensor types {', '.join(found['unsupported_types'])}"))

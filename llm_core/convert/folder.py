@@ -7,7 +7,6 @@ architectures that run here. Nothing is taken on trust: the new file must load a
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from llm_core.convert.vocabulary import vocabulary_keys
 from llm_core.errors import ModelError, RequestError
 from llm_core.gguf import GGMLType, GGUFWriter, ValueType, open_gguf
 from llm_core.models import load_model
-from llm_core.paths import check_output
+from llm_core.paths import unfinished
 from llm_core.quants import quantize
 from llm_core.tokenizer import Tokenizer
 
@@ -76,9 +75,7 @@ def convert_folder(
     name = type.upper() if type is not None else "F16" if embedding.dtype == "F16" else "BF16"
     keys = {f"{family.architecture}.{key}": value for key, value in family.keys(config).items()}
     vocabulary = vocabulary_keys(folder, config.int("vocab_size"), family.architecture, config.values)
-    check_output(target)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
-    try:
+    with unfinished(target) as temporary:
         with GGUFWriter(temporary) as writer:
             writer.add("general.architecture", family.architecture).add("general.type", "model")
             writer.add("general.name", folder.resolve().name)
@@ -93,9 +90,6 @@ def convert_folder(
             size = sum(tensor.nbytes for tensor in file.tensors.values())
         if mmproj is not None:
             write_mmproj(folder, Path(mmproj), name, parts, tower)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     if progress:
         progress("", 1.0)
     return Converted(family.architecture, name, *count, size)

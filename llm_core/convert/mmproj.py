@@ -6,9 +6,7 @@ it takes its name.
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from llm_core.convert.quantize import QUANTIZATION_VERSION
 from llm_core.convert.safetensors import SafeTensor, read_json
 from llm_core.errors import ModelError
 from llm_core.gguf import GGMLType, GGUFWriter, escape, open_gguf
+from llm_core.paths import unfinished
 from llm_core.quants import quantize
 
 _ACTIVATIONS = {"quick_gelu": {}, "gelu_pytorch_tanh": {"clip.use_gelu": True}, "silu": {"clip.use_silu": True}}
@@ -69,8 +68,7 @@ def write_mmproj(folder: Path, target: Path, name: str, parts: Parts, tensors: d
     """Write the tower and projector whose `tensors` (names of `multimodal.split_tensors`) lie in `folder` as `target`,
     matrices in the mix `name`. Raises ModelError."""
     keys, n_layer = (qwen_keys if parts.projector.startswith("qwen2") else vision_keys)(parts, _preprocessor(folder))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
-    try:
+    with unfinished(target) as temporary:
         with GGUFWriter(temporary) as writer:
             writer.add("general.architecture", "clip").add("general.type", "mmproj")
             writer.add("general.name", folder.resolve().name)
@@ -88,9 +86,6 @@ def write_mmproj(folder: Path, target: Path, name: str, parts: Parts, tensors: d
 
         with open_gguf(temporary) as file:
             load_vision(file)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def vision_keys(parts: Parts, preprocessor: HFConfig) -> tuple[dict[str, Any], int]:

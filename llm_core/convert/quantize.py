@@ -17,6 +17,7 @@ from llm_core.convert import mixes
 from llm_core.errors import ModelError, RequestError
 from llm_core.gguf import GGMLType, GGUFFile, GGUFWriter, Tensor, escape, open_gguf
 from llm_core.kernels import cpu
+from llm_core.models.names import check_model
 from llm_core.quants import FORMATS, quantize
 
 QUANTIZATION_VERSION = 2  # of the block layouts, as ggml counts
@@ -81,6 +82,7 @@ def quantize_model(
     with open_gguf(source) as file:
         if target.exists() and any(os.path.samefile(target, part) for part in file.parts):
             raise RequestError(f"{target} is the input itself: give another name")
+        check_model(file.metadata)
         types = mixes.plan(file, chosen, rules, imatrix is not None)
         _check_imatrix(file, imatrix or {})
         total, done = sum(t.nbytes for t in file.tensors.values()), 0

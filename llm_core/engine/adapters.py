@@ -6,20 +6,17 @@ in one order whatever the request's, so that equal choices are equal: the cache 
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
-
-import numpy as np
 
 from llm_core.engine.loader import attach
 from llm_core.errors import RequestError
+from llm_core.hub import resolve
+from llm_core.lora import check_scale
 
-MAX_SCALE = 1000.0
-AdapterFiles = Mapping[str, "str | Path | tuple[str | Path, float]"]  # name → file, or file and usual scale
+AdapterFiles = Mapping[str, "str | Path | tuple[str | Path, float]"]  # name → path or name of the file; usual scale
 Choice = str | Sequence[str] | Mapping[str, float]  # names, or how much of each
 
 
@@ -119,15 +116,8 @@ class Adapters:
         return entry
 
 
-def check_scale(field: str, scale) -> float:
-    """A scale as kernels take it. Raises RequestError for what is none."""
-    if isinstance(scale, bool) or not isinstance(scale, Real) or not math.isfinite(scale) or abs(scale) > MAX_SCALE:
-        raise RequestError(f"{field} is {scale!r}: a number from {-MAX_SCALE:g} to {MAX_SCALE:g} wanted")
-    return float(np.float32(scale))
-
-
 def check_files(files: AdapterFiles) -> dict[str, tuple[Path, float]]:
-    """Names → (path, usual scale) of what an engine is given. Raises RequestError."""
+    """Names → (path, usual scale) of what an engine is given. Raises RequestError, ModelError."""
     if not isinstance(files, Mapping):
         raise RequestError(f"adapters is a {type(files).__name__}: a mapping from names to files wanted")
     return {name: _file(name, value) for name, value in files.items()}
@@ -137,4 +127,4 @@ def _file(name, value) -> tuple[Path, float]:
     path, scale = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, 1.0)
     if not isinstance(path, (str, Path)) or not str(path):
         raise RequestError(f"adapters[{name!r}] is {value!r}: a path, or a path and a scale, wanted")
-    return Path(path), check_scale(f"adapters[{name!r}]", scale)
+    return resolve(path, what="adapter"), check_scale(f"adapters[{name!r}]", scale)

@@ -68,10 +68,10 @@ def load_parts(
 
     path = resolve(model)
     file = open_gguf(path)
+    check_config(file)
     say("reading the vocabulary", 0.05)
     tokenizer = Tokenizer.from_metadata(file.metadata)
     template = ChatTemplate.from_metadata(file.metadata, tokenizer)
-    check_config(file)
     from llm_core.models import load_model
     from llm_core.models.adapter import load_adapter
     from llm_core.program import Runner
@@ -112,15 +112,17 @@ def attach(runner, adapter, say: Progress | None = None):
 
 
 def load_tower(mmproj: str | Path):
-    """The checked vision tower of an mmproj file (`vision.VisionModel`). Raises ModelError."""
+    """The checked vision tower of an mmproj file (`vision.VisionModel`), a path or a name. Raises ModelError."""
+    from llm_core.hub import resolve
     from llm_core.vision.model import load_vision
 
-    return load_vision(Path(mmproj))
+    return load_vision(resolve(mmproj))
 
 
 def with_eyes(parts: Parts, tower, progress: Progress | None) -> Parts:
-    """The parts of an engine that sees, with the tower on the threads of its runner. Raises ModelError unless the
-    tower's embeddings are the model's; the runner is closed then."""
+    """The parts of an engine that sees, with the tower on the threads of its runner, and the adapter that its file may
+    hold. Raises ModelError unless the tower's embeddings are the model's; the runner is closed then."""
+    from llm_core.models.adapter import load_companion
     from llm_core.vision.runner import VisionRunner
     from llm_core.vision.splice import Eyes
 
@@ -136,7 +138,9 @@ def with_eyes(parts: Parts, tower, progress: Progress | None) -> Parts:
                 f"{tower.source}: its pictures are for a model that turns by row and column, {model.source} does not: "
                 "the two files do not belong together"
             )
-        eyes = Eyes(tower, VisionRunner(tower, pool=parts.runner.pool, progress=progress))
+        adapter = load_companion(tower.file, model)
+        lora = None if adapter is None else attach(parts.runner, adapter, progress)
+        eyes = Eyes(tower, VisionRunner(tower, pool=parts.runner.pool, progress=progress), lora)
     except BaseException as error:
         parts.runner.close()
         if isinstance(error, MemoryError):

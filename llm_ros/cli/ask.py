@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from llm_core.errors import RequestError
+from llm_core.lora import adapter_scales
 from llm_ros.cli._client import cancelled_by_interrupt, wait_for_llm
 
 SUMMARY = "ask the running llm_node a question, about a picture or a camera's frame if wanted"
@@ -20,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image-topic", metavar="TOPIC", help="a camera whose newest frame it is about")
     parser.add_argument(
         "--image-wait", type=float, default=5.0, metavar="S", help="seconds to wait for that frame (%(default)g)"
+    )
+    parser.add_argument(
+        "--lora", action="append", default=[], metavar="NAME[:S]", help="an adapter of the node to use; several times"
     )
     parser.add_argument("--max-tokens", type=int, metavar="N", help="most tokens of the answer (default: the node's)")
     parser.add_argument("--temp", type=float, metavar="X", help="temperature; 0: no randomness (default: the node's)")
@@ -46,12 +50,13 @@ def run(args: argparse.Namespace) -> int:
     messages.append({"role": "user", "content": args.question})
     pictures = [picture_to_ros(path) for path in args.image]
     sampling = {name: getattr(args, name) for name in ("max_tokens", "temp", "seed") if getattr(args, name) is not None}
+    lora = adapter_scales(args.lora, "--lora")
     with connect() as node:
         client = LLMClient(node, args.node)
         wait_for_llm(client, args.wait)
         if args.image_topic:
             pictures.append(_newest(node, args.image_topic, args.image_wait))
-        call = client.chat(messages, images=pictures, **sampling)
+        call = client.chat(messages, images=pictures, lora=lora, **sampling)
         with cancelled_by_interrupt(call):
             for piece in call.text(args.timeout):
                 print(piece, end="", flush=True)

@@ -23,7 +23,7 @@ from llm_core.errors import LLMCoreError, RequestError
 from llm_core.sampling import SamplingParams
 from llm_ros import conversions as convert
 from llm_ros import qos
-from llm_ros.adapters import load_shipped, named_files
+from llm_ros.adapters import load_shipped
 from llm_ros.nodes.action_server import ABORT, SUCCEED
 from llm_ros.nodes.deferred_service import create_deferred_service
 from llm_ros.nodes.diagnostics import diagnostic_array, engine_status, release_memory, rss_mb
@@ -92,9 +92,10 @@ class LLMNode(LifecycleNode):
         self._serving = Serving(engine)
         info, usage = engine.info, warm.usage
         sight = f", sees by {info.vision}" if info.vision else ""
+        lora = "".join(f", adapter {adapter.name}" for adapter in engine.adapters)
         log.info(
             f"loaded {info.name} ({info.architecture}, {info.parameters / 1e6:.0f} M parameters, {info.quantization}, "
-            f"{info.size_bytes / 1e6:.0f} MB{sight}) in {time.monotonic() - begun:.1f} s; "
+            f"{info.size_bytes / 1e6:.0f} MB{sight}{lora}) in {time.monotonic() - begun:.1f} s; "
             f"context {engine.n_ctx} tokens, warm-up {usage.decode_tps:.0f} tokens/s, memory {rss_mb():.0f} MB"
         )
 
@@ -145,6 +146,7 @@ class LLMNode(LifecycleNode):
             params = convert.sampling_from_ros(
                 message.sampling_config, read(self, SamplingDefaults), message.stop, message.stop_token_ids
             )
+            adapters = convert.lora_from_ros(message.lora, serving.engine.adapters)
             urgency = convert.urgency_from_ros(message.priority, message.deadline)
             self._check_sight(message, serving)
         except LLMCoreError as error:
@@ -159,8 +161,7 @@ class LLMNode(LifecycleNode):
             response = convert.response_to_ros(outcome.completion, outcome.finish_reason, tokenizer)
             on_done(outcome.state, response, outcome.error)
 
-        read_prompt = partial(convert.prompt_from_ros, message)
-        return serving.start(read_prompt, params, message.adapters, *urgency, on_event, finished)
+        return serving.start(partial(convert.prompt_from_ros, message), params, adapters, *urgency, on_event, finished)
 
     def _check_sight(self, message, serving):
         count = len(message.images) + len(message.compressed_images)
@@ -232,6 +233,7 @@ def _errors_in(response):
 
 def engine_from_params(*, model, context, cpu, progress) -> Engine:
     """The engine that the parameters describe. Raises ModelError or RequestError."""
+    adapters = model.adapters()
     engine = Engine(
         model.name,
         n_ctx=context.n_ctx,
@@ -244,7 +246,8 @@ def engine_from_params(*, model, context, cpu, progress) -> Engine:
         speculate=model.speculate,
         draft_model=model.draft or None,
         mmproj=model.mmproj or None,
-        adapters=named_files(model.adapters),
+        adapters=adapters,
+        default_adapters=list(adapters) if model.lora_apply else (),
         progress=progress,
     )
     try:

@@ -112,7 +112,7 @@ class Serving(Jobs):
         def submit():
             prompt, images = read()
             return self.engine.submit(
-                prompt, params, images=images, adapters=tuple(adapters), priority=priority, deadline_s=deadline
+                prompt, params, images=images, adapters=adapters, priority=priority, deadline_s=deadline
             )
 
         def done(outcome):

@@ -186,7 +186,7 @@ class _Coverage:
         return mention.kind == "door" and any(rooms & set(self.world.doors[name]) for name in names)
 
     def _somebody(self) -> bool:
-        return any("person" in value for value in self.values)
+        return any("person" in value or "people" in value for value in self.values)
 
     def _ends_phrase(self, k: int) -> bool:
         low = self.s.low[k]

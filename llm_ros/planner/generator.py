@@ -14,8 +14,8 @@ REWRITE = ("auto", "off", "model")
 
 
 def rewriting(engine, how: str = "auto") -> tuple[Callable[..., str] | None, bool]:
-    """(`Planner`'s rewrite, its trained) for an engine. how: "auto", the adapter that comes with llm_ros for its model if
-    there is one; "off"; "model", the model as it is; or an adapter: a GGUF file. Raises ModelError, RequestError."""
+    """(`Planner`'s rewrite, its trained) for an engine. how: "auto", the adapter that comes with llm_ros for its model
+    if there is one; "off"; "model", the model as it is; or an adapter: a GGUF file. Raises ModelError, RequestError."""
     from llm_ros.adapters import PLAIN
 
     if how == "model":

@@ -84,9 +84,9 @@ def run(args: Namespace, engine=None) -> int:
             rewrite, trained = rewriting(engine, getattr(args, "rewrite", None) or "auto")
             planner = Planner(engine_generate(engine), skills, world, rewrite=rewrite, trained=trained)
             if commands is None:
-                plan = _single(planner, args.command, getattr(args, "json", False))
+                command, plan = _single(planner, args.command, getattr(args, "json", False))
                 if target:
-                    write_export(target, _exported(target[0], plan, planner, args.command))
+                    write_export(target, _exported(target[0], plan, planner, command))
                 return 0
             return _batch(planner, commands, args.out)
         finally:
@@ -151,16 +151,38 @@ def _exported(kind: str, plan: Plan, planner: Planner, command: str) -> dict[str
         raise InputError(f"--export {kind}: {error}") from error
 
 
-def _single(planner: Planner, command: str, as_json: bool) -> Plan:
+def ask_person() -> str:
+    """The answer to a question that was printed, of whoever sits at the terminal; "" if nobody does, or has none."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return ""
+    try:
+        return input("> ").strip()
+    except EOFError:
+        print()
+        return ""
+
+
+def _single(planner: Planner, command: str, as_json: bool) -> tuple[str, Plan]:
+    """Plans a command, with the answers to its questions; (the command in the end, its plan)."""
     numbers = iter(range(1, 1000))
 
     def show(step: Step) -> None:
         print(f"{next(numbers)}. {step}", flush=True)
 
     plan = planner.plan(command, on_step=None if as_json else show)
+    while plan.status == "clarify" and not as_json:
+        print(json.dumps(plan.to_json(), ensure_ascii=False), flush=True)
+        answer = ask_person()
+        if not answer:
+            return command, plan
+        outcome = planner.answered(plan.inquiry, answer)
+        if isinstance(outcome, Plan):
+            plan = outcome
+        else:
+            command, plan = outcome, planner.plan(outcome, on_step=show)
     if as_json or plan.status != "plan":
         print(json.dumps(plan.to_json(), ensure_ascii=False), flush=True)
-    return plan
+    return command, plan
 
 
 def _batch(planner: Planner, commands: list[tuple[str, str]], out: str | None) -> int:

@@ -94,7 +94,7 @@ class Describer:
         clothes = self._clothes_end(tokens, k)
         if clothes and (low not in ("in", "on", "a", "the") or being or relative):
             said = [Token("wearing", "wearing"), *self._worn(tokens[k:clothes])]
-            return said, clothes, not relative and (being or low in ("has", "have", "wears"))
+            return said, clothes, not relative and (being or low in ("has", "have", "wears", "wear"))
         doing = _DOING.get(low, low)
         if doing not in _GESTURES and (doing not in _POSES or not relative and not being):
             return None
@@ -220,7 +220,7 @@ class Describer:
 
 def clothing(word: str) -> bool:
     """Whether a word is something to wear."""
-    return word in _CLOTHES or w.singular(word) in _CLOTHES
+    return word in CLOTHES or w.singular(word) in CLOTHES
 
 
 def _content(said: list[str]) -> list[str]:
@@ -253,6 +253,7 @@ _STEMS = {
     "sits": "sit",
     "sitting": "sit",
     "lies": "ly",
+    "lie": "ly",
     "lying": "ly",
     "laying": "ly",
     "reclining": "ly",
@@ -269,7 +270,8 @@ _WEARING = frozenset("wearing wear wears dressed in with clad has have having cu
 _AT = frozenset("in at on by near inside beside within next from".split())
 _ENDS_WHERE = frozenset(
     "who that which is are was were has have with wearing wears dressed and or to then waving waves pointing points "
-    "raising raises lifting lifts please raised sitting standing lying seated kneeling crouching".split()
+    "raising raises raise lifting lifts please raised sitting standing lying seated kneeling crouching wear wave point "
+    "sit sits stand stands lie lies".split()
 )
 _DOING = {
     "waves": "waving",
@@ -281,14 +283,18 @@ _DOING = {
     "lifts": "raising",
     "lifting": "raising",
     "sits": "sitting",
+    "sit": "sitting",
     "stands": "standing",
+    "stand": "standing",
     "lies": "lying",
+    "lie": "lying",
     "kneels": "kneeling",
 }
 _GESTURES = frozenset("waving pointing raising".split())
 _ALL = {"everyone": "everyone", "everybody": "everyone"}
 _LOOKS = frozenset("dark light bright long short big".split())
-_CLOTHES = frozenset(
+# What people wear.
+CLOTHES = frozenset(
     "coat jacket sweater shirt blouse jeans dress skirt hat cap scarf suit hoodie pullover jumper t-shirt "
     "trousers pants vest tie glasses "
     "uniform shoes cardigan apron boots".split()

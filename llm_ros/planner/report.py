@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from llm_ros.planner import words as w
 from llm_ros.planner.clauses import Clause
 from llm_ros.planner.frames import find_one
 from llm_ros.planner.items import Item
@@ -68,7 +69,8 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
     if not content:
         if ref.context.informed or ref.context.found:
             return [], ref.context.report or f"I have the result: {RESULT}"
-        raise Question(f"What should I tell {person.replace('_', ' ') if person and person != OPERATOR else 'you'}?")
+        whom = person.replace("_", " ") if person and person != OPERATOR else "you"
+        raise Question(f"What should I tell {whom}?", "text", (clause.end, clause.end))
     if len(content) == 1 and clause.tokens[content[0]].quoted:
         return [], clause.tokens[content[0]].text
     if low[0] == "to":
@@ -83,7 +85,7 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
     ):
         return [], ref.context.report
     if _asks_how_many(low):
-        return counting(ref, inside)
+        return counting(ref, clause, inside)
     if low[0] == "where":
         wanted = [item for item in inside if item.kind in PEOPLE or item.kind in THINGS]
         wanted = [item for item in wanted if item.kind != "text"] or wanted
@@ -247,7 +249,12 @@ def _person_info(ref: Referee, item: Item, inside: list[Item], low: list[str], s
     ], f"The {what}: {RESULT}"
 
 
-def counting(ref: Referee, items: list[Item]):
+def _people(name: str) -> str:
+    """A description of a person, of several: "person_pointing_to_the_left" → "people pointing to the left"."""
+    return re.sub(r"\bpersons?\b", "people", name.replace("_", " "))
+
+
+def counting(ref: Referee, clause: Clause, items: list[Item]):
     """(goals that count, the report)."""
     kinds = [
         item
@@ -257,12 +264,12 @@ def counting(ref: Referee, items: list[Item]):
     ]
     kinds = kinds or [item for item in items if item.kind in ("place", "door") and not item.prep]
     if not kinds:
-        raise Question("What should I count?")
+        raise Question("What should I count?", "object", (clause.start, clause.start))
     kind, place = kinds[0], None
     place = ref.where(kind) or next((ref.place(item) for item in items if item.kind == "place"), None)
     if place is None:
         place = next((ref.where(item) for item in kinds if item.place), None)
-    words = kind.names[0].replace("_", " ") if "wearing" in kind.names[0] else ref.said(kind)
+    words = _people(kind.names[0]) if kind.described and kind.names[0] not in w.PEOPLE_NOUNS else ref.said(kind)
     words = re.sub(r"^(how many )?((the )?(total )?(number|amount|quantity|count) (of )?)?(the )?", "", words)
     rest = [item for item in kinds[1:] if item.kind == "text" or item.kind == "person"]
     for item in rest:

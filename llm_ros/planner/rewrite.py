@@ -102,7 +102,8 @@ def faithful(plain: str, tagged: Tagged) -> bool:
     return all(
         token.text in plain
         for before, token in zip(tokens, tokens[1:], strict=False)
-        if token.text[:1].isupper() and token.text[1:].islower() and before.text not in _SENTENCE_ENDS and not token.quoted
+        if token.text[:1].isupper() and token.text[1:].islower() and not token.quoted
+        if before.text not in _SENTENCE_ENDS
     )
 
 

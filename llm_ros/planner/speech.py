@@ -101,6 +101,8 @@ def tell(ref: Referee, clause: Clause) -> list[Goal]:
     items = [item for item in clause.items if item is not recipient]
     if not content and ref.context.reported and person in (None, ref.context.reported):
         return []
+    if not content and recipient is not None and not ref.last and clause.verb.word in ("talk", "speak", "chat"):
+        return find_one(ref, recipient, None)  # what is said comes next
     before, text = information(ref, clause, content, items, person)
     if before and isinstance(text, str):
         ref.context.report = text
@@ -192,7 +194,7 @@ def _asks(clause: Clause, content: list[int]) -> bool:
 
 def count(ref: Referee, clause: Clause) -> list[Goal]:
     """Count; the report follows only when asked for."""
-    goals, text = counting(ref, clause.items)
+    goals, text = counting(ref, clause, clause.items)
     ref.context.report = text
     return [*goals, *_reported(ref, clause, text)]
 
@@ -235,7 +237,8 @@ def describe(ref: Referee, clause: Clause) -> list[Goal]:
         )
     else:
         if not items:
-            raise Question("What should I look at?")
+            lead = "at" if clause.verb is not None and clause.verb.word == "look" else ""
+            raise Question("What should I look at?", "object", (clause.start, clause.start), lead)
         place = next((ref.place(item) for item in items if item.kind in ("place", "door")), None) or next(
             (ref.where(item) for item in items if item.place), None
         )
@@ -290,7 +293,7 @@ def ask(ref: Referee, clause: Clause) -> list[Goal]:
     people = [item for item in people_in(clause) if item.start < asked]
     if not people:
         if ref.context.person is None:
-            raise Question("Whom should I ask?")
+            raise Question("Whom should I ask?", "person", (clause.start, clause.start))
         person, place, end = ref.context.person, None, clause.start
     else:
         person, place = ref.person(people[0]), ref.where(people[0])
@@ -299,7 +302,7 @@ def ask(ref: Referee, clause: Clause) -> list[Goal]:
     before = [k for k in range(clause.start, people[0].start - 1)] if people and not content else []
     text = words_said(clause, content or _trim(clause, before))
     if not text:
-        raise Question(f"What should I ask {person.replace('_', ' ')}?")
+        raise Question(f"What should I ask {person.replace('_', ' ')}?", "text", (clause.end, clause.end))
     ref.context.informed = True
     ref.context.report = f"{person.replace('_', ' ').capitalize()} answered: {RESULT}"
     text = re.sub(r"^(for|about) (his|her|their|the) (\w+)$", r"What is your \3?", text)
@@ -331,6 +334,7 @@ def question(ref: Referee, clause: Clause) -> list[Goal]:
 # What can be given only in words.
 INFORMATION = frozenset(
     "number amount quantity total count name names time date day answer result results pose gesture posture age "
-    "description information info news weather directions details joke riddle status summary report".split()
+    "description information info news weather directions details joke riddle status summary report "
+    "example idea hint tip reason explanation definition fact advice".split()
 )
 SPEECH_GOALS = {"greet": greet, "tell": tell, "describe": describe, "answer": answer, "ask": ask, "count": count}

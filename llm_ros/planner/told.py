@@ -23,6 +23,9 @@ _BEING = frozenset(
 _ON = frozenset("on in at under onto into inside upon".split())
 _DUTY = frozenset("should ought must needs supposed".split())
 _STATES = {"open": "open", "opened": "open", "closed": "close", "shut": "close"}
+_WALKING = frozenset(
+    "walk walks walking go goes going leave leaves leaving head heads heading move moves moving".split()
+)
 _HEARING = frozenset("know hear".split())
 # What people want to do at a place: to be taken there is what they need for it.
 _GOING = frozenset("go get be visit see come reach sit rest relax move return".split())
@@ -71,7 +74,9 @@ def _wish_to(ref: Referee, clause: Clause, deed: str) -> list[Goal]:
         return [*fetch(ref, value, source), *put(ref, value, ref.place(places[-1], placement=True))]
     to = [item for item in places if item.prep in w.DESTINATION] or places
     sources = [*places[:-1], *(item.place for item in clause.items if item.place is not None)]
-    start = next((ref.place(item) for item in sources if item.prep in w.SOURCE), None)
+    start = next((ref.place(item) for item in sources if item.prep in w.SOURCE), None) or next(
+        (ref.place(item) for item in clause.subject if item.kind == "place"), None
+    )
     if deed in _HEARING and not any(item.kind == "me" for item in clause.subject):
         return _told_to(ref, clause)
     for item in clause.subject:
@@ -129,7 +134,11 @@ def only_told(ref: Referee, clause: Clause, tasks: list[Clause]) -> bool:
         return False
     for item in (*clause.subject, *clause.items):
         if item.kind == "person":
-            ref.context.found[ref.person(item)] = ref.where(item)
+            ref.context.found[ref.person(item)] = ref.where(item) or (
+                next((ref.place(one) for one in clause.subject if one.kind == "place"), None)
+            )
+        elif item.kind == "text" and item.names[0] in _GOING:
+            ref.where(item)
         elif item.kind in ("object", "category", "text"):
             value = ref.thing(item)
             belongs = clause.verb.word.startswith("belong") and item in clause.items
@@ -167,14 +176,20 @@ def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last:
             # "among the things on the table, which …"
             ref.context.here, told = ref.where(item), True
         known = item.kind in ("object", "category", "person") or (
-            item.kind == "thing_pronoun" and ref.context.thing or item.kind == "person_pronoun" and ref.context.person
+            item.kind == "thing_pronoun"
+            and ref.context.thing
+            or item.kind == "person_pronoun"
+            and (ref.context.person or ref.context.thing and item.names[0] in ("they", "them"))
         )
         if not known:
             continue
         place = ref.where(item) if item.place is not None and item.place.kind != "here" else None
-        if place is None and (item in people or not people):
+        if item in people and set(low) & _WALKING:
+            place, ref.context.heading = _way(ref, clause)
+        elif place is None and (item in people or not people):
             place = next((ref.place(one) for one in places_in(clause) if one.kind == "place"), None)
-        value = ref.person(item) if item.kind in ("person", "person_pronoun") else ref.thing(item)
+        thing = item.kind == "person_pronoun" and ref.context.person is None
+        value = ref.thing(item) if thing or item.kind not in PEOPLE else ref.person(item)
         if where_is:
             ref.context.sought = place
             told = True
@@ -187,10 +202,18 @@ def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last:
         told = True
         if place:
             ref.context.found[value] = place
+            ref.context.told.add(value)
             for goal in (goal for alternatives in parts for goals in alternatives for goal in goals):
                 if value in goal.args.values() and goal.role != "place":
                     goal.facts[value] = place
     return told
+
+
+def _way(ref: Referee, clause: Clause) -> tuple[str | None, str | None]:
+    """(where from, where to) of somebody who walks."""
+    places = [*places_in(clause), *(item.place for item in clause.items if item.place is not None)]
+    start = next((ref.place(item) for item in places if item.prep not in w.DESTINATION), None)
+    return start, next((ref.place(item) for item in places if item.prep in w.DESTINATION), None)
 
 
 def _given(ref: Referee, clause: Clause, low: list[str]) -> list[Goal]:
@@ -251,7 +274,7 @@ def guesses(ref: Referee, clause: Clause) -> list[list[Goal]]:
     if not named or len(unknown) > 6:
         return []
     if not unknown and "please" not in words and all(not item.prep for item in named):
-        raise Question(f"What should I do about {ref.said(named[0])}?")
+        raise Question(f"What should I do about {ref.said(named[0])}?", "command", (clause.end, clause.end), ".")
     things = [item for item in named if item.kind in ("object", "category")] or [
         item for item in clause.items if item.kind == "thing_pronoun" and ref.context.thing
     ]

@@ -85,8 +85,8 @@ def hf_config(config: TinyConfig):
     return MODELS[config.arch][0](**options)
 
 
-def case_logits(config: TinyConfig) -> np.ndarray:
-    """Logits [n, n_vocab] of the case's tokens by transformers."""
+def case_model(config: TinyConfig) -> torch.nn.Module:
+    """The case's model of transformers."""
     model = MODELS[config.arch][1](hf_config(config)).eval().float()
     rope_names = set(rope_tensors(config))
     state = {
@@ -104,12 +104,18 @@ def case_logits(config: TinyConfig) -> np.ndarray:
         for name, parameter in model.named_parameters():
             if name in zero:
                 parameter.zero_()
+    return model
+
+
+def logits_of(model: torch.nn.Module, config: TinyConfig) -> np.ndarray:
+    """Logits [n, n_vocab] of the case's tokens."""
+    with torch.no_grad():
         tokens = torch.from_numpy(case_tokens(config).astype(np.int64))[None]
-        return model(tokens, use_cache=False).logits[0].numpy()
+        return model(input_ids=tokens, use_cache=False).logits[0].numpy()
 
 
 if __name__ == "__main__":
-    golden = {name: case_logits(config)[GOLDEN_ROWS] for name, config in CASES.items()}
+    golden = {name: logits_of(case_model(config), config)[GOLDEN_ROWS] for name, config in CASES.items()}
     path = HERE.parent / "data" / "tiny_logits.npz"
     np.savez_compressed(path, **golden)
     print(f"{path}: {len(golden)} cases, {path.stat().st_size / 1e3:.0f} kB, transformers {transformers.__version__}")

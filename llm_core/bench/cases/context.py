@@ -15,7 +15,7 @@ def measure(bench: Bench) -> list[Row]:
     """Two rows: tokens a second; gigabytes a second of keys and values."""
     options, runner = bench.options, bench.ours.runner
     n, depth, prompt = options.gen_tokens, options.context, bench.tokens(options.context)
-    weights, kv = runner.weight_bytes, runner.kv_read_bytes(depth)
+    weights, kv = bench.ours.weight_bytes, runner.kv_read_bytes(depth)
     bench.begin(2, options.deep_positions)
     for side in bench.sides:
         bench.say(f"context: {side.name.replace('_', '.')} reads {depth} tokens")

@@ -9,7 +9,7 @@ QUICK = True
 
 def measure(bench: Bench) -> list[Row]:
     """One row, tokens a second."""
-    n, prompt, weights = bench.options.gen_tokens, bench.tokens(SHORT_PROMPT), bench.ours.runner.weight_bytes
+    n, prompt, weights = bench.options.gen_tokens, bench.tokens(SHORT_PROMPT), bench.ours.weight_bytes
     bench.begin(1, SHORT_PROMPT + n)
     floors = []
 

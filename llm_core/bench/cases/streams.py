@@ -13,7 +13,7 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _together(bench: Bench, n_streams: int) -> Row:
-    options, weights = bench.options, bench.ours.runner.weight_bytes
+    options, weights = bench.options, bench.ours.weight_bytes
     n, floors = options.gen_tokens, []
     bench.begin(n_streams, options.stream_positions)
     for side in bench.sides:
