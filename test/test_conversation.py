@@ -169,13 +169,15 @@ def test_what_it_is_doing(talk):
     failed = replace(done, outcome=Outcome.EXECUTION, message="no apple.")
     assert tell_end(failed) == 'I could not do "bring me an apple": no apple.'
     assert tell_end(replace(done, outcome=Outcome.CANCELED)) == 'I have stopped "bring me an apple".'
-    assert tell_plan([Step("wait", {"seconds": 1})] * 14).endswith("wait 1, and 2 more steps.")
+    assert tell_plan([Step("wait", {"seconds": 1})] * 14).endswith("wait 1; and 2 more steps.")
+    told = Step("say", {"text": "There are {result}."})
+    assert tell_plan([Step("find_person", {"person": "me"}), told]) == "All right: find person you; say There are …."
 
 
 def test_commands_go_to_the_planner(talk):
     talk.robot.plans["go home"] = Plan("plan", (Step("go_to", {"location": "hall"}), Step("say", {"text": "hi"})))
     reply = hear(talk, "go home")
-    assert (reply.kind, reply.text, reply.planned.plan.status) == ("task", "All right: go to hall, say hi.", "plan")
+    assert (reply.kind, reply.text, reply.planned.plan.status) == ("task", "All right: go to hall; say hi.", "plan")
     talk.robot.now, talk.robot.waiting = BUSY, ["go home"]  # the robot is at work: this one waits for its turn
     assert hear(talk, "go home").text.startswith('I will do that after "bring me an apple": go to hall')
     talk.robot.waiting = ["bring a spoon", "go home"]

@@ -19,7 +19,7 @@ from llm_core.gguf.types import GGMLType
 FORMATS: dict[GGMLType, Format] = {}
 
 # float32 values worked on at a time: the temporaries stay in the cache, whatever the tensor's size
-_CHUNK = 1 << 18
+_CHUNK = 1 << 17
 
 
 class Format:
@@ -177,8 +177,20 @@ def join_halves(nibbles: np.ndarray) -> np.ndarray:
     return (low & 0x0F) | (high << 4)
 
 
+def columns(values: np.ndarray) -> np.ndarray:
+    """A fresh [block, n] of [n, block]: with the blocks side by side numpy works on whole rows of them at once."""
+    return np.array(values.T, order="C")
+
+
+def inverse(d: np.ndarray) -> np.ndarray:
+    """1 / d, and 0 where d is 0."""
+    return np.where(d == 0, np.float32(0), np.float32(1) / d)
+
+
 def round_away(values: np.ndarray) -> np.ndarray:
     """The nearest whole numbers, ties away from zero as C's roundf has it; numpy's rint would go to even."""
-    size = np.abs(values)
-    whole = np.floor(size)
-    return np.sign(values) * (whole + np.floor(2 * (size - whole)))
+    whole = np.trunc(values)
+    rest = values - whole
+    rest += rest
+    whole += np.trunc(rest, out=rest)
+    return whole
