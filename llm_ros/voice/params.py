@@ -24,6 +24,7 @@ class VoiceParams(DomainParams):
     wake_word: str = param("", "Only what begins or ends so is meant for the robot; several: a,b; empty: everything is")
     wake_window: float = param(8.0, "Seconds after a call or a question in which no wake word is needed", 0.0, 120.0)
     min_confidence: float = param(0.0, "What was heard less surely is ignored, but for `stop`", 0.0, 1.0)
+    ask_below: float = param(0.6, "What was heard less surely waits for a yes to `Did you say: …?`", 0.0, 1.0)
     correct: bool = param(True, "Put names of the world in place of unknown words that sound like them")
 
     def __post_init__(self):
