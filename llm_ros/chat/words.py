@@ -16,11 +16,11 @@ _MAX_STEPS = 12
 _OPEN = re.compile(r"\{\w+\}")
 
 
-def tell_plan(steps: Sequence[Step], after: str = "") -> str:
-    """What the robot is going to do; after: the command that it does first."""
+def tell_plan(steps: Sequence[Step], after: str = "", begin: str = "All right") -> str:
+    """What the robot is going to do; after: the command that it does first, else the sentence begins with `begin`."""
     said = [phrase(step) for step in steps[:_MAX_STEPS]]
     said += [f"and {len(steps) - _MAX_STEPS} more steps"] if len(steps) > _MAX_STEPS else []
-    begin = f"I will do that after {_quoted(after)}" if after else "All right"
+    begin = f"I will do that after {_quoted(after)}" if after else begin
     return f"{begin}: {', '.join(said)}."
 
 
