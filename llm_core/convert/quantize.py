@@ -24,7 +24,7 @@ from llm_core.quants import FORMATS, quantize
 QUANTIZATION_VERSION = 2  # of the block layouts, as ggml counts
 MAX_THREADS = 256
 # float32 values that a thread holds at a time
-PIECE = 1 << 20
+PIECE = 1 << 17
 _REPLACED = ("general.file_type", "general.quantization_version", "general.alignment")
 
 
