@@ -140,11 +140,6 @@ class Call:
             self._finish("lost", f"{self._server} went away", None)
         self._goal.look()
 
-    def check(self) -> None:
-        """Ends the call as "lost" if its server went away. For those who only wait for `on_done`: ROS does not tell."""
-        if not self._done.is_set():
-            self._look_around(None, None)
-
     @property
     def ending(self):
         """The result message, however the goal ended; None before, and if none came."""

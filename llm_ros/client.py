@@ -12,6 +12,7 @@ import contextlib
 import threading
 
 import rclpy
+from action_msgs.srv import CancelGoal
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
@@ -140,10 +141,30 @@ class PlannerClient(Remote):
         super().__init__(node, server)
         self._plan = self._action(PlanTask, "plan_task")
         self._execute = self._action(ExecutePlan, "execute_plan")
+        self._cancels = [
+            node.create_client(
+                CancelGoal,
+                f"{server}/{action}/_action/cancel_goal",
+                qos_profile=qos.SERVICES,
+                callback_group=MutuallyExclusiveCallbackGroup(),
+            )
+            for action in ("plan_task", "execute_plan")
+        ]
 
     def wait_ready(self, timeout: float) -> None:
         """Waits until the node is there. Raises CallError ("unavailable")."""
         self._wait_for_action(self._plan, timeout)
+
+    def cancel_all(self) -> None:
+        """Cancels every goal that the node has, planned, queued or carried out, whoever sent it; returns at once."""
+        for client in self._cancels:
+            client.call_async(CancelGoal.Request())  # no id and no stamp: all of them
+
+    def destroy(self) -> None:
+        """Frees the ROS entities."""
+        for client in self._cancels:
+            self._node.destroy_client(client)
+        super().destroy()
 
     def plan(
         self,

@@ -12,10 +12,9 @@ import threading
 import time
 import uuid
 
-from action_msgs.msg import GoalStatus
+from action_msgs.msg import GoalInfo, GoalStatus
 from rclpy.action import ActionClient
 from rclpy.action.client import ClientGoalHandle
-from unique_identifier_msgs.msg import UUID
 
 from llm_ros import qos
 
@@ -55,7 +54,8 @@ class SentGoal:
         self._lock = threading.Lock()
         self._handle: ClientGoalHandle | None = None
         self._accepted = self._cancel_wanted = self._ended = False
-        self._id = UUID(uuid=list(uuid.uuid4().bytes))
+        self._id = GoalInfo().goal_id
+        self._id.uuid = list(uuid.uuid4().bytes)
         self._answer_by = time.monotonic() + ANSWER_WAIT_S
         sent = client.send_goal_async(
             goal, feedback_callback=lambda message: on_feedback(message.feedback), goal_uuid=self._id

@@ -170,6 +170,8 @@ def test_what_it_is_doing(talk):
     assert tell_end(failed) == 'I could not do "bring me an apple": no apple.'
     assert tell_end(replace(done, outcome=Outcome.CANCELED)) == 'I have stopped "bring me an apple".'
     assert tell_plan([Step("wait", {"seconds": 1})] * 14).endswith("wait 1, and 2 more steps.")
+    told = Step("say", {"text": "There are {result}."})
+    assert tell_plan([Step("find_person", {"person": "me"}), told]) == "All right: find person you, say There are …."
 
 
 def test_commands_go_to_the_planner(talk):
@@ -192,7 +194,8 @@ def test_the_answer_to_a_question_goes_to_its_dialogue(talk):
     assert (reply.text, reply.asks, reply.choices) == ("Which table?", True, ("a", "b"))
     other = hear(talk, "the first", session="b")  # another conversation knows nothing of it
     assert talk.robot.log[-1] == ("plan", "the first", "") and other.text == "All right: go to a."
-    hear(talk, "what are you doing?")  # … and a control word leaves it open
+    said = hear(talk, "what are you doing?").text  # … and a control word leaves it open
+    assert said == "I am not doing anything. I asked you: Which table?"
     hear(talk, "the first")
     assert talk.robot.log[-1] == ("plan", "the first", "d1")
     hear(talk, "the first")

@@ -66,9 +66,6 @@ class House:
         self.node = ros.add(ChatNode, **values)
         assert self.node.start()
         self.client.wait_ready(DEADLINE_S)
-        if planner:
-            cancels = self.node._robot._cancels
-            wait_until(lambda: all(client.service_is_ready() for client in cancels), "goals can be cancelled")
 
     def say(self, text, session=""):
         """The result of a turn."""

@@ -229,7 +229,7 @@ def test_wake_words_open_and_close_commands():
 
 
 def test_stop_is_the_whole_of_what_is_said():
-    assert all(map(is_stop, ("Stop!", "cancel that, please", "Never mind.", "stop stop".split()[0], "STOP NOW")))
+    assert all(map(is_stop, ("Stop!", "cancel that, please", "stop stop", "STOP NOW", "robot stop")))
     assert not any(map(is_stop, ("stop at the kitchen", "please", "", "go on", "don't stop")))
 
 

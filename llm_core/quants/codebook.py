@@ -1,10 +1,12 @@
 """IQ4_NL, IQ4_XS, MXFP4: four bits a value that index a table of unevenly spaced levels."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from llm_core.gguf.types import GGMLType
 from llm_core.quants import fit
-from llm_core.quants.format import Format, halves, join_halves
+from llm_core.quants.format import Format, columns, halves, join_halves
 
 # ggml's kvalues_iq4nl: levels denser near zero, where weights are
 IQ4_LEVELS = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.int8)
@@ -85,14 +87,19 @@ class MXFP4(Format, type=GGMLType.MXFP4):
         return half_power(records["e"])[:, None] * levels
 
     def encode(self, values):
-        peak = np.abs(values).max(axis=-1)
+        size = np.abs(columns(values))
+        peak = size.max(axis=0)
         # the peak's power of two, less 2 for the levels' own largest power (6 = 1.5 * 2^2)
         e = np.where(peak > 0, np.floor(np.log2(peak)) - np.float32(2) + np.float32(127), np.float32(0)).astype(
             np.uint8
         )
-        grid = half_power(e)[:, None, None] * E2M1_LEVELS.astype(np.float32)
-        best = np.abs(grid - values[:, :, None]).argmin(axis=-1).astype(np.uint8)
-        return self.pack(e=e[:, None], qs=join_halves(best))
+        unit, index = half_power(e), np.zeros(size.shape, np.uint8)
+        for level, upper in pairwise(E2M1_LEVELS[:8].astype(np.float32)):
+            # what lies in the middle goes to the smaller level; one that no float32 can be is not reached
+            index += size > np.where(np.isinf(unit * upper), np.inf, unit * ((level + upper) / 2)).astype(np.float32)
+        index = index.T
+        index = np.where((values < 0) & (index > 0), index | np.uint8(8), index)
+        return self.pack(e=e[:, None], qs=join_halves(index))
 
 
 def half_power(e: np.ndarray) -> np.ndarray:

@@ -87,14 +87,15 @@ def fit_scale(x: Array, w: Array, nearest: Nearest, extreme: float, gap: float =
     wx = w * x
     unit = inverse(peak(x)) * np.float32(np.sign(extreme))
     best, best_gain = np.zeros(x.shape[1], np.float32), np.zeros(x.shape[1], np.float32)
-    scaled = np.empty_like(x)
+    scaled, weighted = np.empty_like(x), np.empty_like(x)
     for step in _SCALE_STEPS:
         q = nearest(np.multiply(x, unit * np.float32(abs(extreme) + gap * step), out=scaled))
-        xq, qq = dot(wx, q), dot(w * q, q)
+        xq, qq = dot(wx, q), dot(np.multiply(w, q, out=weighted), q)
         d = xq * inverse(qq)
         gain = d * xq
         better = gain > best_gain
-        best_gain[better], best[better] = gain[better], d[better]
+        np.copyto(best_gain, gain, where=better)
+        np.copyto(best, d, where=better)
     return best
 
 
@@ -115,7 +116,7 @@ def fit_affine(x: Array, w: Array, top: int) -> tuple[Array, Array]:
         gain = d * (2 * xq - d * qq) - m * (2 * x1 + m * w1) + 2 * d * m * q1
         better = gain > best_gain
         for kept, found in ((best_gain, gain), (best_d, d), (best_m, m)):
-            kept[better] = found[better]
+            np.copyto(kept, found, where=better)
     return best_d, best_m
 
 

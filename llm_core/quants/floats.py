@@ -38,9 +38,13 @@ class BF16(Format, type=GGMLType.BF16):
         return (records["x"].astype(np.uint32) << np.uint32(16)).view(np.float32)
 
     def encode(self, values):
-        bits = values.view(np.uint32).astype(np.uint64)
-        nan = (bits & 0x7FFFFFFF) > 0x7F800000
-        # round to nearest even; a NaN is made quiet first, lest its payload vanish and leave an infinity
-        bits = np.where(nan, (bits & 0xFFFF0000) | 0x00400000, bits)
-        rounded = (bits + 0x7FFF + ((bits >> np.uint64(16)) & 1)) >> np.uint64(16)
+        bits = values.view(np.uint32)
+        nan = np.isnan(values)
+        if nan.any():  # made quiet, lest the payload vanish and leave an infinity
+            bits = np.where(nan, (bits & np.uint32(0xFFFF0000)) | np.uint32(0x00400000), bits)
+        rounded = bits >> np.uint32(16)
+        rounded &= np.uint32(1)
+        rounded += bits
+        rounded += np.uint32(0x7FFF)  # to nearest even; no sum exceeds 32 bits: a NaN's lower half is 0
+        rounded >>= np.uint32(16)
         return self.pack(x=rounded)

@@ -9,7 +9,7 @@ import numpy as np
 
 from llm_core.gguf.types import GGMLType
 from llm_core.quants import fit
-from llm_core.quants.format import Format, halves, join_halves, round_away
+from llm_core.quants.format import Format, columns, halves, inverse, round_away
 
 
 def _column(records: np.ndarray, name: str) -> np.ndarray:
@@ -17,15 +17,14 @@ def _column(records: np.ndarray, name: str) -> np.ndarray:
     return records[name].astype(np.float32)[:, None]
 
 
-def _inverse(d: np.ndarray) -> np.ndarray:
-    """1 / d, and 0 where d is 0."""
-    return np.where(d == 0, np.float32(0), np.float32(1) / d)
-
-
-def _peak(values: np.ndarray) -> np.ndarray:
-    """The value of largest magnitude in each block, with its sign: [n, 1]."""
-    where = np.abs(values).argmax(axis=-1)
-    return values[np.arange(len(values)), where][:, None]
+def _peak(x: np.ndarray) -> np.ndarray:
+    """The value of largest magnitude in each column, with its sign; of equal ones the first."""
+    low, high = x.min(axis=0), x.max(axis=0)
+    peak = np.where(-low > high, low, high)
+    tied = np.flatnonzero(-low == high)
+    either = x[:, tied]
+    peak[tied] = either[np.abs(either).argmax(axis=0), np.arange(len(tied))]
+    return peak
 
 
 def _fifth_bits(records: np.ndarray) -> np.ndarray:
@@ -34,7 +33,18 @@ def _fifth_bits(records: np.ndarray) -> np.ndarray:
 
 
 def _to_levels(scaled: np.ndarray, top: int) -> np.ndarray:
-    return np.trunc(scaled).astype(np.uint8).clip(0, top)
+    """Scaled values >= 0, cut off to whole numbers."""
+    return np.minimum(scaled.astype(np.uint8), np.uint8(top))
+
+
+def _nibbles(q: np.ndarray) -> np.ndarray:
+    """Levels uint8 [32, n] to `qs`, [n, 16]."""
+    return ((q[:16] & 0x0F) | (q[16:] << 4)).T
+
+
+def _fifths(q: np.ndarray) -> np.ndarray:
+    """Levels uint8 [32, n] to `qh`, [n, 4]."""
+    return np.packbits(np.ascontiguousarray((q >> 4).T), axis=-1, bitorder="little")
 
 
 class _Signed(Format):
@@ -44,14 +54,16 @@ class _Signed(Format):
     half: int
 
     def levels(self, values, weights):
-        """d [n, 1] and levels uint8 [n, 32]."""
+        """d [n, 1] and levels uint8 [32, n]."""
         if weights is not None:
             x, nearest = fit.groups(values, 32), fit.whole(-self.half, self.half - 1)
             d = fit.half(fit.fit_scale(x, fit.groups(weights, 32), nearest, -self.half))
-            q = fit.ungroup(nearest(x * fit.inverse(d)), len(values))
-            return d[:, None], (q + np.float32(self.half)).astype(np.uint8)
-        d = _peak(values) / np.float32(-self.half)
-        return d, _to_levels(values * _inverse(d) + np.float32(self.half + 0.5), 2 * self.half - 1)
+            return d[:, None], (nearest(x * fit.inverse(d)) + np.float32(self.half)).astype(np.uint8)
+        x = columns(values)
+        d = _peak(x) / np.float32(-self.half)
+        x *= inverse(d)
+        x += np.float32(self.half + 0.5)
+        return d[:, None], _to_levels(x, 2 * self.half - 1)
 
 
 class _Offset(Format):
@@ -61,16 +73,20 @@ class _Offset(Format):
     top: int
 
     def levels(self, values, weights):
-        """d and m [n, 1], levels uint8 [n, 32]."""
+        """d and m [n, 1], levels uint8 [32, n]."""
         if weights is not None:
             x = fit.groups(values, 32)
             d, m = fit.fit_affine(x, fit.groups(weights, 32), self.top)
             d, m = fit.half(d), fit.half(-m)
-            q = fit.ungroup(fit.whole(0, self.top)((x - m) * fit.inverse(d)), len(values))
+            q = fit.whole(0, self.top)((x - m) * fit.inverse(d))
             return d[:, None], m[:, None], q.astype(np.uint8)
-        low = values.min(axis=-1, keepdims=True)
-        d = (values.max(axis=-1, keepdims=True) - low) / np.float32(self.top)
-        return d, low, _to_levels((values - low) * _inverse(d) + np.float32(0.5), self.top)
+        x = columns(values)
+        low = x.min(axis=0)
+        d = (x.max(axis=0) - low) / np.float32(self.top)
+        x -= low
+        x *= inverse(d)
+        x += np.float32(0.5)
+        return d[:, None], low[:, None], _to_levels(x, self.top)
 
 
 class Q4_0(_Signed, type=GGMLType.Q4_0):
@@ -83,7 +99,7 @@ class Q4_0(_Signed, type=GGMLType.Q4_0):
 
     def encode(self, values, weights=None):
         d, q = self.levels(values, weights)
-        return self.pack(d=d, qs=join_halves(q))
+        return self.pack(d=d, qs=_nibbles(q))
 
 
 class Q4_1(_Offset, type=GGMLType.Q4_1):
@@ -96,7 +112,7 @@ class Q4_1(_Offset, type=GGMLType.Q4_1):
 
     def encode(self, values, weights=None):
         d, m, q = self.levels(values, weights)
-        return self.pack(d=d, m=m, qs=join_halves(q))
+        return self.pack(d=d, m=m, qs=_nibbles(q))
 
 
 class Q5_0(_Signed, type=GGMLType.Q5_0):
@@ -109,7 +125,7 @@ class Q5_0(_Signed, type=GGMLType.Q5_0):
 
     def encode(self, values, weights=None):
         d, q = self.levels(values, weights)
-        return self.pack(d=d, qh=np.packbits(q >> 4, axis=-1, bitorder="little"), qs=join_halves(q))
+        return self.pack(d=d, qh=_fifths(q), qs=_nibbles(q))
 
 
 class Q5_1(_Offset, type=GGMLType.Q5_1):
@@ -122,7 +138,7 @@ class Q5_1(_Offset, type=GGMLType.Q5_1):
 
     def encode(self, values, weights=None):
         d, m, q = self.levels(values, weights)
-        return self.pack(d=d, m=m, qh=np.packbits(q >> 4, axis=-1, bitorder="little"), qs=join_halves(q))
+        return self.pack(d=d, m=m, qh=_fifths(q), qs=_nibbles(q))
 
 
 class Q8_0(Format, type=GGMLType.Q8_0):
@@ -134,5 +150,7 @@ class Q8_0(Format, type=GGMLType.Q8_0):
         return records["qs"].astype(np.float32) * _column(records, "d")
 
     def encode(self, values):
-        d = np.abs(values).max(axis=-1, keepdims=True) / np.float32(127)
-        return self.pack(d=d, qs=round_away(values * _inverse(d)).astype(np.int8))
+        x = columns(values)
+        d = np.abs(x).max(axis=0) / np.float32(127)
+        x *= inverse(d)
+        return self.pack(d=d[:, None], qs=round_away(x).astype(np.int8).T)

@@ -8,7 +8,7 @@ TQ2_0: as the quants of Q2_K.
 import numpy as np
 
 from llm_core.gguf.types import GGMLType
-from llm_core.quants.format import Format, round_away
+from llm_core.quants.format import Format, inverse, round_away
 
 _CRUMBS = np.array([0, 2, 4, 6], np.uint8)[:, None]
 _POWERS = np.array([1, 3, 9, 27, 81], np.uint8)[:, None]
@@ -33,8 +33,7 @@ class _Ternary(Format):
 
     def encode(self, values):
         d = np.abs(values).max(axis=-1, keepdims=True)
-        inverse = np.where(d == 0, np.float32(0), np.float32(1) / d)
-        digits = (round_away(values * inverse).astype(np.int8) + np.int8(1)).astype(np.uint8)
+        digits = (round_away(values * inverse(d)).astype(np.int8) + np.int8(1)).astype(np.uint8)
         return self.pack(d=d, qs=self.bytes_of(digits))
 
 

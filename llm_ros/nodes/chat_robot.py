@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from action_msgs.srv import CancelGoal
 from llm_ros.msg import Execution as ExecutionMessage
 from llm_ros.msg import Plan, StepReport
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -61,15 +60,6 @@ class PlannerRobot:
         self._subscription = node.create_subscription(
             ExecutionMessage, topic, self._executed, qos.LATCHED, callback_group=group
         )
-        self._cancels = [
-            node.create_client(
-                CancelGoal,
-                f"{client.server}/{action}/_action/cancel_goal",
-                qos_profile=qos.SERVICES,
-                callback_group=MutuallyExclusiveCallbackGroup(),
-            )
-            for action in ("plan_task", "execute_plan")
-        ]
         self._teller = threading.Thread(target=self._tell, args=(news,), name="llm_ros.chat_news", daemon=True)
         self._teller.start()
 
@@ -86,8 +76,7 @@ class PlannerRobot:
 
     def stop(self) -> None:
         """Cancels every goal of the planner, planned, queued or carried out; returns at once."""
-        for client in self._cancels:
-            client.call_async(CancelGoal.Request())  # no id and no stamp: all of them
+        self._client.cancel_all()
         with self._lock:
             calls = [task.call for task in self._tasks if task.call is not None]
         for call in calls:  # those that the node has not accepted yet, too
@@ -197,8 +186,6 @@ class PlannerRobot:
         self._news.put(None)
         self._teller.join(timeout=5.0)
         self._node.destroy_subscription(self._subscription)
-        for client in self._cancels:
-            self._node.destroy_client(client)
 
 
 __all__ = ["PlannerRobot"]

@@ -2,7 +2,7 @@
 
 Sound comes by the topic `audio`, from a microphone or from a WAV file. Everything that is heard is published on
 `heard`, every answer on `said`; the topic `~/say` makes the robot speak. One thread hears (llm_ros.voice); no callback
-waits for it. While the robot speaks it does not listen, so that it does not hear itself.
+waits for it. While the robot speaks it does not listen, so that it does not hear itself (`speech.deaf`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from llm_ros.planner import ConfigError, load_skills, load_world
 from llm_ros.share import config_file
 from llm_ros.voice.audio import RATE, AudioError, Resampler
 from llm_ros.voice.correct import Corrector
+from llm_ros.voice.doubt import AGAIN, Doubt
 from llm_ros.voice.hearing import Address, Hearing, Meaning
 from llm_ros.voice.params import AudioParams, RecognizerParams, SpeechParams, VadParams, VoiceParams
 from llm_ros.voice.recognizer import make_recognizer
@@ -37,6 +38,12 @@ from llm_ros.voice.vocabulary import Vocabulary
 
 # Two seconds of pieces of 20 ms may wait: a sensor's usual 5 pieces would lose words to a moment's pause.
 _SOUND = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+_STATUS_TEXT = {
+    HeardMessage.IGNORED: "ignored",
+    HeardMessage.PASSED_ON: "passed on",
+    HeardMessage.STOP: "stop",
+    HeardMessage.DOUBTED: "asking",
+}
 _FORGET, _END = "forget what was going on", "the sound ends"
 
 
@@ -58,6 +65,8 @@ class VoiceNode(LifecycleNode):
         self._most = 0.0  # samples that may wait
         self._changed = threading.Condition()
         self._ending = False
+        self._deaf = True
+        self._doubt = Doubt(0.0)
         self.frame_id = ""
         self.counts = dict.fromkeys(("heard", "commands", "stops", "lost_s", "unheard_s", "bad_messages"), 0)
         self.problem = ""  # the newest, for /diagnostics
@@ -85,6 +94,7 @@ class VoiceNode(LifecycleNode):
             params.min_confidence,
         )
         speech = read(self, SpeechParams)
+        self._deaf = speech.deaf
         self._speaker = Speaker(speech.program, speech.voice, speech.speed, speech.tail, self._complain)
         if speech.program and not self._speaker.available:
             self.get_logger().warning(
@@ -96,6 +106,7 @@ class VoiceNode(LifecycleNode):
         message_type, reader = audio_type(audio.type)
         source = None if audio.source == "topic" else open_source(audio.source, audio.device, audio.file)
         self._target = TARGETS[params.target](self, params, self.say)
+        self._doubt = Doubt(params.ask_below if params.target != "none" else 0.0)
         self._ending, self.problem, self._most = False, "", audio.max_backlog * RATE
         self._waiting.clear()
         self._resampler = None
@@ -169,7 +180,7 @@ class VoiceNode(LifecycleNode):
     def _take(self, samples, own_voice: bool = True):
         """Queues a piece of sound, unless it may hold the robot's own voice."""
         speaker = self._speaker
-        if own_voice and speaker is not None and speaker.busy:
+        if own_voice and self._deaf and speaker is not None and speaker.busy:
             self.counts["unheard_s"] += _size(samples) / RATE
             samples = _FORGET
         with self._changed:
@@ -199,39 +210,51 @@ class VoiceNode(LifecycleNode):
                 self._complain(f"{type(error).__name__}: {error}")
 
     def _act(self, heard):
+        status, command, question = heard.meaning.value, heard.command, ""
+        if heard.meaning == Meaning.COMMAND:
+            passed_on, question = self._doubt.judge(command, heard.recognition.confidence)
+            if not passed_on:
+                status = HeardMessage.IGNORED if question == AGAIN else HeardMessage.DOUBTED
+            command = passed_on or (command if status == HeardMessage.DOUBTED else "")
+        self._publish(heard, status, command)
+        if heard.meaning == Meaning.STOP:
+            self.counts["stops"] += 1
+            self._doubt.forget()
+            self._speaker.hush()
+            self._target.stop(command)
+        elif question:
+            self.say(question, asks=True)
+        elif heard.meaning == Meaning.COMMAND:
+            self.counts["commands"] += 1
+            self._target.command(command)
+
+    def _publish(self, heard, status, command):
         now = self.get_clock().now()
         ago = min(heard.duration + heard.latency, now.nanoseconds / 1e9)  # simulated time may have just begun
-        began = now - Duration(seconds=ago)
         message = HeardMessage(
-            status=heard.meaning.value,
+            status=status,
             text=heard.text,
-            command=heard.command,
+            command=command,
             raw=heard.recognition.text,
             alternatives=list(heard.recognition.alternatives),
             confidence=float(heard.recognition.confidence),
             duration=heard.duration,
             latency=heard.latency,
         )
-        message.header.stamp = began.to_msg()
+        message.header.stamp = (now - Duration(seconds=ago)).to_msg()
         message.header.frame_id = self.frame_id
         self._heard.publish(message)
         self.counts["heard"] += 1
-        self.get_logger().info(
-            f"heard {heard.text!r} ({heard.recognition.confidence:.2f}): {heard.meaning.name.lower()}"
-        )
-        if heard.meaning == Meaning.STOP:
-            self.counts["stops"] += 1
-            self._speaker.hush()
-            self._target.stop()
-        elif heard.meaning == Meaning.COMMAND:
-            self.counts["commands"] += 1
-            self._target.command(heard.command)
+        what = _STATUS_TEXT[status]
+        self.get_logger().info(f"heard {heard.text!r} ({heard.recognition.confidence:.2f}): {what}")
 
     # Speech
 
     def say(self, text: str, asks: bool = False) -> None:
         """Speaks and publishes a text; with `asks` what is said next is for the robot."""
         hearing, speaker = self._hearing, self._speaker
+        if not text.strip():
+            return
         self._said.publish(String(data=text))
         if speaker is not None and hearing is not None:
             speaker.say(text, hearing.address.attend if asks else lambda: None)

@@ -12,13 +12,13 @@ import re
 from llm_ros.planner.people import CLOTHES
 from llm_ros.planner.tokens import Token
 
-_N = r"(?:[a-z]+ ){1,6}?"  # a noun phrase, with or without where it is
+_N = r"(?:(?!(?:then|and|but|or|look) )[a-z]+ ){1,6}?"  # a noun phrase, with or without where it is
 _OF = r"(?:one )?(?:of )?(?:the |these |those )?"
 _SUPERLATIVE = r"(?:the )?((?:[a-z]{2,}est|most [a-z]+|least [a-z]+)) (?:one |of all |of them |of the lot )?"
 _THEY = r"(?:they|he|she|it|you|we)"
 _THE = r"(?:the|a|an|some|my|this|that|these|those|all|any) "
 _ARM = (
-    r"(their |his |her |a |the |one )(?:raised )?(left |right )?(arm|hand)s? "
+    r"(their |his |her |a |the |one )(?:raised )?(left |right )?(arms?|hands?) "
     r"(?:up |raised |lifted |in the air |held up )"
 )
 _POSE = "sitting|standing|lying|waving|kneeling|seated"
@@ -34,6 +34,9 @@ _RULES = tuple(
         (rf"which {_OF}({_N})(?:is|are) {_SUPERLATIVE}", r"what is the \2 \1"),
         (rf"how many ({_N})(?:does|do) ((?:the|a) {_N})(?:hold|have|contain|carry) ", r"how many \1 are at \2"),
         (r"what is the (?:total |exact )?(?:number|amount|count) of ", "how many "),
+        (r"(?:i need|i want|i would like|give me|get me) (?:a|the) count of ", "tell me how many "),
+        (r"what is the ([a-z]+) count (?=(?:on|in|at|of) )", r"how many \1 are "),
+        (r"(?<![a-z] )(?:name|identify) (?=the (?:[a-z]{2,}est|most|least) )", "tell me what is "),
         # one of several is any of them
         (r"(?:any )?one of (?:the|these|those|my|our|your) ", "a "),
         (rf"(?:until|till) {_THEY} (?:reach(?:es)?|gets? to|arrives? (?:at|in)|comes? to|(?:are|is) (?:in|at)) ",
@@ -47,7 +50,7 @@ _RULES = tuple(
          r"\1 tell it"),
         (r"(find|get|grab|fetch|take|pick up) yourself (?=a |an |the |some )", r"\1 "),
         # somebody by what is seen of them
-        (r"(?:has|have|is|are) (?:raised|lifted|raising) (their |his |her |a |the |one )(left |right )?(arm|hand)s? ",
+        (r"(?:has|have|is|are) (?:raised|lifted|raising) (their |his |her |a |the |one )(left |right )?(arms?|hands?) ",
          r"raises \1 \2 \3 "),
         (rf"the ((?:[a-z]+ )?(?:{_DRESS})) wearing ([a-z]+) ", r"the \2 wearing a \1 "),
         (rf"(people|persons|guests|men|women|children|visitors|students) (?:who |that )?(?:are |is )?({_POSE}) ",
@@ -62,6 +65,19 @@ _RULES = tuple(
          r"(?:making|doing|showing|in|taking|giving|striking) (?=[.?!,;]|$)", r"the \1 of \2"),
         (r"(?:what|which) (gesture|pose|posture) (?:is|are|does|do) ((?:[^ ]+ )+?)"
          r"(?:making|make|doing|showing|show|in|taking|giving|have|striking) (?=[.?!,;]|$)", r"what is the \1 of \2"),
+        (r"is ((?:the|a) (?:[^ .,;?]+ )+?)(?:sitting|standing|lying|seated) (?:down )?(?:, [a-z]+ )*or "
+         r"(?:sitting|standing|lying|seated)(?: down)? ", r"what is the pose of \1"),
+        (r"how is ((?:the|a) (?:[^ .,;?]+ )+?)(?:positioned|posed|standing or sitting) ", r"what is the pose of \1"),
+        (r"((?:whoever|the person|someone|somebody|the one) (?:[^ .,;]+ )+?)"
+         r"(?:should|must|needs to|has to|wants to|would like to|is to) be "
+         r"(led|guided|taken|brought|escorted|followed|greeted) ", r"^2 \1"),
+        (r"is (?:waiting |ready )?(?:for you )?((?:at|in|on|by|near) (?:the |a )?(?:[a-z]+ ){1,3}?)"
+         r"to be (?:taken|guided|led|brought|escorted|accompanied) to ", r"is \1 and wants to go to "),
+        (r"there is ((?:someone|somebody|an? [a-z]+) (?:[^ .,;]+ )*?)(?:whom|who|that) "
+         r"(?:you should|you must|i want you to|you have to|you need to) (follow|guide|greet|meet|find) ", r"\2 \1"),
+        (r"is ((?:at|in|on|by|near) (?:the |a )?(?:[a-z]+ ){1,3}?)(?:waiting|asking|hoping) for (?=(?:the|an?|some) )",
+         r"is \1 . they want "),
+        (r"needs (?:company|an escort|help) (?:on the way |to get )?(?=(?:from|to) )", "needs to go "),
         # where people are, go, and come from; when
         (r"(is|are) (?:just )?(?:about|going|ready|planning|getting ready) to (?:walk|go|leave|head|move|set off) ",
          r"\1 walking "),
@@ -76,7 +92,15 @@ _RULES = tuple(
          r"\1"),
         (r"and (?:you|i want you to) (?:should|must|have to|can|shall|need to|are to) ", ". "),
         (r"then (?:you )?(?:have|need) to ", "then "),
+        (r"by (?:saying|telling (?:them|him|her)) ", "and say "),
+        (r"tell (me|us) about (?=the (?:[a-z]{3,}est|most|least) )", r"tell \1 what is "),
+        (r"what (the (?:[a-z]{3,}est|(?:most|least) [a-z]+) (?:[a-z]+ )+?(?:on|in) (?:it|there) )is ", r"what is \1"),
         # who wants to ask
+        (r"there is ((?:someone|somebody|an? [a-z]+) (?:[^ .,;]+ )*?)with a (?:quiz|question) for you "
+         r"(?:to answer )?(?:(?:, )?(?:please )?answer (?:it|them) )?",
+         r"answer the question of \1"),
+        (r"let ((?:[^ .,;]+ )+?)ask you (?:a|their|his|her|some) questions? "
+         r"(?:and (?:then )?answer (?:it|them|that) )?", r"answer the question of \1"),
         (r"(?:would like|wants|has something|wishes) to ask (?:you )?(?:something|a question|some questions) ",
          "has a question "),
         (r"and (?:then )?answer (?=[.!]|$)", "and answer the question "),
@@ -87,6 +111,10 @@ _RULES = tuple(
         (rf"(?:any|each|every) ({_N})(?:that |which )?you (?:find|see|spot|discover|come across) "
          rf"((?:in|on|at) {_N})(?:should|must|has to|needs to|ought to) (?:go|be put|be placed|be moved|be brought) ",
          r"take a \1 \2 and put it "),
+        (r"there (?:is|are) (?:some|one|plenty|a few|several|lots)(?: of them)? (?=(?:in|on|at) )", "it is "),
+        (rf"(?:run|go|head|walk|drive|pop|nip) (?:over )?to ((?:the|a) {_N})for ({_THE}{_N})(?=and |[,.!] |$)",
+         r"get \2 from \1"),
+        (rf"((?:one |{_THE}){_N})goes (?=(?:on|in|to|into|onto|at) )", r"put \1"),
         (rf"i (?:want|would like|need|prefer) ({_THE}{_N})"
          r"(?:to be |to go |to stand |to lie |to end up |placed |put |moved )(?=(?:on|in|at|to|into|onto|next|under) )",
          r"put \1 "),
@@ -109,7 +137,7 @@ _GROUP = re.compile(r"[\\^](\d)")
 _BASE = dict(
     moved="move", brought="bring", taken="take", put="put", placed="place", delivered="deliver", carried="carry",
     transferred="transfer", handed="hand", given="give", returned="return", opened="open", closed="close",
-    fetched="fetch",
+    fetched="fetch", led="lead", guided="guide", escorted="escort", followed="follow", greeted="greet",
 )  # fmt: skip
 
 

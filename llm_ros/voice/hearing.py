@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llm_ros.chat.control import STOP, control
+from llm_ros.execution.outcome import Execution
 from llm_ros.voice.correct import Corrector
 from llm_ros.voice.phrases import spoken
 from llm_ros.voice.recognizer import Recognition, Recognizer
 from llm_ros.voice.vad import Detector, Utterance, VadConfig
 
 _CALLS = frozenset("hey hi hello ok okay please now so and well oh".split())  # what may stand before a wake word
-_STOP = frozenset("stop|halt|cancel|abort|freeze|never mind|stop it|stop that|cancel it|cancel that".split("|"))
-_URGENT = frozenset("please now right everything all at once".split())  # what may follow "stop"
 _WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")
 
 
@@ -74,11 +74,11 @@ class Address:
 
 
 def is_stop(text: str) -> bool:
-    """Whether a text only says that everything is to end: "stop", "cancel that, please"."""
-    words = spoken(text)
-    while len(words) > 1 and words[-1] in _URGENT:
-        words.pop()
-    return " ".join(words) in _STOP
+    """Whether a text only says that everything is to end: "stop", "cancel that, please".
+
+    The same words stop a conversation (chat/control.py).
+    """
+    return control(text, Execution()) == STOP
 
 
 class Hearing:

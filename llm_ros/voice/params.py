@@ -15,19 +15,22 @@ from llm_ros.voice.vad import VadConfig
 class VoiceParams(DomainParams):
     """What is heard, and who is told."""
 
-    target: str = param("planner", "Who gets what is heard: planner (PlanTask); none: it is only published")
+    target: str = param("planner", "Who gets what is heard: planner, chat (chat_node); none: it is only published")
     planner_node: str = param("planner_node", "Name of the planner_node, relative to this node's namespace")
-    planner_wait: float = param(2.0, "Seconds to wait for that node before a command is given up", 0.0, 60.0)
-    execute: bool = param(False, "Carry the plans out; false: only say what would be done")
+    planner_wait: float = param(2.0, "Seconds to wait for the target before a command is given up", 0.0, 60.0)
+    execute: bool = param(False, "The planner's plans are carried out; false: it is only said what would be done")
+    chat_node: str = param("chat_node", "Name of the chat_node, relative to this node's namespace")
+    session: str = param("voice", "The conversation there")
     wake_word: str = param("", "Only what begins or ends so is meant for the robot; several: a,b; empty: everything is")
     wake_window: float = param(8.0, "Seconds after a call or a question in which no wake word is needed", 0.0, 120.0)
     min_confidence: float = param(0.0, "What was heard less surely is ignored, but for `stop`", 0.0, 1.0)
+    ask_below: float = param(0.6, "What was heard less surely waits for a yes to `Did you say: …?`", 0.0, 1.0)
     correct: bool = param(True, "Put names of the world in place of unknown words that sound like them")
 
     def __post_init__(self):
         super().__post_init__()
-        if self.target not in ("planner", "none"):
-            raise ParameterError(f"target = {self.target!r}: needs planner or none")
+        if self.target not in ("planner", "chat", "none"):
+            raise ParameterError(f"target = {self.target!r}: needs planner, chat or none")
 
     @property
     def wake_words(self) -> tuple[str, ...]:
@@ -85,7 +88,7 @@ class VadParams(Group):
     pause: float = param(_VAD.pause, "Seconds of silence that end an utterance", 0.1, 5.0)
     min_speech: float = param(_VAD.min_speech, "Seconds; what has less voice in it is dropped", 0.02, 2.0)
     max_speech: float = param(_VAD.max_speech, "Seconds after which an utterance is cut", 1.0, 120.0)
-    lead: float = param(_VAD.lead, "Seconds kept from before the beginning", 0.0, 2.0)
+    lead: float = param(_VAD.lead, "Seconds kept from before the first and after the last sound", 0.0, 2.0)
 
     def config(self) -> VadConfig:
         """For the detector."""
@@ -100,4 +103,5 @@ class SpeechParams(Group):
     program: str = param("espeak-ng", "Program that reads its input aloud, with espeak's options; empty: be silent")
     voice: str = param("en-us", "Its voice")
     speed: int = param(160, "Words a minute", 80, 450)
+    deaf: bool = param(True, "The microphone is ignored meanwhile; false: where the echo is cancelled before it comes")
     tail: float = param(0.3, "Seconds after speaking in which the microphone is still ignored", 0.0, 5.0)

@@ -96,8 +96,10 @@ RULES = {
         1: <own> <name>
         1: <own>""",
     "control": """
-        3: stop
-        1: stop now
+        4: stop
+        1: stop <urgent>
+        1: halt
+        1: abort
         2: cancel
         1: cancel that
         2: what are you doing
@@ -117,6 +119,7 @@ RULES = {
         1: hello robot
         1: thank you
         1: <answer>""",
+    "urgent": "now\nplease\nit\nthat\nright now\neverything",
     "answer": "<thing>\n<place>\nto <place>\nfrom <place>\n<into> <place>\n<person>\nto <person>\nme\n<duration>",
     "go": """
         5: go to

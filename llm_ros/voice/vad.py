@@ -3,7 +3,8 @@
 Every 20 ms the spectrum between 200 and 4000 Hz is compared, in six bands, with a noise floor: the quietest tenth of
 the last `FLOOR_S` seconds (after R. Martin, 2001), so that a fan or hum that begins becomes the floor.
 Speech begins when most of the last frames stand out, ends after a pause, and is cut at a bound: nothing grows without
-end. What is too short, or as even as only noise is, is dropped. Knows numbers, no device and no words.
+end. What is much quieter than an utterance's own loudest sounds is pause too, so that people far away do not go on
+for somebody near. What is too short, or as even as only noise is, is dropped. Knows numbers, no device and no words.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ _EDGES_HZ = (200, 400, 700, 1100, 1700, 2600, 4000)
 _SILENCE_DB = -65.0  # a band quieter than this (full-scale sine: 0) is silence whatever its surroundings
 _ASSUMED_DB = -52.0  # the noise floor of a stream that has just begun, in each band: it may begin with speech
 _GLANCE_S, _SHORT_S = 0.26, 1.3  # so much silence after so little speech: a look before the pause is over
+_LOUD_DB = 14.0  # what is so much quieter than the loudest `_LOUDEST` frames of an utterance is not its voice
+_LOUDEST = 5
+_NOISE_DB = -200.0  # instead of the level of a frame that is no louder than the noise
 _EVEN_DB = 2.0  # the level of speech varies more than this (standard deviation over its frames)
 
 
@@ -30,9 +34,9 @@ class VadConfig:
 
     threshold: float = 6.0
     pause: float = 0.7  # silence that ends an utterance
-    min_speech: float = 0.2  # an utterance with less voiced sound is dropped: clicks, taps
+    min_speech: float = 0.12  # an utterance with less voiced sound is dropped: clicks, taps
     max_speech: float = 15.0  # an utterance is cut here
-    lead: float = 0.3  # kept from before the beginning
+    lead: float = 0.3  # kept from before the first and after the last sound of the voice
 
     def __post_init__(self):
         for name, low, high in (
@@ -48,12 +52,12 @@ class VadConfig:
 
 @dataclass(frozen=True)
 class Utterance:
-    """What somebody said: float32 samples at RATE, some silence around the words. Times in seconds."""
+    """What somebody said: float32 samples at RATE, `lead` of silence around the words. Times in seconds."""
 
     samples: np.ndarray
-    start: float  # time of the stream
-    duration: float  # until the last sound of a voice
-    quiet: float  # silence since then, until it was certain that this was the end
+    start: float  # time of the stream at the first sample
+    duration: float  # from there to the last sound of the voice
+    quiet: float  # from then until it was certain that this was the end
     cut: bool = False  # by the bound
 
 
@@ -72,10 +76,11 @@ class Detector:
         self._rest = np.zeros(0, np.float32)
         self._before = np.zeros(FRAME, np.float32)  # the frame before, for overlapping windows
         self._votes: deque[bool] = deque(maxlen=6)
-        self._kept: deque[np.ndarray] = deque(maxlen=max(1, round(self._config.lead / 0.02)) + 6)
+        self._kept: deque[tuple[np.ndarray, float]] = deque(maxlen=max(1, round(self._config.lead / 0.02)) + 6)
         self._frames = 0  # frames so far
-        self._speech: list[np.ndarray] | None = None
+        self._speech: list[tuple[np.ndarray, float]] | None = None  # frames, their levels in dB
         self._begun = self._quiet = 0
+        self._loudest: list[float] = []  # levels, ascending
         self._levels: list[float] = []  # of the voiced frames of the utterance, dB
         self._glance: Utterance | None = None
 
@@ -114,17 +119,22 @@ class Detector:
         return [utterance] if utterance is not None else []
 
     def _step(self, frame: np.ndarray) -> Utterance | None:
-        level, voiced = self._listen(frame)
+        level = self._listen(frame)
+        voiced = level > _NOISE_DB
         self._frames += 1
-        self._votes.append(voiced)
         if self._speech is None:
-            self._kept.append(frame)
+            self._votes.append(voiced)
+            self._kept.append((frame, level))
             if sum(self._votes) < 4:
                 return None
             self._speech = list(self._kept)
             self._begun, self._quiet, self._levels = self._frames - len(self._kept), 0, []
+            self._loudest = sorted(level for _, level in self._speech)[-_LOUDEST:]
             return None
-        self._speech.append(frame)
+        self._speech.append((frame, level))
+        self._loudest = sorted([*self._loudest, level])[-_LOUDEST:]
+        voiced = voiced and level > self._loudest[0] - _LOUD_DB
+        self._votes.append(voiced)
         if voiced:
             self._levels.append(level)
         self._quiet = 0 if sum(self._votes) >= 2 else self._quiet + 1
@@ -138,8 +148,8 @@ class Detector:
             return self._end(cut=True)
         return None
 
-    def _listen(self, frame: np.ndarray) -> tuple[float, bool]:
-        """The frame's level in dB, and whether it stands out of the noise floor, which it then becomes part of."""
+    def _listen(self, frame: np.ndarray) -> float:
+        """The frame's level in dB; _NOISE_DB if it does not stand out of the noise floor, which it becomes part of."""
         spectrum = np.fft.rfft(self._window * np.concatenate([self._before, frame]))
         self._before = frame
         power = (spectrum.real**2 + spectrum.imag**2) * self._scale
@@ -147,21 +157,22 @@ class Detector:
         bands = np.maximum(bands, _SILENCE_DB)
         self._recent.append(bands)
         floor = np.partition(self._recent, self._tenth, axis=0)[self._tenth]
-        return float(np.mean(bands)), float(np.mean(bands - floor)) > self._config.threshold
+        return float(np.mean(bands)) if np.mean(bands - floor) > self._config.threshold else _NOISE_DB
 
     def _end(self, cut: bool) -> Utterance | None:
         speech, self._speech, self._glance = self._speech, None, None
         self._votes.clear()
         self._kept.clear()
-        if not self._spoken():
-            return None
-        tail = max(0, self._quiet - round(self._config.lead / 0.02))  # the pause itself is no speech
-        kept = speech[: len(speech) - tail] if tail else speech
-        return self._utterance(kept, cut)
+        return self._utterance(speech, cut) if self._spoken() else None
 
-    def _utterance(self, kept: list[np.ndarray], cut: bool) -> Utterance:
-        duration = (self._frames - self._begun - self._quiet) * 0.02
-        return Utterance(np.concatenate(kept), self._begun * 0.02, duration, self._quiet * 0.02, cut)
+    def _utterance(self, speech: list[tuple[np.ndarray, float]], cut: bool) -> Utterance:
+        levels = np.array([level for _, level in speech])
+        loud = np.flatnonzero(levels > self._loudest[0] - _LOUD_DB)
+        lead = round(self._config.lead / 0.02)
+        first, last = max(0, int(loud[0]) - lead), int(loud[-1])
+        samples = np.concatenate([frame for frame, _ in speech[first : last + 1 + lead]])
+        begun, quiet = self._begun + first, len(speech) - 1 - last
+        return Utterance(samples, begun * 0.02, (last + 1 - first) * 0.02, quiet * 0.02, cut)
 
     def _spoken(self) -> bool:
         """Whether the utterance is long and uneven enough to be speech."""
