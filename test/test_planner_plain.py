@@ -75,10 +75,10 @@ def test_plain_words_that_lose_an_unknown_name_or_swallow_a_place_are_not_truste
 
 
 def test_a_thing_that_nobody_knows_is_asked_about_if_the_model_refuses():
-    command, asked = "Give Zola a smile.", []
-    assert planner("refuse impossible", asked).plan(command).message.startswith("I know nothing called 'smile'")
+    command, asked = "Give Zola a paper crown.", []
+    assert planner("refuse impossible", asked).plan(command).message.startswith("I know nothing called 'paper crown'")
     assert planner("bring ? to person1").plan(command).status == "plan"
-    assert planner('bring "smile" to person1').plan(command).status == "plan" and len(asked) == 1
+    assert planner('bring "paper crown" to person1').plan(command).status == "plan" and len(asked) == 1
     planner("refuse impossible", asked).plan("Give Zola a wet leash.")
     assert len(asked) == 1
 
