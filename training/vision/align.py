@@ -60,10 +60,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="of the whole training, over all its starts")
     parser.add_argument("--batch", type=int, default=1, help="pictures of a step")
     parser.add_argument("--questions", type=int, default=20, help="about each picture")
-    parser.add_argument("--rate", type=float, default=0.001, help="of LoRA; the tower's matrices have five times that")
+    parser.add_argument("--rate", type=float, default=0.001, help="of LoRA; the tower's matrices have half as much again")
     parser.add_argument("--words", type=float, default=0.1, help="weight of the distance to the labels' words")
-    parser.add_argument("--imitate", type=int, default=2500, help="pictures that the projector begins with")
-    parser.add_argument("--epochs", type=int, default=12, help="over those")
+    parser.add_argument("--imitate", type=int, default=2000, help="pictures that the projector begins with")
+    parser.add_argument("--epochs", type=int, default=8, help="over those")
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--limit", type=int, help="pictures to load")
@@ -82,7 +82,7 @@ def main() -> None:
         module.load_state_dict((read if name in ("lora", "words") else state)[name])
     words.requires_grad_(False)
     slow = torch.optim.AdamW(lm.lora.parameters(), lr=args.rate, betas=(0.9, 0.98), weight_decay=0.0)
-    optimizers = [slow, *optimizers_of({"tower": tower, "projector": projector}, 5 * args.rate)]
+    optimizers = [slow, *optimizers_of({"tower": tower, "projector": projector}, 1.5 * args.rate)]
     valid, data = load(args.data / "valid", limit=250), load(args.data / "train", limit=args.limit)
     if path.exists():
         for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):

@@ -35,7 +35,7 @@ def lesson(facts: Facts, seed: str, count: int) -> list[Question]:
     """Questions to learn from: as `ask` makes them, with fewer of the long answers."""
     rng = random.Random(seed)
     asked = ask(facts, rng, count)
-    return [q for q in asked if q.kind != "describe" or rng.random() < 0.4] or asked
+    return [q for q in asked if q.kind != "describe" or rng.random() < 0.2] or asked
 
 
 @torch.no_grad()
