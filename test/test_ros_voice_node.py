@@ -411,6 +411,8 @@ def test_up_starts_the_node_where_a_voice_is_wanted(monkeypatch):
         module, files, overrides, _ = started["voice_node"]
     assert module == VoiceNode.__module__ and files[0].name == "voice_node.yaml"
     assert overrides == {"autostart": True, "audio.source": "microphone"}
+    with NodeGroup(voice="microphone", chat=True):
+        assert started["voice_node"][2]["target"] == "chat"
     started.clear()
     with NodeGroup():
         assert "voice_node" not in started

@@ -74,7 +74,8 @@ class NodeGroup:
     ):
         """Starts NODES with their default parameters, then `configs` (checked paths), then `model`, `mmproj` and `lora`
         (as model.lora), in `namespace`; vqa_node only where there is a `camera`, a topic, voice_node where there is a
-        `voice`, a source of sound; with `mock` a simulated robot beside them, with `chat` chat_node."""
+        `voice`, a source of sound, which then speaks with chat_node if there is one; with `mock` a simulated robot
+        beside them, with `chat` chat_node."""
         self._ended: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
         self._children: dict[str, subprocess.Popen] = {}
         self._signals = {
@@ -88,7 +89,8 @@ class NodeGroup:
         if camera:
             overrides["vqa_node"] = {"autostart": True, "camera.topic": camera}
         if voice:
-            overrides["voice_node"] = {"autostart": True, "audio.source": voice}
+            target = {"target": "chat"} if chat else {}
+            overrides["voice_node"] = {"autostart": True, "audio.source": voice} | target
         if mock:
             overrides["mock_robot"] = {}
         if chat:
