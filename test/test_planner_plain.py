@@ -71,7 +71,8 @@ def test_plain_words_that_lose_an_unknown_name_or_swallow_a_place_are_not_truste
         return planner(written).plan(command).status
 
     assert asked("My cousin Roderick has not had a lemon tea in ages, poor man", "bring thing1 to me") == "clarify"
-    assert asked("A lemon tea might do the drenched one by the scales some good", 'bring thing1 to "one by the place1"') != "plan"
+    described = 'bring thing1 to "one by the place1"'
+    assert asked("A lemon tea might do the drenched one by the scales some good", described) != "plan"
 
 
 def test_a_thing_that_nobody_knows_is_asked_about_if_the_model_refuses():

@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="of the whole training, over all its starts")
     parser.add_argument("--batch", type=int, default=1, help="pictures of a step")
     parser.add_argument("--questions", type=int, default=20, help="about each picture")
-    parser.add_argument("--rate", type=float, default=0.001, help="of LoRA; the tower's matrices have half as much again")
+    parser.add_argument("--rate", type=float, default=0.001, help="of LoRA; the tower's matrices have 1.5 times as much")
     parser.add_argument("--words", type=float, default=0.1, help="weight of the distance to the labels' words")
     parser.add_argument("--imitate", type=int, default=2000, help="pictures that the projector begins with")
     parser.add_argument("--epochs", type=int, default=8, help="over those")
@@ -97,8 +97,9 @@ def main() -> None:
 
     def keep() -> None:
         kept = {name: module.state_dict() for name, module in modules.items()}
-        save(path, kept | {"step": step, "seconds": before + time.time() - began, "config": config.__dict__, "rank": lm.lora.rank, "first": lm.lora.first,
-                           "optimizers": [o.state_dict() for o in optimizers]})  # fmt: skip
+        kept |= {"rank": lm.lora.rank, "first": lm.lora.first, "config": config.__dict__}
+        kept |= {"step": step, "seconds": before + time.time() - began}
+        save(path, kept | {"optimizers": [optimizer.state_dict() for optimizer in optimizers]})
 
     began, losses = time.time(), []
     if not step:
