@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
@@ -20,7 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from llm_ros.planner.generator import engine_generate  # noqa: E402
+from llm_ros.adapters import load_shipped  # noqa: E402
+from llm_ros.planner.generator import engine_generate, rewriting  # noqa: E402
 from llm_ros.planner.judge import judge, wilson  # noqa: E402
 from llm_ros.planner.planner import SPACES, Planner  # noqa: E402
 from llm_ros.planner.skills import load_skills  # noqa: E402
@@ -34,6 +36,7 @@ WORLDS = {
     "blind": DATA / "planner_blind_world.yaml",
     "fresh": DATA / "planner_fresh_world.yaml",
     "clinic": DATA / "planner_clinic_world.yaml",
+    "voices": DATA / "planner_voices_world.yaml",
 }
 SKILLS = {
     "full": ROOT / "config" / "skills.yaml",
@@ -94,10 +97,22 @@ def llama_generate(path: str, threads: int):
     return generate
 
 
+def noting(rewrite, asked: list[str]):
+    """The same generator, which notes what it wrote."""
+    if rewrite is None:
+        return None
+
+    def generate(*request) -> str:
+        asked.append(rewrite(*request))
+        return asked[-1]
+
+    return generate
+
+
 def evaluate(
-    entries: list[dict], generate, space: str, examples: int | None, rewrite=None, trained=False
+    entries: list[dict], generate, space: str, examples: int | None, rewrite=None, trained=False, asked=()
 ) -> list[dict]:
-    """One record per entry: id, class, failure (None if right), seconds, first_step_s."""
+    """One record per entry: id, class, failure (None if right), seconds, first_step_s, plain (what was written)."""
     planners, records = {}, []
     for entry in entries:
         key = (entry.get("skills", "full"), entry["world"])
@@ -105,7 +120,7 @@ def evaluate(
             skills, world = load_skills(SKILLS[key[0]]), load_world(WORLDS[key[1]])
             planners[key] = Planner(generate, skills, world, space, examples, rewrite, trained)
             planners[key].plan("go there")
-        planner = planners[key]
+        planner, before = planners[key], len(asked)
         first: list[float] = []
         started = time.perf_counter()
         plan = planner.plan(entry["command"], on_step=lambda step, first=first: first.append(time.perf_counter()))
@@ -119,6 +134,7 @@ def evaluate(
                 "seconds": seconds,
                 "first_step_s": first[0] - started if first else None,
                 "status": plan.status,
+                "plain": asked[-1] if len(asked) > before else None,
                 "plan": plan.to_json(),
             }
         )
@@ -139,6 +155,11 @@ def report(records: list[dict]) -> dict:
             "high": high,
         }
 
+    def seconds(some: list[dict]) -> dict:
+        times = sorted(record["seconds"] for record in some)
+        at = [times[min(len(times) - 1, math.ceil(share * len(times)) - 1)] for share in (0.5, 0.95)] if times else []
+        return {"commands": len(times), "median_s": at[0] if at else None, "p95_s": at[1] if at else None}
+
     tasks = [record for record in records if record["class"] != "refuse"]
     steps = [record["first_step_s"] for record in records if record["first_step_s"] is not None]
     planned = [record["seconds"] for record in records if record["status"] == "plan"]
@@ -150,6 +171,12 @@ def report(records: list[dict]) -> dict:
         "tasks": rate(tasks),
         "refusals": rate([r for r in records if r["class"] == "refuse"]),
         "all": rate(records),
+        "wrong_plans": sum(r["failure"] is not None and r["status"] == "plan" for r in records),
+        "times": {
+            "all": seconds(records),
+            "read": seconds([r for r in records if r.get("plain") is None]),
+            "reworded": seconds([r for r in records if r.get("plain") is not None]),
+        },
         "needless_refusals": sum(r["status"] in ("refuse", "clarify") for r in tasks) / len(tasks) if tasks else 0.0,
         "median_s": statistics.median(planned) if planned else None,
         "median_first_step_s": statistics.median(steps) if steps else None,
@@ -162,26 +189,31 @@ def main() -> int:
     parser.add_argument("--backend", choices=("engine", "llama-cpp"), default="engine")
     parser.add_argument("--space", choices=SPACES, default="tight")
     parser.add_argument("--examples", type=int, default=None, help="worked examples in the prompt")
-    parser.add_argument("--adapter", help="LoRA that puts commands into plain words (GGUF)")
-    parser.add_argument("--rewrite", action="store_true", help="let the model put unsure commands into plain words")
+    parser.add_argument(
+        "--rewrite",
+        metavar="HOW",
+        default="auto",
+        help="who puts unclear commands into plain words: auto, off, model, or the file of an adapter (%(default)s)",
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--set", default=str(DATA / "planner_dev.json"), help="development set")
     parser.add_argument("--limit", type=int, default=None, help="only the first N entries")
     parser.add_argument("--json", metavar="OUT.json", help="also write figures and every record")
     parser.add_argument("--failures", action="store_true", help="print every failure")
     args = parser.parse_args()
-    rewrite = None
     entries = json.loads(Path(args.set).read_text(encoding="utf-8"))[: args.limit]
     if args.backend == "engine":
         from llm_core import Engine
 
-        files = {"plain": args.adapter} if args.adapter else {}
-        engine = Engine(args.model, n_ctx=4096, n_threads=args.threads, max_requests=1, adapters=files)
+        engine = Engine(args.model, n_ctx=4096, n_threads=args.threads, max_requests=1)
+        load_shipped(engine)
         generate = engine_generate(engine)
-        rewrite = engine_generate(engine, ("plain",)) if files else generate if args.rewrite else None
+        rewrite, trained = rewriting(engine, args.rewrite)
     else:
         generate = llama_generate(args.model, args.threads)
-    records = evaluate(entries, generate, args.space, args.examples, rewrite, bool(args.adapter))
+        rewrite, trained = generate if args.rewrite == "model" else None, False
+    asked: list[str] = []
+    records = evaluate(entries, generate, args.space, args.examples, noting(rewrite, asked), trained, asked)
     figures = report(records)
     for name, rate in (*figures["classes"].items(), ("all tasks", figures["tasks"]), ("refusals", figures["refusals"])):
         print(
@@ -191,8 +223,13 @@ def main() -> int:
     print(
         f"needless refusals {100 * figures['needless_refusals']:.1f} %; median {figures['median_s'] or 0:.3f} s a "
         f"planned command, "
-        f"first step {figures['median_first_step_s'] or 0:.3f} s"
+        f"first step {figures['median_first_step_s'] or 0:.3f} s; "
+        f"wrong plans {figures['wrong_plans']} of {len(records)}"
     )
+    for name, times in figures["times"].items():
+        if times["commands"]:
+            within = f"{times['median_s']:.3f} s, 95 % within {times['p95_s']:.3f} s"
+            print(f"{name:10} {times['commands']:3} commands, {within}")
     if args.failures:
         for record in records:
             if record["failure"]:

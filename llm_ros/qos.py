@@ -12,5 +12,7 @@ SERVICES = QoSProfile(depth=1000)
 FEEDBACK = QoSProfile(depth=2000)
 # The last value, also for those who come later.
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# What was said: nothing of a few quick turns is lost.
+TURNS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 
 ACTION_SERVICES = {f"{kind}_service_qos_profile": SERVICES for kind in ("goal", "result", "cancel")}

@@ -17,6 +17,7 @@ WORLDS = {
     "blind": DATA / "planner_blind_world.yaml",
     "fresh": DATA / "planner_fresh_world.yaml",
     "clinic": DATA / "planner_clinic_world.yaml",
+    "arena": DATA / "planner_arena.yaml",
 }
 SKILLS = {
     "full": CONFIG / "skills.yaml",

@@ -128,7 +128,16 @@ def imported_modules(folder: str) -> set[str]:
 
 # Imported where it exists: peers of the benchmark, the extra `sim`, the hub client that `tokenizers` brings, ROS parts
 # not on PyPI.
-OPTIONAL = {"llama_cpp", "huggingface_hub", "launch", "launch_ros", "mujoco"}
+OPTIONAL = {
+    "faster_whisper",
+    "huggingface_hub",
+    "launch",
+    "launch_ros",
+    "llama_cpp",
+    "mujoco",
+    "pocketsphinx",
+    "sounddevice",
+}
 
 
 def test_every_import_is_a_declared_dependency_and_every_dependency_is_imported():

@@ -49,7 +49,7 @@ def found(text, world="home"):
         ("a man who is sitting", ("person", "sitting_person")),
         ("the lady raising her left hand", ("person", "person_raising_their_left_arm")),
         ("the person pointing right", ("person", "person_pointing_to_the_right")),
-        ("the guest in the red blouse", ("person", "guest in the red blouse")),
+        ("the guest in the red blouse", ("person", "guest wearing the red blouse")),
         ("people wearing blue t-shirts", ("person", "people wearing blue t shirts")),
     ],
 )

@@ -17,6 +17,8 @@ COTTAGE = ["--offline", "--skills", str(SKILLS["minimal"]), "--world", str(WORLD
 class FakeEngine:
     """What `engine_generate` uses of an engine: one handle of events, written by a generator that obeys the grammar."""
 
+    adapters = ()
+
     def __init__(self):
         self.cancelled = 0
 

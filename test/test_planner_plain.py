@@ -66,6 +66,24 @@ def test_plain_words_that_leave_out_a_name_are_not_trusted():
     assert planner("guide person1 from place2 to place1").plan(command).status == "plan"
 
 
+def test_plain_words_that_lose_an_unknown_name_or_swallow_a_place_are_not_trusted():
+    def asked(command, written):
+        return planner(written).plan(command).status
+
+    assert asked("My cousin Roderick has not had a lemon tea in ages, poor man", "bring thing1 to me") == "clarify"
+    described = 'bring thing1 to "one by the place1"'
+    assert asked("A lemon tea might do the drenched one by the scales some good", described) != "plan"
+
+
+def test_a_thing_that_nobody_knows_is_asked_about_if_the_model_refuses():
+    command, asked = "Give Zola a paper crown.", []
+    assert planner("refuse impossible", asked).plan(command).message.startswith("I know nothing called 'paper crown'")
+    assert planner("bring ? to person1").plan(command).status == "plan"
+    assert planner('bring "paper crown" to person1').plan(command).status == "plan" and len(asked) == 1
+    planner("refuse impossible", asked).plan("Give Zola a wet leash.")
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize("command", ["Bring me the leash.", "Hit Zola.", "If it rains, whisk the leash to Ravi."])
 def test_the_model_is_not_asked_where_the_reading_is_sure_unsafe_or_conditional(command):
     asked = []

@@ -201,7 +201,7 @@ COLA = "go_to(refrigerator); find_object(cola); pick(cola)"
         ("Close the front door behind you when you leave", "go_to(hallway); close(front_door)"),
         (
             "Tell the guest in the red coat that we are closing",
-            'find_person(guest_in_the_red_coat); say("We are closing")',
+            'find_person(guest_wearing_the_red_coat); say("We are closing")',
         ),
         ("Tell the guests the kitchen is closed", 'find_person(guests); say("The kitchen is closed")'),
         (

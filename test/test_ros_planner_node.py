@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from llm_ros.msg import Plan
 from llm_ros.srv import Reload
 from ros_helpers import DEADLINE_S, FakeEngines, Ros, wait_until
 
+from llm_ros.adapters import PLAIN
+from llm_ros.cli.main import main
 from llm_ros.client import CallError, LLMClient, PlannerClient
 from llm_ros.conversions import plan_from_ros
 from llm_ros.nodes.llm_node import LLMNode
@@ -74,6 +77,54 @@ def test_a_refusal_and_a_question_are_successes(ros, tmp_path):
     )
     asked = planning.client.plan("...").result(DEADLINE_S).plan
     assert asked.status == Plan.CLARIFY and asked.question and plan_from_ros(asked) == {"clarify": asked.question}
+
+
+def test_an_answer_continues_the_dialogue(ros, tmp_path):
+    planning = Planning(ros, tmp_path, max_dialogues=2)
+    planning.world.write_text(WORLD + "  low_table: {room: hall}\n  high_table: {room: kitchen}\n")
+    planning.client.reload()
+
+    def plan(*args, **options):
+        return planning.client.plan(*args, **options).result(DEADLINE_S).plan
+
+    asked = plan("Go to the table")
+    assert (asked.status, asked.asks, asked.dialogue_id != "") == (Plan.CLARIFY, Plan.ASKS_PLACE, True)
+    assert asked.choices == ["low_table", "high_table"] and not asked.steps
+    again = plan("the purple one", dialogue_id=asked.dialogue_id)
+    assert again.status == Plan.CLARIFY and again.dialogue_id == asked.dialogue_id and again.question != asked.question
+    done = plan("the one in the kitchen", dialogue_id=asked.dialogue_id)
+    assert (done.status, done.command, done.dialogue_id) == (Plan.PLANNED, "Go to the high table", "")
+    assert plan_from_ros(done) == [{"skill": "go_to", "args": {"location": "high_table"}}]
+    with pytest.raises(CallError, match=f"dialogue_id = '{asked.dialogue_id}': no such question is open"):
+        plan("the first", dialogue_id=asked.dialogue_id)
+
+    asked = plan("Go to the table")
+    assert plan("never mind", dialogue_id=asked.dialogue_id).reason_code == "withdrawn"
+    first, *_ = [plan("Go to the table").dialogue_id for _ in range(3)]
+    with pytest.raises(CallError, match="no such question is open"):  # the oldest of three made room
+        plan("the first", dialogue_id=first)
+
+
+def test_at_a_terminal_plan_puts_the_question(ros, tmp_path, monkeypatch, capsys):
+    planning = Planning(ros, tmp_path)
+    planning.world.write_text(WORLD + "  low_table: {room: hall}\n  high_table: {room: kitchen}\n")
+    planning.client.reload()
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(ros.domain))
+    answers = iter(["the purple one", "in the kitchen"])
+    monkeypatch.setattr("llm_ros.cli.plan.ask_person", lambda: next(answers))
+    assert main(["plan", "Go to the table"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "question: Which table do you mean: low table or high table?",
+        "question: That is none of them. Which table do you mean: low table or high table?",
+        "1. go_to(location=high_table)",
+    ]
+
+
+def test_talk_is_told_from_tasks_if_the_goal_asks_for_it(ros, tmp_path):
+    planning = Planning(ros, tmp_path)
+    talk = planning.client.plan("How are you?", conversation=True).result(DEADLINE_S).plan
+    assert talk.status == Plan.TALK and not talk.steps and not talk.question
+    assert planning.client.plan(COMMAND, conversation=True).result(DEADLINE_S).plan.status == Plan.PLANNED
 
 
 def test_bad_goals_are_aborted_with_the_reason(ros, tmp_path):
@@ -141,3 +192,69 @@ def test_a_planner_calls_the_llm_node_that_its_parameter_names(ros, tmp_path):
     with pytest.raises(CallError, match="no other_llm found"):
         planning.client.plan(COMMAND).result(DEADLINE_S)
     assert LLMClient(planning.client_node).generate("x", max_tokens=2).result(DEADLINE_S)
+
+
+LOOSE = "Alice is starving, she's in the bedroom and a pear would help"
+
+
+def _info(name):
+    return SimpleNamespace(name=name, scale=1.0, default=False)
+
+
+class Remembering:
+    """An engine on the fake model that says it has our adapter, and notes which requests name it."""
+
+    def __init__(self, engine, adapters):
+        self.engine, self.adapters, self.asked = engine, tuple(_info(name) for name in adapters), []
+
+    def submit(self, prompt, params, *, adapters, **rest):
+        self.asked.append(tuple(adapters or ()))
+        return self.engine.submit(prompt, params, **rest)
+
+    def __getattr__(self, name):
+        return getattr(self.engine, name)
+
+
+@pytest.mark.parametrize(
+    "rewrite, there, named",
+    [
+        ("auto", (PLAIN,), [(PLAIN,)]),
+        ("auto", ("another",), []),
+        ("another", ("another",), [("another",)]),
+        ("model", (), [()]),
+        ("off", (PLAIN,), []),
+    ],
+)
+def test_an_unclear_command_goes_to_the_adapter_that_is_chosen(ros, tmp_path, rewrite, there, named):
+    planning, made = Planning(ros, tmp_path, start_llm=False, rewrite=rewrite), []
+
+    def make_engine(**config):
+        made.append(Remembering(planning.engines(**config), there))
+        return made[-1]
+
+    planning.llm._make_engine = make_engine
+    assert planning.llm.start()
+    plan = planning.client.plan("Blorf the sink, it has been far too long").result(DEADLINE_S).plan
+    assert plan.status != Plan.PLANNED
+    assert made[0].asked == named
+    assert [one.name for one in LLMClient(planning.client_node).model_info(DEADLINE_S).lora] == list(there)
+
+
+def test_loose_commands_are_planned_by_the_default_model_with_our_adapter(ros, default_model_path):
+    llm = ros.add(LLMNode, model__name=str(default_model_path), context__n_ctx=2048)
+    assert llm.start()
+    ros.add(PlannerNode)
+    node = ros.client_node()
+    client = PlannerClient(node)
+    client.wait_ready(DEADLINE_S)
+    assert [one.name for one in LLMClient(node).model_info(DEADLINE_S).lora] == [PLAIN]
+    plan = client.plan(LOOSE).result(60.0).plan
+    assert plan.status == Plan.PLANNED
+    assert plan_from_ros(plan)[-1] == {"skill": "hand_over", "args": {"object": "pear", "person": "alice"}}
+    assert client.plan("Bring me the sofa").result(DEADLINE_S).plan.status == Plan.REFUSED
+    assert client.plan("If it rains, close the front door").result(DEADLINE_S).plan.status == Plan.CLARIFY
+
+
+def test_an_empty_rewrite_is_an_error(ros, tmp_path):
+    with pytest.raises(ParameterError, match="rewrite = ''"):
+        ros.add(PlannerNode, rewrite="")

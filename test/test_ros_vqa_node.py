@@ -22,9 +22,10 @@ from vision_folders import picture
 
 from llm_core.errors import RequestError
 from llm_ros import images
-from llm_ros.calls import Call, CallError, action_client
+from llm_ros.calls import Call, CallError
 from llm_ros.camera_skills import SKILLS
 from llm_ros.client import LLMClient, VQAClient, connect
+from llm_ros.goals import action_client
 from llm_ros.nodes.llm_node import LLMNode
 from llm_ros.nodes.vqa_node import VQANode
 from llm_ros.params import AskParams, CameraParams, ParameterError

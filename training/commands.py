@@ -51,10 +51,26 @@ class Task:
 TASKS = {
     "bring me": Task("bring {T}[ from {L}] to me", "pick(*)@L;hand_over(*, me)", weight=3),
     "bring": Task("bring {T}[ from {L}] to {P}[ in {M}]", "pick(*)@L;hand_over(*, P)@M", weight=4.5),
+    "bring two me": Task(
+        "bring {T}[ from {L}] to me\nbring {T'}[ from {L}] to me",
+        "pick(*)@L;hand_over(*, me);pick(*)@L;hand_over(*, me)",
+        weight=0.5,
+    ),
+    "bring two": Task(
+        "bring {T} to {P}[ in {M}]\nbring {T'} to {P}[ in {M}]",
+        "pick(*);hand_over(*, P)@M;pick(*);hand_over(*, P)@M",
+        weight=0.5,
+    ),
+    "move two": Task(
+        "move {T}[ from {L}] to {M}\nmove {T'}[ from {L}] to {M}",
+        "pick(*)@L;place(*, *)@M;pick(*)@L;place(*, *)@M",
+        weight=0.5,
+    ),
     "take": Task("take {T}[ from {L}]", "pick(*)@L", weight=0.6),
     "move": Task("move {T}[ from {L}] to {M}", "pick(*)@L;place(*, *)@M", weight=3.5),
     "guide me": Task("guide me to {M}", "guide(me, *)", weight=0.8),
     "guide": Task("guide {P}[ from {L}] to {M}", "guide(P, *)@L", "L", 2.5),
+    "guide two": Task("guide {P} to {M}\nguide {Q} to {M}", "guide(P, *);guide(*, *)", weight=0.3),
     "follow": Task("follow {P}[ in {L}][ to {M}]", "follow(P)@L|follow(P, *)@L", "L", 2),
     "follow me": Task("follow me[ to {M}]", "follow(me)|follow(me, *)", weight=0.3),
     "find P": Task("find {P}[ in {L}]", "find_person(P)@L", "L", 1.2),
@@ -66,6 +82,7 @@ TASKS = {
     "answer me": Task("answer me", "answer_question(me)", weight=0.15),
     "ask": Task("ask {P}[ in {M}] {W}", "ask(P, *)@M", weight=1.2),
     "ask report": Task("ask {P}[ in {M}] {W} and tell me", "ask(P, *)@M;say(*)", weight=0.8),
+    "ask tell": Task("ask {P}[ in {M}] {W} and tell {Q}", "ask(P, *)@M;say(*)", weight=0.3),
     "tell": Task("tell {P}[ in {M}] {W}", "say(*)@M", weight=3),
     "tell to": Task("tell {P}[ in {M}] {W}", "say(*)@M", weight=0.8),
     "joke me": Task("tell me a joke", "say(*)", weight=0.4),
@@ -84,6 +101,9 @@ TASKS = {
     "count": Task("count {K} in {L}", "count(*)@L", weight=0.5),
     "count P": Task("tell {P}[ in {M}] how many {K} in {L}", "count(*)@L;say(*)@M", weight=0.8),
     "whether me": Task("tell me whether {X} in {L}", "find_object(*)@L|find_person(*)@L;say(*)", weight=1.5),
+    "whether P": Task(
+        "tell {P}[ in {M}] whether {X} in {L}", "find_object(*)@L|find_person(*)@L;say(*)@M", weight=0.5
+    ),
     "where me": Task("tell me where {X}", "find_object(*)|find_person(*);say(*)", weight=0.3),
     "what me": Task("tell me what {W} in {L}", "detect(*)@L;say(*)", weight=1.8),
     "state me": Task("tell me what {W} in {D}", "detect(*);say(*)", weight=0.5),
@@ -96,13 +116,14 @@ TASKS = {
     "wait": Task("wait {W}", "wait(*)", weight=0.6),
     "wait L": Task("wait {W} in {L}", "wait(*)@L", weight=0.5),
     "go": Task("go to {L}", "go_to(L)", weight=1.5),
+    "go two": Task("go to {L}\ngo to {M}", "go_to(L);go_to(*)", weight=0.2),
     "back": Task("find me", "find_person(me)", weight=0.1),
-    "unsafe": Task("refuse unsafe", weight=2),
-    "impossible": Task("refuse impossible", weight=2.2),
-    "contradictory": Task("refuse contradictory", weight=0.8),
+    "unsafe": Task("refuse unsafe", weight=3),
+    "impossible": Task("refuse impossible", weight=4.5),
+    "contradictory": Task("refuse contradictory", weight=1.2),
     "bring ? P": Task("bring ? to {P}[ in {M}]", weight=0.3),
     "bring ? me": Task("bring ? to me", weight=0.3),
-    "bring T ?": Task("bring {T}[ from {L}] to ?", weight=0.2),
+    "bring T ?": Task("bring {T}[ from {L}] to ?", weight=0.3),
     "move T ?": Task("move {T}[ from {L}] to ?", weight=0.2),
     "move ? L": Task("move ? to {M}", weight=0.2),
     "move ? ?": Task("move ? to ?", weight=0.2),
@@ -126,6 +147,7 @@ TASKS = {
 }
 JOINED = [name for name, task in TASKS.items() if task.steps and "me" not in name.split() and name != "back"]
 JOINED += ["bring me", "count me", "whether me", "what me"]
+REFUSED = ("unsafe", "impossible", "contradictory")
 
 
 def quote(phrase: str, tagged: Tagged, names) -> str | None:
@@ -176,6 +198,8 @@ def make(rng: random.Random, skills, robot: Robot, count: int | None = None):
         chosen = rng.choices(list(TASKS), [task.weight for task in TASKS.values()])
     else:
         chosen = rng.choices(JOINED, [TASKS[name].weight for name in JOINED], k=count)
+        if rng.random() < 0.08:  # one part that must not or cannot be done: then nothing is
+            chosen[rng.randrange(count)] = rng.choice(REFUSED)
     said, fillers, orders = [], [], []
     for number, name in enumerate(chosen):
         phrase = rng.choice(PHRASES[name])
@@ -234,7 +258,8 @@ def make(rng: random.Random, skills, robot: Robot, count: int | None = None):
             return "reference"
         lines.append(line)
         steps += [] if not TASKS[name].steps else [_step(step, filler) for step in TASKS[name].steps.split(";")]
-    plain = "\n".join(lines)
+    refused = next((line for line in lines if line.startswith("refuse")), None)
+    plain, steps = (refused, []) if refused else ("\n".join(lines), steps)
     failure = check(plain, tagged, forms, interpreter, skills, world, steps)
     return failure or {"text": tagged.text, "plain": plain, "tasks": chosen}
 

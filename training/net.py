@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from llm_core.gguf import GGUFWriter, open_gguf  # noqa: E402
+from llm_core.gguf.fingerprint import BASE, fingerprint  # noqa: E402
 
 LINEARS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
@@ -34,6 +35,7 @@ class Net(torch.nn.Module):
         self.dtype = torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
         file = open_gguf(path)
         meta = file.metadata
+        self.fingerprint, self.base_name = fingerprint(file), meta.get("general.name", "")
         self.n_layers, self.n_embd = meta["llama.block_count"], meta["llama.embedding_length"]
         if not 0 <= first < self.n_layers:
             raise ValueError(f"first must be a layer below {self.n_layers}, got {first}")
@@ -112,7 +114,9 @@ class Net(torch.nn.Module):
         """The adapter as a GGUF file in float16."""
         with GGUFWriter(path) as out:
             out.add("general.architecture", "llama").add("general.type", "adapter").add("adapter.type", "lora")
-            out.add("general.name", "Plain commands").add("adapter.lora.alpha", float(self.alpha))
+            out.add("general.name", "plain-commands").add("adapter.lora.alpha", float(self.alpha))
+            out.add("general.base_model.count", 1).add("general.base_model.0.name", self.base_name)
+            out.add(BASE, self.fingerprint).add("general.license", "apache-2.0")
             for layer in range(self.first, self.n_layers):
                 for name in LINEARS:
                     for part in ("a", "b"):

@@ -28,11 +28,15 @@ _PREFIX = (
     "is it possible for you to |let's see you |"
     "time to |you have to |just |now |first of all, |alright, |mate, |hey you, |excuse me, could you |please go and |"
     "I think you should |you'd better |how about you |why don't you |"
+    "yo, |pls |go on, |come on, |be a star and |would you mind if I asked you to |all I ask is that you |"
+    "when you're done there, |I'd be glad if you could |the plan is this: |do you think you could |you couldn't "
+    "possibly |may I ask you to |would it be too much to ask you to |what I'd like you to do is |kindly go and |"
 ).split("|")
 _SUFFIX = (
     "||||, please| please|, would you|, will you|, if you can|, thanks|, thank you|, okay?|, right?|, quick|, asap|"
     " as soon as you can| right away| now|, if you don't mind|, cheers|, mate|, pal|, and make it snappy|, chop chop|"
-    " when you get a chance| for me|, there's a good robot|!|..."
+    " when you get a chance| for me|, there's a good robot|!|...|"
+    " pls|, thx|, ta|, will ya|, there's a dear|, that'd be great|, I'd be grateful|, won't you|, much appreciated"
 ).split("|")
 _ASIDES = (
     "I'm a bit busy right now|my hands are full|my back hurts|the guests arrive soon|"
@@ -42,7 +46,9 @@ _ASIDES = (
     "it's a bit urgent|no rush|take your time|everyone else is busy|thanks in advance|you're the best|one more thing|"
     "I hope that's fine with you|you know how it is|I almost forgot|here's what I need|there's something you can do|"
     "I keep forgetting things|what a day|I've got a job for you|this is important|the boss is watching|I can't get up|"
-    "I'm in the middle of something|it won't take long|be careful|I'm counting on you|you know the drill|don't be long"
+    "I'm in the middle of something|it won't take long|be careful|I'm counting on you|you know the drill|don't be long|"
+    "sorry, me again|I hate to ask|you'll like this one|that's all for now|my feet are killing me|it's raining again|"
+    "we've got company|I've been up since five|let's get going|you look well today|nice weather, isn't it"
 ).split("|")
 STATEMENTS = (
     "dinner is ready|the meeting starts at noon|{his} taxi is here|the lift is broken|"

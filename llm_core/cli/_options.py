@@ -49,7 +49,7 @@ def add_model_options(parser: argparse.ArgumentParser, engine: bool = True) -> N
 def add_vision_options(parser: argparse.ArgumentParser) -> None:
     """--mmproj."""
     parser.add_argument(
-        "--mmproj", metavar="P", help="GGUF file of the vision tower that belongs to the model; then it sees pictures"
+        "--mmproj", metavar="P", help="path or name of the model's vision tower (GGUF); then it sees pictures"
     )
 
 

@@ -37,11 +37,12 @@ class Engine:
     one step, all requests together. `kv_type`: how the KV cache holds numbers, "f16" or "q8_0" (half the memory).
     `max_requests`: requests that run at once; `max_queue`: more that may wait. `speculate`: guess tokens ahead, from
     what the request has said before, where that is faster; `draft_model`: path or name of a smaller model with the
-    same vocabulary that guesses too, for a request that runs alone; answers are the same. `mmproj`: path of the vision
-    tower that belongs to the model; then prompts may hold pictures. `adapters`: LoRA adapters (GGUF files, by path or
-    name) by the names that requests call them by, {name: file} or {name: (file, scale)}, the scale for requests that do
-    not say; `default_adapters`: those of requests that do not choose, names or {name: scale}. `progress`: called while
-    loading with (what is being done, fraction). Raises ModelError or RequestError.
+    same vocabulary that guesses too, for a request that runs alone; answers are the same. `mmproj`: path or name of the
+    vision tower that belongs to the model; then prompts may hold pictures (an adapter that its file holds works in
+    requests with pictures, beside those that they choose). `adapters`: LoRA adapters (GGUF files, by path or name) by
+    the names that requests call them by, {name: file} or {name: (file, scale)}, the scale for requests that do not say;
+    `default_adapters`: those of requests that do not choose, names or {name: scale}. `progress`: called while loading
+    with (what is being done, fraction). Raises ModelError or RequestError.
     """
 
     def __init__(
@@ -154,6 +155,8 @@ class Engine:
             tokens, spots = self._prompts.read(prompt, tools, images)
         self._check_length(tokens)
         chosen = self._adapters.choose(adapters)
+        if spots:
+            chosen = self._eyes.adapters(chosen)
         constraint = None if params.grammar is None else self._grammars.compile(params.grammar)
         handle = Handle(on_event)
         decoder = self.tokenizer.stream(start=False)  # the answer continues the prompt

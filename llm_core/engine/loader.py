@@ -30,6 +30,7 @@ class ModelInfo:
     size_bytes: int  # tensor data
     has_chat_template: bool
     vision: str = ""  # the projector of the mmproj file, "" without one
+    fingerprint: str = ""  # the same for every file of a model, whatever its format (gguf/fingerprint.py)
 
 
 class Parts(NamedTuple):
@@ -111,15 +112,17 @@ def attach(runner, adapter, say: Progress | None = None):
 
 
 def load_tower(mmproj: str | Path):
-    """The checked vision tower of an mmproj file (`vision.VisionModel`). Raises ModelError."""
+    """The checked vision tower of an mmproj file (`vision.VisionModel`), a path or a name. Raises ModelError."""
+    from llm_core.hub import resolve
     from llm_core.vision.model import load_vision
 
-    return load_vision(Path(mmproj))
+    return load_vision(resolve(mmproj))
 
 
 def with_eyes(parts: Parts, tower, progress: Progress | None) -> Parts:
-    """The parts of an engine that sees, with the tower on the threads of its runner. Raises ModelError unless the
-    tower's embeddings are the model's; the runner is closed then."""
+    """The parts of an engine that sees, with the tower on the threads of its runner, and the adapter that its file may
+    hold. Raises ModelError unless the tower's embeddings are the model's; the runner is closed then."""
+    from llm_core.models.adapter import load_companion
     from llm_core.vision.runner import VisionRunner
     from llm_core.vision.splice import Eyes
 
@@ -135,7 +138,9 @@ def with_eyes(parts: Parts, tower, progress: Progress | None) -> Parts:
                 f"{tower.source}: its pictures are for a model that turns by row and column, {model.source} does not: "
                 "the two files do not belong together"
             )
-        eyes = Eyes(tower, VisionRunner(tower, pool=parts.runner.pool, progress=progress))
+        adapter = load_companion(tower.file, model)
+        lora = None if adapter is None else attach(parts.runner, adapter, progress)
+        eyes = Eyes(tower, VisionRunner(tower, pool=parts.runner.pool, progress=progress), lora)
     except BaseException as error:
         parts.runner.close()
         if isinstance(error, MemoryError):
@@ -168,6 +173,8 @@ def load_draft(
 
 
 def _info(file, path: Path, runner) -> ModelInfo:
+    from llm_core.gguf.fingerprint import fingerprint
+
     metadata = file.metadata
     parameters: Counter = Counter()
     for tensor in file.tensors.values():
@@ -186,4 +193,5 @@ def _info(file, path: Path, runner) -> ModelInfo:
         quantization=parameters.most_common(1)[0][0] if parameters else "",
         size_bytes=sum(tensor.data.nbytes for tensor in file.tensors.values()),
         has_chat_template="tokenizer.chat_template" in metadata,
+        fingerprint=fingerprint(file),
     )

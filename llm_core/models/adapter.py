@@ -4,6 +4,9 @@
 `<name of W>.lora_a` [rank, k] and `.lora_b` [n, rank], of any weight format; the weight becomes W + scale * B A, with a
 scale of `adapter.lora.alpha` / rank (1 where alpha is 0) times what the user asks for. Everything is checked against
 the model before a value is read. Raises ModelError (GGUFError) that names the file and the key or tensor.
+
+An mmproj file may hold such matrices too, with the same two keys: what the language model has to learn to read its
+pictures.
 """
 
 from __future__ import annotations
@@ -59,12 +62,23 @@ def load_adapter(path: str | Path, model: Model) -> Adapter:
         raise m.error(
             "general.architecture", f"the adapter is for {m.architecture!r}, the model is {model.config.architecture!r}"
         )
+    return _checked(adapter, model)
+
+
+def load_companion(file: GGUFFile, model: Model) -> Adapter | None:
+    """The adapter that an mmproj file holds for the model beside its tower, checked against it, or None."""
+    names = [name for name in file.tensors if name.endswith((A, B))]
+    return _checked(_read(file, names), model) if names else None
+
+
+def _checked(adapter: Adapter, model: Model) -> Adapter:
+    """The adapter, if the model has weights of its names and shapes."""
     shapes = {linear.name: linear.shape for linear in model.record().linears}
     for name, pair in adapter.pairs.items():
         if name not in shapes:
             known = name in model.file.tensors
             why = "adapters of this tensor are not supported" if known else f"{model.source} has no such tensor"
-            raise ModelError(f"{m.source}: tensor '{name}{A}': {why}")
+            raise ModelError(f"{adapter.source}: tensor '{name}{A}': {why}")
         n, k = shapes[name]
         for tensor, expected in ((pair.a, (pair.rank, k)), (pair.b, (n, pair.rank))):
             if tuple(tensor.shape) != expected:
@@ -81,17 +95,23 @@ def read_adapter(file: GGUFFile) -> Adapter:
             f"{m.source}: this is no adapter: it has no key 'adapter.type' (general.type is '{kind}', "
             f"general.architecture {m.architecture!r})"
         )
+    return _read(file, list(file.tensors))
+
+
+def _read(file: GGUFFile, names: list[str]) -> Adapter:
+    """The adapter that the tensors of these names are."""
+    m = file.metadata
     m.str("adapter.type", choices=("lora",))
     if "adapter.alora.invocation_tokens" in m:
         raise m.error("adapter.alora.invocation_tokens", "adapters that begin inside a prompt are not supported")
     alpha = m.float("adapter.lora.alpha", min=0.0, max=MAX_ALPHA)
-    return Adapter(file, alpha, {name: _pair(file, name, alpha) for name in _weights(file)})
+    return Adapter(file, alpha, {name: _pair(file, name, alpha) for name in _weights(file, names)})
 
 
-def _weights(file: GGUFFile) -> list[str]:
-    """The names of the weights that the file's tensors are for, each pair once."""
+def _weights(file: GGUFFile, names: list[str]) -> list[str]:
+    """The names of the weights that the tensors of these names are for, each pair once."""
     found: dict[str, None] = {}
-    for name in file.tensors:
+    for name in names:
         base, dot, _ = name.rpartition(".lora_")
         if not dot or name not in (base + A, base + B):
             raise ModelError(

@@ -58,14 +58,16 @@ class Spot:
 
 
 class Eyes:
-    """A vision tower for one engine."""
+    """A vision tower for one engine. `lora`: the adapter, attached to the language model's runner, without which that
+    does not read this tower's pictures, or None."""
 
-    def __init__(self, model: VisionModel, runner: VisionRunner):
+    def __init__(self, model: VisionModel, runner: VisionRunner, lora=None):
         self.model = model
         self.width = model.width
         self.whole = model.sees_whole
         self.encoded = 0  # tiles that went through the tower
         self._runner = runner
+        self._lora = lora
         self._lock = threading.Lock()
         self._numbers: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         self._next = 1
@@ -75,6 +77,12 @@ class Eyes:
     def spelling(self) -> str:
         """How chat templates for this tower write a picture."""
         return self.model.projector.SPELLING
+
+    def adapters(self, chosen: tuple) -> tuple:
+        """((lora, scale), …) of a request with pictures, from those that it has chosen."""
+        if self._lora is None:
+            return chosen
+        return tuple(sorted((*chosen, (self._lora, 1.0)), key=lambda pair: pair[0].number))
 
     def picture(self, source, name: str = "image") -> Picture:
         """A picture of a path, a file's bytes, a PIL image or an array. Raises RequestError."""

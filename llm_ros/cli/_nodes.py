@@ -26,6 +26,8 @@ NODES = {
     "llm_node": "llm_ros.nodes.llm_node",
     "planner_node": "llm_ros.nodes.planner_node",
     "vqa_node": "llm_ros.nodes.vqa_node",
+    "voice_node": "llm_ros.nodes.voice_node",
+    "chat_node": "llm_ros.nodes.chat_node",
     "mock_robot": "llm_ros.nodes.mock_robot",
 }
 STOP_PATIENCE_S = 15.0
@@ -59,11 +61,21 @@ class NodeGroup:
     """The running nodes. A context manager: leaving it stops them."""
 
     def __init__(
-        self, configs=(), model: str | None = None, namespace: str = "", mmproj="", lora="", camera="", mock=False
+        self,
+        configs=(),
+        model: str | None = None,
+        namespace: str = "",
+        mmproj="",
+        lora="",
+        camera="",
+        voice="",
+        mock=False,
+        chat=False,
     ):
         """Starts NODES with their default parameters, then `configs` (checked paths), then `model`, `mmproj` and `lora`
-        (as model.lora), in `namespace`; vqa_node only where there is a `camera`, a topic; with `mock` a simulated robot
-        beside them."""
+        (as model.lora), in `namespace`; vqa_node only where there is a `camera`, a topic, voice_node where there is a
+        `voice`, a source of sound, which then speaks with chat_node if there is one; with `mock` a simulated robot
+        beside them, with `chat` chat_node."""
         self._ended: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
         self._children: dict[str, subprocess.Popen] = {}
         self._signals = {
@@ -76,8 +88,13 @@ class NodeGroup:
         }
         if camera:
             overrides["vqa_node"] = {"autostart": True, "camera.topic": camera}
+        if voice:
+            target = {"target": "chat"} if chat else {}
+            overrides["voice_node"] = {"autostart": True, "audio.source": voice} | target
         if mock:
             overrides["mock_robot"] = {}
+        if chat:
+            overrides["chat_node"] = {"autostart": True}
         try:
             for name in overrides:
                 files = [config_file(f"{name}.yaml"), *configs]

@@ -9,10 +9,10 @@ import sys
 
 from llm_core.errors import RequestError
 from llm_ros.cli._client import show_execution, show_plan, wait_for_planner
-from llm_ros.planner.offline import InputError, add_offline_arguments, check_export, write_export
+from llm_ros.planner.offline import InputError, add_offline_arguments, ask_person, check_export, write_export
 
 SUMMARY = "plan a command with the running planner_node, or offline"
-_OFFLINE_ONLY = ("skills", "world", "model", "batch", "out")
+_OFFLINE_ONLY = ("skills", "world", "model", "rewrite", "batch", "out")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,25 +52,31 @@ def run(args: argparse.Namespace) -> int:
 
 def _ask_node(args) -> int:
     from llm_ros.client import PlannerClient, connect
-    from llm_ros.conversions import plan_from_ros, plan_lines
+    from llm_ros.conversions import plan_from_ros
 
     with connect() as node:
         client = PlannerClient(node, args.node)
         wait_for_planner(client, args.wait)
-        if args.execute:
-            result = show_execution(client.plan(args.command, execute=True), sys.stdout)
-            print("\n".join(plan_lines(result.plan) if not result.reports else ["done"]), flush=True)
-            return 0
-        with open(os.devnull, "w") as nowhere:
-            plan = show_plan(
-                client.plan(args.command, deadline=args.timeout),
-                args.timeout + 5.0,
-                nowhere if args.json else sys.stdout,
-            )
-            if args.export:
-                if not plan.steps:
-                    raise InputError("there is no plan to export")
-                write_export(args.export, client.export_plan(args.export[0], plan.steps, args.command))
+        plan = _asked(client, args, args.command, "")
+        while plan.dialogue_id and not args.json and (answer := ask_person()):
+            plan = _asked(client, args, answer, plan.dialogue_id)
+        if args.export:
+            if not plan.steps:
+                raise InputError("there is no plan to export")
+            write_export(args.export, client.export_plan(args.export[0], plan.steps, plan.command))
     if args.json:
         print(json.dumps(plan_from_ros(plan), ensure_ascii=False))
     return 0
+
+
+def _asked(client, args, command: str, dialogue: str):
+    """The Plan message that a command, or the answer in a dialogue, leads to; shown, and carried out if wanted."""
+    from llm_ros.conversions import plan_lines
+
+    if args.execute:
+        result = show_execution(client.plan(command, dialogue_id=dialogue, execute=True), sys.stdout)
+        print("\n".join(plan_lines(result.plan) if not result.reports else ["done"]), flush=True)
+        return result.plan
+    call = client.plan(command, dialogue_id=dialogue, deadline=args.timeout)
+    with open(os.devnull, "w") as nowhere:
+        return show_plan(call, args.timeout + 5.0, nowhere if args.json else sys.stdout)

@@ -1,4 +1,4 @@
-"""`llm-ros up`: llm_node, planner_node and, with a camera, vqa_node, without `ros2 launch`, until Ctrl-C."""
+"""`llm-ros up`: llm_node, planner_node and what is asked for beside them, without `ros2 launch`, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ SUMMARY = "start the nodes and keep them until Ctrl-C"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--config, --mock, --model, --mmproj, --lora, --camera."""
+    """--config, --mock, --chat, --model, --mmproj, --lora, --camera, --voice."""
+    from llm_ros.voice.sources import SOURCES
+
     parser.add_argument(
         "--config",
         action="append",
@@ -21,8 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ROS parameter file, applied on top of the installed ones; may be given several times",
     )
     parser.add_argument("--mock", action="store_true", help="also start mock_robot, a simulated robot")
+    parser.add_argument("--chat", action="store_true", help="also hold conversations (chat_node)")
     parser.add_argument("--model", metavar="M", help="path or name of a model; stronger than model.name in a file")
-    parser.add_argument("--mmproj", metavar="P.gguf", help="the vision tower that belongs to the model")
+    parser.add_argument("--mmproj", metavar="P", help="path or name of the vision tower that belongs to the model")
     parser.add_argument(
         "--lora",
         action="append",
@@ -31,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="path or name of a LoRA adapter of the model, and how much of it (1); may be given several times",
     )
     parser.add_argument("--camera", metavar="TOPIC", help="answer questions about this camera's pictures (vqa_node)")
+    parser.add_argument("--voice", choices=SOURCES, help="obey spoken commands that come from there (voice_node)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
     lora = ",".join(args.lora)
     adapter_files(lora.split(",") if lora else (), "--lora")
     print("starting the nodes; Ctrl-C stops them", flush=True)
-    with NodeGroup(configs, args.model, mmproj=args.mmproj, lora=lora, camera=args.camera, mock=args.mock) as group:
+    chosen = {name: getattr(args, name) for name in ("mmproj", "camera", "voice", "mock", "chat")}
+    with NodeGroup(configs, args.model, lora=lora, **chosen) as group:
         ended = group.wait()
         if ended[0] == STOPPED:
             print("stopping", flush=True)

@@ -79,6 +79,25 @@ def camera_status(name: str, state: str, camera, frame, questions: int, params) 
     return _status(f"{name}: camera", level, message, values, "camera")
 
 
+def voice_status(name: str, state: str, problem: str, counts: dict, working: int, how: dict) -> DiagnosticStatus:
+    """The status of a voice_node; `problem`: the newest, `working`: commands under way, `how`: further values."""
+    level, message = (
+        (DiagnosticStatus.OK, "listening") if state == "active" else (DiagnosticStatus.WARN, "not listening")
+    )
+    if problem and state == "active":
+        level, message = DiagnosticStatus.ERROR, problem
+    values = {"state": state, "working": working, **how}
+    values |= {key: f"{value:.1f}" if isinstance(value, float) else value for key, value in counts.items()}
+    return _status(f"{name}: voice", level, message, values, "microphone")
+
+
+def chat_status(name: str, state: str, at_work: int, sessions: int) -> DiagnosticStatus:
+    """The status of a chat_node."""
+    level, message = _STATES["active"] if state == "active" else (DiagnosticStatus.WARN, "not serving")
+    values = {"state": state, "turns_at_work": at_work, "sessions": sessions}
+    return _status(f"{name}: conversations", level, message, values, "conversations")
+
+
 def _status(name, level, message, values: dict, hardware: str) -> DiagnosticStatus:
     return DiagnosticStatus(
         level=level,

@@ -99,10 +99,10 @@ class Job:
             raise Stopped(self._why[1])
 
     def calls(self, call) -> None:
-        """Notes the call (client.Call) that works for it now: a stop cancels it."""
+        """Notes the call (client.Call) that works for it now: a stop cancels it. None: none does."""
         with self._lock:
             self._call = call
-        if self.stopped():
+        if call is not None and self.stopped():
             call.cancel()
 
     def _run(self, jobs):

@@ -23,6 +23,7 @@ from llm_core.errors import LLMCoreError, RequestError
 from llm_core.sampling import SamplingParams
 from llm_ros import conversions as convert
 from llm_ros import qos
+from llm_ros.adapters import load_shipped
 from llm_ros.nodes.action_server import ABORT, SUCCEED
 from llm_ros.nodes.deferred_service import create_deferred_service
 from llm_ros.nodes.diagnostics import diagnostic_array, engine_status, release_memory, rss_mb
@@ -233,7 +234,7 @@ def _errors_in(response):
 def engine_from_params(*, model, context, cpu, progress) -> Engine:
     """The engine that the parameters describe. Raises ModelError or RequestError."""
     adapters = model.adapters()
-    return Engine(
+    engine = Engine(
         model.name,
         n_ctx=context.n_ctx,
         n_threads=cpu.n_threads or None,
@@ -249,6 +250,12 @@ def engine_from_params(*, model, context, cpu, progress) -> Engine:
         default_adapters=list(adapters) if model.lora_apply else (),
         progress=progress,
     )
+    try:
+        load_shipped(engine)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
 
 
 def main(args=None) -> int:

@@ -1,7 +1,8 @@
 """planner_node: commands in, checked plans out, over the llm_node that it calls for the words; and plans carried out.
 
 Goals of PlanTask are planned one at a time, in the order in which they came; up to `max_queue` wait. A plan is
-published on the latched topic `plan` before its goal succeeds. How the world is changed: world_server.py. All planning
+published on the latched topic `plan` before its goal succeeds. A question waits as a dialogue for the goal that
+answers it. How the world is changed: world_server.py. All planning
 is in llm_ros.planner, all execution in llm_ros.execution; this node converts, queues and publishes.
 """
 
@@ -20,6 +21,7 @@ from llm_core.errors import LLMCoreError, RequestError
 from llm_ros import conversions as convert
 from llm_ros import execution_conversions as execution
 from llm_ros import qos
+from llm_ros.adapters import PLAIN
 from llm_ros.client import CallError, LLMClient
 from llm_ros.execution import Executor, Knowledge, Limits, Outcome, Patience, StepFeed
 from llm_ros.nodes.action_server import ABORT, CANCELED, SUCCEED, DeferredActionServer
@@ -30,13 +32,18 @@ from llm_ros.nodes.run import run_node
 from llm_ros.nodes.world_server import WorldServer, files
 from llm_ros.params import ExecutionParams, ParameterError, PlannerParams, declare, read
 from llm_ros.planner import ConfigError, Planner
+from llm_ros.planner.dialogues import Dialogues
+from llm_ros.planner.inquiry import Inquiry
+
+REWRITE_WAIT_S = 5.0
 
 
 class Job:
     """One goal: waits, is planned, ends. `stop` ends it early from any thread; its first reason counts."""
 
-    def __init__(self, handle, deadline: float | None):
-        self.handle, self.command = handle, handle.request.command
+    def __init__(self, handle, deadline: float | None, inquiry: Inquiry | None):
+        """inquiry: the question that the goal's command answers."""
+        self.handle, self.command, self.inquiry = handle, handle.request.command, inquiry
         self.begun = time.monotonic()
         self._lock = threading.Lock()
         self._call = None
@@ -82,6 +89,7 @@ class PlannerNode(Node):
         self._client = LLMClient(self, self._params.llm_node)
         self._lora = self._params.adapters()
         self._knowledge = self._know()
+        self._dialogues = Dialogues(self._params.max_dialogues, self._params.dialogue_timeout)
         self._waiting: deque[Job] = deque()
         self._jobs: list[Job] = []  # all that have not ended: waiting, planned, carried out
         self._changed = threading.Condition()
@@ -112,11 +120,16 @@ class PlannerNode(Node):
         self._worker = threading.Thread(target=self._work, name="llm_ros.planner", daemon=True)
         self._worker.start()
 
+    def _make_planner(self, skills, world) -> Planner:
+        how = self._params.rewrite
+        rewrite = None if how == "off" else self._rewrite
+        return Planner(self._generate, skills, world, rewrite=rewrite, trained=how != "model")
+
     def _know(self) -> Knowledge:
         """What the files say now. Raises ParameterError."""
         paths = files(self)
         try:
-            knowledge = Knowledge(lambda skills, world: Planner(self._generate, skills, world), **paths)
+            knowledge = Knowledge(self._make_planner, **paths)
         except (ConfigError, OSError) as error:
             named = ", ".join(f"{name}_file = {path!r}" for name, path in paths.items())
             raise ParameterError(f"{named}: {error}") from error
@@ -129,7 +142,11 @@ class PlannerNode(Node):
         try:
             if not handle.request.command.strip():
                 raise RequestError("command is empty")
-            job = Job(handle, convert.deadline_from_ros(handle.request.deadline))
+            dialogue = handle.request.dialogue_id
+            inquiry = self._dialogues.get(dialogue)
+            if dialogue and inquiry is None:
+                raise RequestError(f"dialogue_id = {dialogue[:60]!r}: no such question is open (any more)")
+            job = Job(handle, convert.deadline_from_ros(handle.request.deadline), inquiry)
             with self._changed:
                 if len(self._waiting) >= self._params.max_queue + (self._current is None):
                     job.ended()
@@ -194,12 +211,23 @@ class PlannerNode(Node):
             if job.handle.request.execute and job.execution is None:
                 self._execute(job, feedback)
 
-        plan = self._knowledge.planner().plan(
-            job.command,
-            cancelled=lambda: job.stopped is not None,
-            on_text=lambda piece: feedback(text=convert.safe_text(piece)),
-            on_step=on_step,
-        )
+        planner = self._knowledge.planner()
+        outcome = job.command if job.inquiry is None else planner.answered(job.inquiry, job.command)
+        if isinstance(outcome, str):
+            job.command = outcome
+            if job.handle.request.conversation and not planner.is_task(outcome):
+                self._end(job, SUCCEED, "", Plan(command=outcome, status=Plan.TALK))
+                return
+            outcome = planner.plan(
+                outcome,
+                cancelled=lambda: job.stopped is not None,
+                on_text=lambda piece: feedback(text=convert.safe_text(piece)),
+                on_step=on_step,
+            )
+        self._planned(job, outcome, feedback)
+
+    def _planned(self, job, plan, feedback):
+        """Publishes what became of a command, and ends the goal or the feed of its execution."""
         if job.stopped is not None:
             if job.execution is None:
                 self._end(job, *job.stopped)
@@ -209,6 +237,7 @@ class PlannerNode(Node):
         message = convert.plan_to_ros(plan, job.command)
         message.stamp = self.get_clock().now().to_msg()
         message.duration = time.monotonic() - job.begun
+        message.dialogue_id = self._asked(plan, job.handle.request.dialogue_id)
         self._publisher.publish(message)
         self._export_server.note(message)
         self.get_logger().info(f"planned in {message.duration:.2f} s: {'; '.join(convert.plan_lines(message))}")
@@ -216,10 +245,18 @@ class PlannerNode(Node):
             self._end(job, SUCCEED, "", message)
             return
         job.plan = message
+        feedback(plan=[message])
         if plan.status == "plan":
             job.feed.close()
         else:
             job.feed.fail(plan.message)
+
+    def _asked(self, plan, dialogue: str) -> str:
+        """Keeps a dialogue open while there is something to answer; returns its id."""
+        if plan.status == "clarify":
+            return self._dialogues.ask(plan.inquiry, dialogue)
+        self._dialogues.close(dialogue)
+        return ""
 
     def _execute(self, job, feedback):
         """Lets the robot begin with the steps that there are; the end of the execution is the end of the goal."""
@@ -258,12 +295,26 @@ class PlannerNode(Node):
             self.get_logger().warning(f"plan_task: {error}")
         self._server.finish(job.handle, state, PlanTask.Result(plan=plan or Plan(command=job.command), error=error))
 
-    def _generate(self, messages, grammar, max_tokens, on_text, cancelled) -> str:
+    def _rewrite(self, messages, grammar, max_tokens, on_text, cancelled) -> str | None:
+        """What puts unclear commands into plain words: None where there is no llm_node, or none with an adapter for
+        that. Raises CallError."""
+        how = self._params.rewrite
+        try:
+            self._client.wait_ready(min(self._params.llm_timeout, REWRITE_WAIT_S), cancelled=cancelled)
+        except CallError:  # without a model there is still the question that the command leaves
+            return None
+        if how == "auto" and PLAIN not in {adapter.name for adapter in self._client.model_info().lora}:
+            return None
+        lora = {"auto": (PLAIN,), "model": self._lora}.get(how, (how,))
+        return self._generate(messages, grammar, max_tokens, on_text, cancelled, lora)
+
+    def _generate(self, messages, grammar, max_tokens, on_text, cancelled, lora=None) -> str:
         """The planner's text generator: greedy, under the grammar, by the llm_node. Raises CallError."""
         job = self._current
         params = self._params
         self._client.wait_ready(params.llm_timeout, cancelled=cancelled)
-        call = self._client.chat(messages, lora=self._lora, max_tokens=max_tokens, temp=0.0, grammar_lark=grammar)
+        lora = self._lora if lora is None else lora
+        call = self._client.chat(messages, lora=lora, max_tokens=max_tokens, temp=0.0, grammar_lark=grammar)
         job.calls(call)
         pieces = []
         try:

@@ -16,11 +16,11 @@ from rclpy.exceptions import InvalidHandle
 
 from llm_core.errors import RequestError
 from llm_ros import qos
-from llm_ros.calls import action_client
 from llm_ros.conversions import step_to_ros
 from llm_ros.execution.outcome import Outcome
 from llm_ros.execution.robot import Result
 from llm_ros.execution_conversions import fill_message, interface, skill_result_from_ros
+from llm_ros.goals import SentGoal, action_client
 from llm_ros.planner.carrier import EXECUTE_SKILL, field_of, fill_goal
 
 LOOK_EVERY_S = 0.2
@@ -88,6 +88,7 @@ class _Attempt:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._wanted = threading.Event()  # somebody wants it cancelled
+        self._sent: SentGoal | None = None
         threading.Thread(target=self._work, name="llm_ros.attempt", daemon=True).start()
 
     def _work(self) -> None:
@@ -104,6 +105,11 @@ class _Attempt:
         while not self._ended.wait(LOOK_EVERY_S):
             if not self._ready():
                 self._end(Result(Outcome.EXECUTION, f"the server {self._carrier.name} went away", unsure=True))
+            else:
+                self._look()
+
+    def _look(self) -> None:
+        """Called now and then while the server is there and the step has not ended."""
 
     def _ready(self) -> bool:
         try:
@@ -135,37 +141,32 @@ class _Attempt:
 
 
 class _ActionAttempt(_Attempt):
-    def __init__(self, *args):
-        self._handle = None
-        super().__init__(*args)
-
     def _server_is_there(self) -> bool:
         return self._client.server_is_ready()
 
     def _send(self) -> None:
-        future = self._client.send_goal_async(self._goal, feedback_callback=self._feedback)
-        future.add_done_callback(self._answered)
+        goal = SentGoal(
+            self._client, self._goal, on_feedback=self._feedback, on_rejected=self._rejected, on_result=self._result
+        )
+        with self._lock:
+            self._sent = goal
+        if self._wanted.is_set():
+            goal.cancel()
 
-    def _feedback(self, message) -> None:
-        feedback = message.feedback
+    def _look(self) -> None:
+        self._sent.look()
+
+    def _feedback(self, feedback) -> None:
         if not self._ended.is_set():
             self._listener.progress(getattr(feedback, "progress", -1.0), str(getattr(feedback, "status", "")))
 
-    def _answered(self, future) -> None:
-        handle = future.result()
-        if not handle.accepted:
-            self._end(Result(Outcome.EXECUTION, f"{self._carrier.name} rejected the goal"))
-            return
-        with self._lock:
-            self._handle = handle
-        handle.get_result_async().add_done_callback(self._result)
-        if self._wanted.is_set():
-            handle.cancel_goal_async()
+    def _rejected(self) -> None:
+        self._end(Result(Outcome.EXECUTION, f"{self._carrier.name} rejected the goal"))
 
-    def _result(self, future) -> None:
-        response = future.result()
+    def _result(self, response, known: bool) -> None:
         if response.status == GoalStatus.STATUS_UNKNOWN:
-            self._end(Result(Outcome.EXECUTION, f"{self._carrier.name} no longer knows the goal", unsure=True))
+            why = "no longer knows the goal" if known else "never got the goal"
+            self._end(Result(Outcome.EXECUTION, f"{self._carrier.name} {why}", unsure=True))
             return
         if self._carrier.type == EXECUTE_SKILL:
             self._end(skill_result_from_ros(response.result))
@@ -176,9 +177,9 @@ class _ActionAttempt(_Attempt):
     def cancel(self) -> None:
         with self._lock:
             self._wanted.set()
-            handle = self._handle
-        if handle is not None and not self._ended.is_set():
-            handle.cancel_goal_async()
+            goal = self._sent
+        if goal is not None and not self._ended.is_set():
+            goal.cancel()
 
 
 class _ServiceCall(_Attempt):

@@ -106,6 +106,7 @@ class Serving(Jobs):
         """Begins a request in a thread of its own and returns at once; what is wrong with it comes as an outcome.
 
         `read()` gives the prompt and the pictures of its text (or None), in that thread, as pictures take a while.
+        `adapters`: names of those that the request uses.
         """
 
         def submit():

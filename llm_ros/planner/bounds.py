@@ -18,6 +18,8 @@ _SEQUENCE = frozenset(
     "third thirdly fourth fifth then afterwards afterward thereafter subsequently next finally lastly".split()
 )
 _SUBORDINATE = frozenset("when once after as".split())
+_LIKELY = frozenset("can will should may might".split())
+_MET = frozenset("find see meet spot".split())
 # A condition or a reason: what it says is told, not ordered.
 CONDITION = frozenset("if unless because".split())
 _DEEDS = frozenset("go take bring place discard throw guide follow open close greet wait".split())
@@ -130,7 +132,7 @@ class Bounds:
         low = self.tokens[i].low
         if low in _SEQUENCE or low in ("before", "after", "once", "without", "if") and i not in self.at:
             return True
-        if self._do(i):
+        if self._do(i) or self.whereabouts(i):
             return True
         which = low == "which" and self.low[i + 1 : i + 2] in (["is"], ["are"], ["was"], ["lies"], ["stands"], ["has"])
         if (low in ("who", "whose") or which) and self.tokens[said - 1].low == "," and (said - 2 in self.at):
@@ -237,11 +239,14 @@ class Bounds:
 
     def whereabouts(self, i: int) -> bool:
         """ "you will find him on the terrace", "you can see it there": where somebody is, no order."""
-        return (
-            self.low[i : i + 1] == ["you"]
-            and self.low[i + 1 : i + 2] in (["can"], ["will"], ["should"], ["may"], ["might"], ["find"])
-            and (self.low[i + 2 : i + 3] in (["find"], ["see"], ["meet"], ["spot"]) or self.low[i + 1] == "find")
-        )
+        return self.whereabouts_end(i) > i
+
+    def whereabouts_end(self, i: int) -> int:
+        """The index after "you will find", "you can see"; `i` if none begins there."""
+        if self.low[i : i + 2] == ["you", "find"]:
+            return i + 2
+        told = self.low[i : i + 1] == ["you"] and self.low[i + 1 : i + 2] and self.low[i + 1] in _LIKELY
+        return i + 3 if told and self.low[i + 2 : i + 3] and self.low[i + 2] in _MET else i
 
     def _speech(self, start: int, end: int) -> bool:
         """Whether the clause so far is about saying or asking: what follows may be its content."""

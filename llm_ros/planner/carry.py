@@ -94,7 +94,8 @@ def discard(ref: Referee, clause: Clause) -> list[Goal]:
     if not places_in(clause):
         bins = [name for name in ref.world.locations if rubbish(name)]
         if not bins:
-            raise Question(f"Where should I throw {ref.said(clause.items[0]) if clause.items else 'it'}?")
+            what = ref.said(clause.items[0]) if clause.items else "it"
+            raise Question(f"Where should I throw {what}?", "place", (clause.end, clause.end), "into")
         item = Item("place", (bins[0],), "into", clause.start, clause.start)
         clause.items.append(item)
     return transfer(ref, clause, "place")
@@ -244,7 +245,12 @@ def _to_each(ref: Referee, things: list[Item], values, people: list[Item]) -> li
     names = [ref.person(item) for item in people]
     if things[0].definite and len(values) == 1 and things[0].kind == "object":
         said = " or ".join(name.replace("_", " ") for name in names)
-        raise Question(f"Who should get the {values[0][0].replace('_', ' ')}: {said}?")
+        raise Question(
+            f"Who should get the {values[0][0].replace('_', ' ')}: {said}?",
+            "person",
+            (min(item.start for item in people), max(item.end for item in people)),
+            choices=names,
+        )
     shares = [values] * len(names) if len(values) == 1 else [[value] for value in values]
     if len(shares) != len(names):
         raise Question("Who should get what?")
@@ -315,7 +321,8 @@ def _split_places(places: list[Item], mode: str, recipient) -> tuple[list[Item],
 def _taken(ref: Referee, clause: Clause, values, mode: str) -> list[Goal]:
     """No destination: hold it, bring it to the operator, or ask."""
     if mode == "place":
-        raise Question(f"Where should I put the {values[0][0].replace('_', ' ')}?")
+        what = values[0][0].replace("_", " ")
+        raise Question(f"Where should I put the {what}?", "place", (clause.end, clause.end), "on")
     if len(values) > 1 and ref.context.held is None and mode == "take":
         ref.context.deferred = values
         ref.context.thing = values[-1][0]
@@ -325,7 +332,8 @@ def _taken(ref: Referee, clause: Clause, values, mode: str) -> list[Goal]:
         if known not in (None, OPERATOR):
             place = ref.context.found.get(known)
             return [g for value, at in values for g in (*fetch(ref, value, at), *hand_to(ref, value, known, place))]
-        raise Question(f"To whom should I give the {values[0][0].replace('_', ' ')}?")
+        what = values[0][0].replace("_", " ")
+        raise Question(f"To whom should I give the {what}?", "person", (clause.end, clause.end), "to")
     goals = []
     for value, source in values:
         goals += fetch(ref, value, source)
@@ -360,7 +368,7 @@ def _move_person_or_ask(ref: Referee, clause: Clause, people, places, mode: str)
     if direct and mode != "place" and direct[0].kind != "me":
         return _collect(ref, direct[0])
     verb = {"bring": "bring", "take": "take", "place": "put"}[mode]
-    raise Question(f"What should I {verb}?")
+    raise Question(f"What should I {verb}?", "object", (clause.start, clause.start))
 
 
 def _collect(ref: Referee, item: Item) -> list[Goal]:

@@ -101,7 +101,7 @@ class Splitter(Bounds):
         if begin >= end:
             return None
         if self._hearsay(begin, end):
-            return Clause(None, self.items(begin, end), tokens, begin, end, negated)
+            return Clause(None, self.items(self.whereabouts_end(begin), end), tokens, begin, end, negated)
         question, at_question = self._question(begin, end)
         if question:
             return Clause(None, self.items(at_question, end), tokens, at_question, end, negated, question)
@@ -161,7 +161,7 @@ class Splitter(Bounds):
         if verb and verb.end <= end and tokens[begin].low == "i":
             return verb, begin
         statement = any(
-            t.low in ("is", "are", "was", "were", "has", "am")
+            t.low in ("is", "are", "was", "were", "has", "am", "will")
             and begin + k not in self.at
             and (k == 1 or begin + k - 1 in self.at or k == 2 and tokens[begin].low in w.DETERMINERS)
             for k, t in enumerate(tokens[begin:end])

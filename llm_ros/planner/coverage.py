@@ -38,7 +38,7 @@ _EMPTY = frozenset(
     "first second third last next final whole main nearby close far near right somewhere wherever anywhere everywhere "
     "go goes going come comes coming reach know knows hear see sees seen find says said lies lie lying stands "
     "waits waiting "
-    "instead rather except wearing wears wear hanging rang arrived holding carrying".split()
+    "instead rather except wearing wears wear dressed clad hanging rang arrived holding carrying".split()
 )
 # What a goal says in other words than the command.
 _BLANKS = {
@@ -49,6 +49,8 @@ _BLANKS = {
     "month": "month",
     "year": "year",
 }
+# What a deed is also said to be about.
+_ALSO = {"answer_question": ("quiz", "riddle", "query")}
 # Deeds that may be done for somebody without having to do with them.
 _UNSERVED = frozenset("open close go wait count find".split())
 _CARRYING = frozenset("bring take place discard throw".split())
@@ -64,6 +66,15 @@ def unused_words(
     """The content words, in order, of which nothing is left in `goals`. told: clauses that were taken as
     information."""
     return _Coverage(s, clauses, told, list(goals), world).words()
+
+
+def strange_words(s: Bounds, clauses: Sequence[Clause], world: World) -> tuple[str, ...]:
+    """The content words, in order, that are neither names, nor numbers, nor words with a meaning for the robot."""
+    coverage = _Coverage(s, clauses, (), [], world)
+    left = coverage.words()
+    numbers = {s.low[j] for k in range(len(s.tokens)) if (number := number_at(s.low, k)) for j in range(k, number[1])}
+    named = {s.low[k] for k in s.at}
+    return tuple(word for word in left if word not in numbers | named)
 
 
 class _Coverage:
@@ -175,7 +186,7 @@ class _Coverage:
         return mention.kind == "door" and any(rooms & set(self.world.doors[name]) for name in names)
 
     def _somebody(self) -> bool:
-        return any("person" in value for value in self.values)
+        return any("person" in value or "people" in value for value in self.values)
 
     def _ends_phrase(self, k: int) -> bool:
         low = self.s.low[k]
@@ -215,7 +226,7 @@ def _own_words(goals: list[Goal]) -> list[str]:
     ]
     for goal in goals:
         role = ROLES.get(goal.role)
-        found += [goal.role.removeprefix("skill:"), *(role.nouns if role else ())]
+        found += [goal.role.removeprefix("skill:"), *(role.nouns if role else ()), *_ALSO.get(goal.role, ())]
     return found
 
 
@@ -238,4 +249,4 @@ def _stems(word: str) -> set[str]:
     return found
 
 
-__all__ = ["unused_words"]
+__all__ = ["strange_words", "unused_words"]

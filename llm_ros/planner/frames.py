@@ -7,6 +7,8 @@ talking ones.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llm_ros.planner import words as w
 from llm_ros.planner.carry import transfer
 from llm_ros.planner.clauses import Clause
@@ -39,7 +41,7 @@ def go(ref: Referee, clause: Clause) -> list[Goal]:
         return transfer(ref, clause, "place")
     if any(item.kind == "text" and item.names[0].split()[0] == "wherever" for item in clause.items):
         if ref.context.person is None:
-            raise Question("Whom should I follow?")
+            raise Question("Whom should I follow?", "person", (clause.verb.start, clause.end), "follow")
         return [Goal("follow", {"person": ref.context.person})]
     goals = []
     for item in clause.items:
@@ -64,10 +66,10 @@ def go(ref: Referee, clause: Clause) -> list[Goal]:
                 ref.place(item)
     if not goals and clause.verb.word in ("come", "return", "go", "report"):
         if clause.verb.word == "go":
-            raise Question("Where should I go?")
+            raise Question("Where should I go?", "place", (clause.end, clause.end), "to")
         goals = [Goal("find_person", {"person": OPERATOR})]
     if not goals:
-        raise Question("Where should I go?")
+        raise Question("Where should I go?", "place", (clause.end, clause.end), "to")
     return goals
 
 
@@ -78,8 +80,9 @@ def find_one(ref: Referee, item: Item, where: str | None) -> list[Goal]:
         person = ref.person(item)
         if person == OPERATOR:
             return [Goal("find_person", {"person": person})]
-        if item.kind == "person":
+        if item.kind == "person" and person not in ref.context.told:
             ref.context.found.pop(person, None)
+        ref.context.told.discard(person)
         return [Goal("find_person", {"person": person}, know(ref, person, place))]
     value = ref.thing(item, "look for")
     place = place or ref.context.here or ref.context.found.get(value) or ref.world.home_of(value)
@@ -98,7 +101,9 @@ def find(ref: Referee, clause: Clause) -> list[Goal]:
         doors = [item for item in clause.items if item.kind == "door"]
         if doors:
             return go(ref, clause)
-        raise Question("What should I look for?")
+        said = clause.tokens[clause.start - 1].low
+        lead = "for" if clause.verb.word.startswith(("look", "search")) and said != "for" else ""
+        raise Question("What should I look for?", "object", (clause.start, clause.start), lead)
     goals = []
     for item in wanted:
         if item.kind == "text" and item.names[0] in ("look", "way", "search", "eye", "course"):
@@ -112,7 +117,7 @@ def meet(ref: Referee, clause: Clause) -> list[Goal]:
     if clause.verb.word == "see" and people_in(clause) and any(item.prep == "to" for item in places_in(clause)):
         return guide(ref, clause)
     if not people_in(clause) and not any(item.kind == "text" for item in clause.items):
-        raise Question("Whom should I meet?")
+        raise Question("Whom should I meet?", "person", (clause.start, clause.start))
     places = places_in(clause)
     where = ref.place(places[0]) if places else None
     goals = []
@@ -135,6 +140,8 @@ def open_or_close(role: str):
         for item in clause.items or clause.subject:
             if item.kind == "text" and item.names[0] in ("door", "doors", *_STATES) and goals:
                 continue
+            if item.kind == "text" and item.prep in ("in", "at", "of", "inside") and goals:
+                ref.place(item)  # "the window in the cellar": refused where there is no such place
             if (
                 item.kind == "here"
                 or item.kind in PEOPLE
@@ -144,10 +151,15 @@ def open_or_close(role: str):
                 continue
             goals.append(_openable(ref, item, role, clause))
         if not goals:
-            raise Question(f"What should I {role}?")
+            raise Question(f"What should I {role}?", "object", (clause.start, clause.start))
         return goals
 
     return frame
+
+
+def _which_door(ref: Referee, item: Item, doors: Sequence[str]) -> Question:
+    names = " or ".join(door.replace("_", " ") for door in doors[:6])
+    return Question(f"Which door do you mean: {names}?", "door", ref.gap(item), choices=doors)
 
 
 def _openable(ref: Referee, item: Item, role: str, clause: Clause) -> Goal:
@@ -156,7 +168,7 @@ def _openable(ref: Referee, item: Item, role: str, clause: Clause) -> Goal:
         doors = [door for door, rooms in ref.world.doors.items() if name in rooms]
         if name in ref.world.rooms:
             if len(doors) > 1:
-                raise Question(f"Which door do you mean: {' or '.join(door.replace('_', ' ') for door in doors)}?")
+                raise _which_door(ref, item, doors)
             return Goal(
                 role, {"object": doors[0] if doors else f"{name}_door"}, {doors[0] if doors else f"{name}_door": name}
             )
@@ -168,7 +180,7 @@ def _openable(ref: Referee, item: Item, role: str, clause: Clause) -> Goal:
         inside = tuple(door for door in doors if room and ref.world.room_of(room) in ref.world.doors[door])
         doors = inside or doors
         if len(doors) > 1:
-            raise Question(f"Which door do you mean: {' or '.join(door.replace('_', ' ') for door in doors[:6])}?")
+            raise _which_door(ref, item, doors)
         ref.context.thing = ref.context.opened = doors[0]
         ref.context.place = ref.world.doors[doors[0]][0]
         at = (
@@ -189,7 +201,9 @@ def _openable(ref: Referee, item: Item, role: str, clause: Clause) -> Goal:
 
 
 def wait(ref: Referee, clause: Clause) -> list[Goal]:
-    """Wait for a time; "a moment" is five seconds."""
+    """Wait for a time ("a moment" is five seconds), or for a person."""
+    if _seconds(clause) is None and any(item.prep == "for" for item in people_in(clause)):
+        return meet(ref, clause)
     goals = []
     for item in clause.items:
         if item.kind in ("place", "door"):
@@ -197,7 +211,7 @@ def wait(ref: Referee, clause: Clause) -> list[Goal]:
             goals.append(Goal("go_to", {"location": ref.context.here}))
     seconds = _seconds(clause)
     if seconds is None:
-        raise Question("How many seconds should I wait?")
+        raise Question("How many seconds should I wait?", "number", (clause.end, clause.end), "for")
     if seconds <= 0:
         raise PlanError("impossible", f"I cannot wait for {seconds:g} seconds")
     return [*goals, Goal("wait", {"seconds": seconds})]

@@ -10,6 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+REWRITE = ("auto", "off", "model")
+
+
+def rewriting(engine, how: str = "auto") -> tuple[Callable[..., str] | None, bool]:
+    """(`Planner`'s rewrite, its trained) for an engine. how: "auto", the adapter that comes with llm_ros for its model
+    if there is one; "off"; "model", the model as it is; or an adapter: a GGUF file. Raises ModelError, RequestError."""
+    from llm_ros.adapters import PLAIN
+
+    if how == "model":
+        return engine_generate(engine), False
+    if how == "auto":
+        found = PLAIN in {info.name for info in engine.adapters}
+        return (engine_generate(engine, (PLAIN,)), True) if found else (None, False)
+    if how == "off":
+        return None, False
+    engine.load_adapter(how, how)
+    return engine_generate(engine, (how,)), True
+
 
 def engine_generate(engine, adapters=()) -> Callable[..., str]:
     """generate(messages, grammar, max_tokens, on_text, cancelled) -> str over an engine; adapters: names of its own."""

@@ -16,13 +16,16 @@ from dataclasses import dataclass, replace
 
 from llm_ros.planner import words as w
 from llm_ros.planner.again import BY_ITEMS, again
+from llm_ros.planner.answers import Answers
 from llm_ros.planner.carry import CARRY_GOALS
 from llm_ros.planner.clauses import Clause, Splitter
-from llm_ros.planner.coverage import unused_words
+from llm_ros.planner.coverage import strange_words, unused_words
 from llm_ros.planner.frames import FRAME_GOALS
+from llm_ros.planner.inquiry import ASKS, Inquiry
 from llm_ros.planner.lead import LEAD_GOALS
 from llm_ros.planner.names import Names
 from llm_ros.planner.own import own_skill
+from llm_ros.planner.phrasing import plainly
 from llm_ros.planner.plan import PlanError
 from llm_ros.planner.provisos import provisos
 from llm_ros.planner.refer import PEOPLE, THINGS, VAGUE, Goal, Question, Referee, places_in, snake
@@ -49,7 +52,7 @@ class Readings:
     readings: list[list[Goal]]
     forbidden: list[Goal]
     understood: bool
-    provisos: tuple[str, ...] = ()
+    provisos: tuple[Inquiry, ...] = ()
     unused: tuple[str, ...] = ()
 
     @property
@@ -83,13 +86,12 @@ class Interpreter:
 
     def read(self, command: str) -> Readings:
         """All readings of a command. Raises PlanError and Question."""
-        tokens = corrected(tokenize(command))
-        splitter = Splitter(tokens, self.names, self.lexicon)
+        splitter = self._splitter(command)
         found = provisos(splitter)
         if not found:
             return self._read(splitter)
         kept = [k for k in range(len(splitter.tokens)) if not any(one.start <= k < one.end for one in found)]
-        questions = tuple(one.question for one in found if one.question)
+        questions = tuple(one.inquiry(splitter.tokens) for one in found if one.question)
         try:
             rest = self._read(Splitter([splitter.tokens[k] for k in kept], self.names, self.lexicon))
         except Question:
@@ -97,6 +99,32 @@ class Interpreter:
                 return Readings([], [], True, questions)
             raise
         return replace(rest, provisos=questions)
+
+    def _splitter(self, command: str) -> Splitter:
+        tokens = self.names.gathered(plainly(corrected(tokenize(command))))
+        return Splitter(tokens, self.names, self.lexicon)
+
+    def settled(self, command: str) -> bool:
+        """Whether a command of which no plan was made leaves nothing to guess: it has a condition, or it is an order
+        of words that are all known. What is asked or refused then is what the command itself calls for."""
+        splitter = self._splitter(command)
+        if any(one.question for one in provisos(splitter)):
+            return True
+        begins = [(splitter.skip(start), end) for start, end, _ in splitter.spans()]
+        first = next((start for start, end in begins if start < end), 0)
+        verb = self.lexicon.match(splitter.tokens, first, splitter.at)
+        if verb is None or verb.frame == "wish" or verb.word == "i":
+            return False
+        if strange_words(splitter, splitter.clauses(), self.world):
+            return False
+        try:
+            return self.read(command).certain
+        except (PlanError, Question):
+            return True
+
+    def answered(self, inquiry: Inquiry, answer: str) -> str | Inquiry | None:
+        """What an answer to the question that `read` raised amounts to; as in answers.py."""
+        return Answers(inquiry, self.world, self.names, self.lexicon).resolve(answer)
 
     def read_spoken(self, spoken: Spoken) -> Readings:
         """The same of words whose names are known."""
@@ -108,6 +136,12 @@ class Interpreter:
         if together:
             splitter = Splitter(corrected(tokenize(_TOGETHER.sub(" ", text))), self.names, self.lexicon)
         self._refuse_harm(text, splitter)
+        try:
+            return self._understand(splitter, together)
+        except Question as question:
+            raise question.about(splitter.tokens) from None
+
+    def _understand(self, splitter: Splitter, together: bool) -> Readings:
         clauses = splitter.clauses()
         ref = Referee(self.world, splitter.tokens)
         people = [item for clause in clauses for item in (*clause.subject, *clause.items) if item.kind == "person"]
@@ -147,6 +181,7 @@ class Interpreter:
             if only_told(ref, clause, tasks) or _broken_off(clause, tasks):
                 known.append(clause)
                 continue
+            ref.last = clause is tasks[-1]
             goals = self._clause(ref, clause)
             if parts and goals and _retold(parts[-1][0], goals):
                 parts[-1] = [parts[-1][0][:-2]]
@@ -163,7 +198,9 @@ class Interpreter:
                 ]
             )
         if ref.context.fetched:
-            raise Question(f"Where should I guide {ref.context.fetched.replace('_', ' ')}?")
+            end = len(splitter.tokens)
+            whom = ref.context.fetched.replace("_", " ")
+            raise Question(f"Where should I guide {whom}?", "place", (end, end), "to")
         readings = [
             list(itertools.chain(*choice)) for choice in itertools.islice(itertools.product(*parts), MAX_READINGS)
         ]
@@ -267,14 +304,21 @@ def _refuse_unfinished(tokens) -> None:
     """Raises Question if the command breaks off after an article or a preposition."""
     words = [token for token in tokens if token.quoted or token.low[0].isalnum()]
     if words and not words[-1].quoted and words[-1].low in _OPEN_ENDED and tokens[-1].low != "?":
-        raise Question(f"The sentence is not finished: what comes after {words[-1].text!r}?")
+        end = len(tokens)
+        raise Question(f"The sentence is not finished: what comes after {words[-1].text!r}?", "words", (end, end))
 
 
 def _refuse_choice(ref: Referee, clause: Clause) -> None:
     """Raises Question for "the atlas or the dictionary": a plan cannot choose."""
     for first, second in zip(clause.items, clause.items[1:], strict=False):
         if second.either:
-            raise Question(f"Which one do you mean: {ref.said(first)} or {ref.said(second)}?")
+            said = ref.said(first), ref.said(second)
+            raise Question(
+                f"Which one do you mean: {said[0]} or {said[1]}?",
+                first.kind if first.kind in ASKS else "object",
+                (ref.gap(first)[0], second.end),
+                choices=said,
+            )
 
 
 _OPEN_ENDED = frozenset("the a an to into onto from my your and or".split())
@@ -309,7 +353,7 @@ def _tidy(goals: list[Goal]) -> list[Goal]:
         last = result[-1] if result else None
         if goal.role == "pick" and _carried_on(result, goal.args.get("object")):
             continue
-        if last == goal and goal.role in ("follow", "guide"):
+        if last == goal and goal.role in ("follow", "guide", "ask"):
             continue
         if (
             last

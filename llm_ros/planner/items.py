@@ -161,6 +161,7 @@ class ItemReader:
             self.run = self.run[: inner[-1]]
             self._flush()
             self.run = rest
+        one = any(self.s.low[k] in ("a", "an") for k in self.run)  # "a snacks", of "one of the snacks"
         mods, count, definite = self._modifiers()
         definite = definite or self.s.tokens[mention.start - 1].low in ("that", "this", "said", "same")
         if mention.kind in ("place", "person") and mods and not mention.described:
@@ -176,7 +177,7 @@ class ItemReader:
             mods,
             count,
             definite,
-            mention.many,
+            mention.many and not one,
             mention.described,
         )
         self.i = mention.end

@@ -32,9 +32,9 @@ def guide(ref: Referee, clause: Clause) -> list[Goal]:
         texts = [
             item for item in clause.items if item.kind == "text" and not item.prep and item.names[0] not in ("way",)
         ]
-        if not texts:
-            raise Question("Whom should I guide?")
-        person = texts[0]
+        if not texts and not ref.context.person:
+            raise Question("Whom should I guide?", "person", (clause.start, clause.start))
+        person = texts[0] if texts else Item("person_pronoun", ("them",), "", clause.start, clause.start)
     to = [item for item in places if item.prep in w.DESTINATION] or [
         item for item in places if item.prep not in w.SOURCE
     ]
@@ -51,7 +51,9 @@ def guide(ref: Referee, clause: Clause) -> list[Goal]:
         host = ref.person(other[0])
         target = ref.context.found.get(host) or ref.world.home_of(host)
         if target is None:
-            raise Question(f"Where is {host.replace('_', ' ')}? I can guide people to places.")
+            raise Question(
+                f"Where is {host.replace('_', ' ')}? I can guide people to places.", "place", ref.gap(other[0])
+            )
     elif not to:
         unknown = [item for item in clause.items if item.kind == "text" and item.prep in w.DESTINATION]
         if unknown:
@@ -66,7 +68,7 @@ def guide(ref: Referee, clause: Clause) -> list[Goal]:
             target = found
         else:
             whom = "you" if person.kind == "me" else ref.said(person) or "the person"
-            raise Question(f"Where should I guide {whom}?")
+            raise Question(f"Where should I guide {whom}?", "place", (clause.end, clause.end), "to")
     else:
         target = None
     sources = [item for item in places if not any(item is one for one in to)]
@@ -102,9 +104,9 @@ def follow(ref: Referee, clause: Clause) -> list[Goal]:
     people, places = people_in(clause), places_in(clause)
     if not people:
         texts = [item for item in clause.items if item.kind == "text"]
-        if not texts:
-            raise Question("Whom should I follow?")
-        people = [texts[0]]
+        if not texts and not ref.context.person:
+            raise Question("Whom should I follow?", "person", (clause.start, clause.start))
+        people = texts[:1] or [Item("person_pronoun", ("them",), "", clause.start, clause.start)]
     to = [item for item in places if item.prep in w.DESTINATION]
     sources = [item for item in places if not any(item is one for one in to)]
     unknown = [item for item in clause.items if item.kind == "text" and item.prep in w.DESTINATION]
@@ -118,6 +120,8 @@ def follow(ref: Referee, clause: Clause) -> list[Goal]:
     args = {"person": name}
     if to:
         args["location"] = ref.place(to[-1])
+    elif ref.context.heading and name == ref.context.person:
+        args["location"] = ref.context.heading
     ref.context.here = ref.context.delivered = ref.context.found[name] = args.get("location")
     ref.context.fetched = None
     return [Goal("follow", args, facts)]

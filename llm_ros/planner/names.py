@@ -72,6 +72,10 @@ class Names:
         """Whether a name of the world itself has this key, so that a mere synonym must not make it ambiguous."""
         return any(key_of(words_of(name)) == key for name in self._exact[key][1]) and kind == self._exact[key][0]
 
+    def gathered(self, tokens: list[Token]) -> list[Token]:
+        """The tokens with descriptions of people moved to their nouns (see Describer)."""
+        return self._describer.gathered(tokens)
+
     def find(self, tokens: list[Token]) -> list[Mention]:
         """All mentions, in order, without overlaps: descriptions of people first, then longest names, heads, typos."""
         taken = [token.quoted or not token.low[0].isalnum() for token in tokens]

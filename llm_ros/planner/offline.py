@@ -18,8 +18,9 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from llm_ros.adapters import load_shipped
 from llm_ros.planner.export import FORMATS, export
-from llm_ros.planner.generator import engine_generate
+from llm_ros.planner.generator import engine_generate, rewriting
 from llm_ros.planner.plan import Plan, PlanError, Step
 from llm_ros.planner.planner import Planner
 from llm_ros.planner.skills import load_skills
@@ -44,7 +45,10 @@ def add_offline_arguments(parser: ArgumentParser) -> None:
         "--model", metavar="M", default=None, help=f"path or name of a model (default: {DEFAULT_MODEL})"
     )
     parser.add_argument(
-        "--rewrite", action="store_true", help="where a command is unclear, let the model put it into plain words"
+        "--rewrite",
+        metavar="HOW",
+        help="who puts unclear commands into plain words: auto (default: our adapter, where there is one for the "
+        "model), off, model (the model as it is), or the GGUF file of an adapter",
     )
     parser.add_argument("--batch", metavar="COMMANDS.json", help='list of {"id", "command"} to plan')
     parser.add_argument(
@@ -77,12 +81,12 @@ def run(args: Namespace, engine=None) -> int:
         owned = engine is None
         engine = engine or _engine(args.model or DEFAULT_MODEL)
         try:
-            generate = engine_generate(engine)
-            planner = Planner(generate, skills, world, rewrite=generate if getattr(args, "rewrite", False) else None)
+            rewrite, trained = rewriting(engine, getattr(args, "rewrite", None) or "auto")
+            planner = Planner(engine_generate(engine), skills, world, rewrite=rewrite, trained=trained)
             if commands is None:
-                plan = _single(planner, args.command, getattr(args, "json", False))
+                command, plan = _single(planner, args.command, getattr(args, "json", False))
                 if target:
-                    write_export(target, _exported(target[0], plan, planner, args.command))
+                    write_export(target, _exported(target[0], plan, planner, command))
                 return 0
             return _batch(planner, commands, args.out)
         finally:
@@ -118,7 +122,9 @@ def read_batch(path: str) -> list[tuple[str, str]]:
 def _engine(model: str):
     from llm_core import Engine
 
-    return Engine(model, n_ctx=CONTEXT, max_requests=1)
+    engine = Engine(model, n_ctx=CONTEXT, max_requests=1)
+    load_shipped(engine)
+    return engine
 
 
 def check_export(target: Sequence[str] | None) -> None:
@@ -145,16 +151,38 @@ def _exported(kind: str, plan: Plan, planner: Planner, command: str) -> dict[str
         raise InputError(f"--export {kind}: {error}") from error
 
 
-def _single(planner: Planner, command: str, as_json: bool) -> Plan:
+def ask_person() -> str:
+    """The answer to a question that was printed, of whoever sits at the terminal; "" if nobody does, or has none."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return ""
+    try:
+        return input("> ").strip()
+    except EOFError:
+        print()
+        return ""
+
+
+def _single(planner: Planner, command: str, as_json: bool) -> tuple[str, Plan]:
+    """Plans a command, with the answers to its questions; (the command in the end, its plan)."""
     numbers = iter(range(1, 1000))
 
     def show(step: Step) -> None:
         print(f"{next(numbers)}. {step}", flush=True)
 
     plan = planner.plan(command, on_step=None if as_json else show)
+    while plan.status == "clarify" and not as_json:
+        print(json.dumps(plan.to_json(), ensure_ascii=False), flush=True)
+        answer = ask_person()
+        if not answer:
+            return command, plan
+        outcome = planner.answered(plan.inquiry, answer)
+        if isinstance(outcome, Plan):
+            plan = outcome
+        else:
+            command, plan = outcome, planner.plan(outcome, on_step=show)
     if as_json or plan.status != "plan":
         print(json.dumps(plan.to_json(), ensure_ascii=False), flush=True)
-    return plan
+    return command, plan
 
 
 def _batch(planner: Planner, commands: list[tuple[str, str]], out: str | None) -> int:

@@ -20,6 +20,8 @@ _FITS = {
     "text": ("quote", "text", "object", "category", "person", "place", "door"),
     "number": ("number", "text"),
 }
+# What is asked for where it is called otherwise than the type (inquiry.ASKS).
+_ASKS = {"location": "place", "category": "object"}
 
 
 def own_skill(ref: Referee, clause: Clause, skill) -> list[Goal]:
@@ -40,7 +42,12 @@ def own_skill(ref: Referee, clause: Clause, skill) -> list[Goal]:
                 unknown = next((one for one in free if one.kind == "text"), None)
                 if arg.type == "location" and unknown:
                     ref.place(unknown)
-                raise Question(f"What is the {arg.name.replace('_', ' ')} for {name.replace('_', ' ')}?")
+                raise Question(
+                    f"What is the {arg.name.replace('_', ' ')} for {name.replace('_', ' ')}?",
+                    _ASKS.get(arg.type, arg.type),
+                    (clause.end, clause.end),
+                    "at" if arg.type == "location" else "",
+                )
             continue
         free = [one for one in free if one is not item]
         args[arg.name] = _fill(ref, clause, item, arg)

@@ -44,6 +44,70 @@ class Describer:
             start = mention.end
         return found
 
+    def gathered(self, tokens: list[Token]) -> list[Token]:
+        """The tokens with each description moved to its noun, out of the way of where the person is: "the person in
+        the hall who is waving" → "the person waving in the hall", "somebody in the hall waves" → "somebody waving is
+        in the hall"."""
+        i = 0
+        while i + 3 < len(tokens):
+            where = self._where_end(tokens, i + 1) if self._noun(tokens, i) else None
+            found = self._predicate(tokens, where) if where else None
+            if found:
+                description, end, finite = found
+                being = [Token("is", "is")] if finite else []
+                end += self._on(tokens, end)
+                end += [tokens[k].low for k in (where, min(end, len(tokens) - 1))] == [",", ","]
+                tokens = [*tokens[: i + 1], *description, *being, *tokens[i + 1 : where], *tokens[end:]]
+                i += len(description)
+            i += 1
+        return tokens
+
+    @staticmethod
+    def _where_end(tokens: list[Token], start: int) -> int | None:
+        """The end of "in the hall", "standing at the desk", "over there by the window" from `start`, or None."""
+        low = [token.low for token in tokens]
+        k = start
+        while low[k : k + 1] and low[k] in ("over", "there", "here", "who", "is", "are"):
+            k += 1
+        if low[k : k + 1] and low[k] not in _AT:
+            return None
+        k += 1
+        while low[k : k + 1] and low[k] in _AT | {"of", "to"} | w.DETERMINERS:
+            k += 1
+        end = k
+        while end < min(len(low), k + 3) and low[end][0].isalnum() and low[end] not in _ENDS_WHERE:
+            end += 1
+        return end if k < end < len(low) and low[k] not in w.COLORS else None
+
+    def _predicate(self, tokens: list[Token], start: int) -> tuple[list[Token], int, bool] | None:
+        """(the description, its end, whether it is the sentence's verb) of "who is waving", "is pointing to the left",
+        "raises their arm", "with the red coat" from `start`, or None."""
+        k, relative, being = start, False, False
+        if tokens[k].low == "," and k + 1 < len(tokens):
+            k += 1
+        while k < len(tokens) and tokens[k].low in ("who", "that", "which", "is", "are", "currently", "there"):
+            relative = relative or tokens[k].low in ("who", "that", "which")
+            being = being or tokens[k].low in ("is", "are")
+            k += 1
+        if k >= len(tokens):
+            return None
+        low = tokens[k].low
+        clothes = self._clothes_end(tokens, k)
+        if clothes and (low not in ("in", "on", "a", "the") or being or relative):
+            said = [Token("wearing", "wearing"), *self._worn(tokens[k:clothes])]
+            return said, clothes, not relative and (being or low in ("has", "have", "wears", "wear"))
+        doing = _DOING.get(low, low)
+        if doing not in _GESTURES and (doing not in _POSES or not relative and not being):
+            return None
+        end = k + 1
+        while end < len(tokens) and tokens[end].low in _POSE_REST:
+            end += 1
+        while tokens[end - 1].low in ("to", "the", "at", "on"):
+            end -= 1
+        if doing == low and not relative and not being and start != k and tokens[end : end + 1] != [Token(",", ",")]:
+            return None  # "the person in the hall, waving the flag"
+        return [Token(doing, doing), *tokens[k + 1 : end]], end, not relative and (being or doing != low)
+
     def _noun(self, tokens: list[Token], i: int) -> bool:
         """Whether a word speaks of a person: any person, or one by kinship or profession."""
         low = tokens[i].low
@@ -77,12 +141,10 @@ class Describer:
             return Mention(best[1], best[2], "person", (best[3],), True, many)
         clothes = self._clothes_end(tokens, noun + 1)
         if clothes:
-            said = [
-                "wearing" if token.low == "has" else token.low
-                for token in tokens[noun:clothes]
-                if token.low not in ("who", "that", "is", "are", "which", "there", "currently")
-            ]
-            return Mention(begin, clothes, "person", (" ".join(said),), True, many)
+            said = [self._plain_noun(tokens[noun].low), "wearing"]
+            said += [token.low for token in self._worn(tokens[noun + 1 : clothes])]
+            end = clothes + self._on(tokens, clothes)
+            return Mention(begin, end, "person", (" ".join(said),), True, many)
         if noun and tokens[noun - 1].low in _POSES and not many:
             return Mention(noun - 1, end, "person", (f"{tokens[noun - 1].low} {tokens[noun].low}",), True, many)
         pose = self._pose_end(tokens, noun + 1)
@@ -92,6 +154,22 @@ class Describer:
         low = tokens[noun].low
         kept = many or low not in w.PERSON_NOUNS
         return Mention(begin, end, "person", (low if kept else _ALL.get(low, "person"),), True, many)
+
+    @staticmethod
+    def _worn(tokens: list[Token]) -> list[Token]:
+        """What is worn: "who is dressed in a red coat" → "a red coat"."""
+        return [token for token in tokens if token.low not in _WEARING | {"who", "that", "is", "are", "which", "there"}]
+
+    @staticmethod
+    def _plain_noun(noun: str) -> str:
+        """ "someone", "whoever" → "person"; "people" of any kind stay as said."""
+        return "person" if noun in _ANYBODY else "people" if noun in ("persons", "folks", "folk") else noun
+
+    @staticmethod
+    def _on(tokens: list[Token], k: int) -> bool:
+        """Whether the word at `k` is the "on" of "has a coat on"."""
+        low = [token.low for token in tokens[k : k + 2]]
+        return low[:1] == ["on"] and (len(low) < 2 or low[1] in _AT | {"and", "then"} or not low[1][0].isalnum())
 
     def _clothes_end(self, tokens: list[Token], start: int) -> int | None:
         """The end of "(who is) wearing a blue coat" / "in the blue coat" / "with a white sweater" from `start`, or
@@ -103,14 +181,7 @@ class Describer:
             "is",
             "are",
             "which",
-            "dressed",
-            "wearing",
-            "wears",
-            "has",
-            "clad",
-            "in",
-            "with",
-            "having",
+            *_WEARING,
             "a",
             "an",
             "the",
@@ -119,7 +190,7 @@ class Describer:
             "there",
             "currently",
         ):
-            worn = worn or tokens[position].low in ("wearing", "wears", "dressed", "in", "with", "clad", "has")
+            worn = worn or tokens[position].low in _WEARING
             position += 1
         if not worn:
             return None
@@ -150,7 +221,7 @@ class Describer:
 
 def clothing(word: str) -> bool:
     """Whether a word is something to wear."""
-    return word in _CLOTHES or w.singular(word) in _CLOTHES
+    return word in CLOTHES or w.singular(word) in CLOTHES
 
 
 def _content(said: list[str]) -> list[str]:
@@ -161,21 +232,8 @@ def _content(said: list[str]) -> list[str]:
 
 
 def _stem(word: str) -> str:
-    word = {
-        "seated": "sit",
-        "sits": "sit",
-        "sitting": "sit",
-        "lies": "ly",
-        "lying": "ly",
-        "laying": "ly",
-        "reclining": "ly",
-        "hand": "arm",
-        "raised": "rais",
-        "lifting": "rais",
-        "points": "point",
-        "standing": "stand",
-        "stands": "stand",
-    }.get(word, word)
+    if word in _STEMS:
+        return _STEMS[word]
     for ending in ("ing", "es", "s", "e"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word[: -len(ending)]
@@ -183,16 +241,61 @@ def _stem(word: str) -> str:
 
 
 _EMPTY = frozenset(
-    "a an the who that which is are to their his her its towards toward currently there with has down up on".split()
+    "a an the who that which is are to their his her its towards toward currently there with has have having whose "
+    "holding keeping down up on".split()
 )
 _AFTER_PERSON = frozenset(
     "and or is are was were has have had who that which wants needs would can should could will please now then if "
     "when "
     "what where how whether there here too also says said asked does did".split()
 )
+_STEMS = {
+    "seated": "sit",
+    "sits": "sit",
+    "sitting": "sit",
+    "lies": "ly",
+    "lie": "ly",
+    "lying": "ly",
+    "laying": "ly",
+    "reclining": "ly",
+    "hand": "arm",
+    "raised": "rais",
+    "lifted": "rais",
+    "lifting": "rais",
+    "points": "point",
+    "standing": "stand",
+    "stands": "stand",
+}
+_ANYBODY = frozenset("someone somebody anyone anybody whoever".split())
+_WEARING = frozenset("wearing wear wears dressed in with clad has have having currently".split())
+_AT = frozenset("in at on by near inside beside within next from".split())
+_ENDS_WHERE = frozenset(
+    "who that which is are was were has have with wearing wears dressed and or to then waving waves pointing points "
+    "raising raises raise lifting lifts please raised sitting standing lying seated kneeling crouching wear wave point "
+    "sit sits stand stands lie lies".split()
+)
+_DOING = {
+    "waves": "waving",
+    "wave": "waving",
+    "points": "pointing",
+    "point": "pointing",
+    "raises": "raising",
+    "raise": "raising",
+    "lifts": "raising",
+    "lifting": "raising",
+    "sits": "sitting",
+    "sit": "sitting",
+    "stands": "standing",
+    "stand": "standing",
+    "lies": "lying",
+    "lie": "lying",
+    "kneels": "kneeling",
+}
+_GESTURES = frozenset("waving pointing raising".split())
 _ALL = {"everyone": "everyone", "everybody": "everyone"}
 _LOOKS = frozenset("dark light bright long short big".split())
-_CLOTHES = frozenset(
+# What people wear.
+CLOTHES = frozenset(
     "coat jacket sweater shirt blouse jeans dress skirt hat cap scarf suit hoodie pullover jumper t-shirt "
     "trousers pants vest tie glasses "
     "uniform shoes cardigan apron boots".split()

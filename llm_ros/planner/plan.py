@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from llm_ros.planner.inquiry import Inquiry
+
 # Why a command is refused. The value is the sentence that a caller may show when there is nothing better to say.
 REFUSALS = {
     "unknown_place": "I do not know that place",
@@ -21,6 +23,7 @@ REFUSALS = {
     "precondition": "a step of the plan could not be made possible",
     "too_long": "the command is too long",
     "not_understood": "I did not understand the command",
+    "withdrawn": "all right, I leave it",
 }
 
 
@@ -56,6 +59,7 @@ class Plan:
 
     steps: the checked sequence (empty unless status is "plan"). reason: key of REFUSALS when refused.
     message: the refusal's text or the question. text: what the model wrote. notes: what the repair changed.
+    inquiry: what the question is about, if status is "clarify"; goes with the answer into `Planner.answered`.
     """
 
     status: str
@@ -64,6 +68,7 @@ class Plan:
     message: str = ""
     text: str = ""
     notes: tuple[str, ...] = ()
+    inquiry: Inquiry | None = None
 
     def to_json(self) -> list | dict:
         """The value of PLANS.json: a list of steps, {"refuse": reason} or {"clarify": question}."""
@@ -79,9 +84,10 @@ def refuse(reason: str, message: str = "", text: str = "") -> Plan:
     return Plan("refuse", reason=reason, message=message or REFUSALS[reason], text=text)
 
 
-def clarify(question: str, text: str = "") -> Plan:
-    """A command that needs one answer first."""
-    return Plan("clarify", message=question, text=text)
+def clarify(question: str | Inquiry, text: str = "") -> Plan:
+    """A command that needs one answer first; to a mere text the answer is the command in other words."""
+    inquiry = question if isinstance(question, Inquiry) else Inquiry(question)
+    return Plan("clarify", message=inquiry.text, text=text, inquiry=inquiry)
 
 
 def _value(value) -> str:

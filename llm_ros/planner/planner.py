@@ -17,11 +17,13 @@ from dataclasses import replace
 from llm_ros.planner import prompt
 from llm_ros.planner.complete import Completer
 from llm_ros.planner.grammar import open_grammar, tight_grammar
+from llm_ros.planner.inquiry import Inquiry
 from llm_ros.planner.interpret import Interpreter, Question, Readings
 from llm_ros.planner.plan import REFUSALS, LineReader, Plan, PlanError, Step, clarify, parse_line, refuse
 from llm_ros.planner.refer import FreeText, Goal
-from llm_ros.planner.rewrite import CONDITIONAL, Rewriter
+from llm_ros.planner.rewrite import Rewriter, unknown_thing
 from llm_ros.planner.skills import Skills
+from llm_ros.planner.talk import is_task
 from llm_ros.planner.validate import check_step
 from llm_ros.planner.world import OPERATOR, World
 
@@ -104,20 +106,47 @@ class Planner:
         if cancelled():
             return Plan("cancelled", message="cancelled")
         space = self._space(outcome)
-        if self._rewriter and self.space == "tight" and self._unsure(outcome, space):
-            plain = self._rewriter.steps(outcome, cancelled)
-            if plain is not None:
-                space = [plain], {}
+        if self._rewriter and self.space == "tight":
+            space = self._reworded(outcome, space, cancelled)
         if isinstance(space, Plan):
             return space
         return self._write(outcome, *space, on_step or (lambda step: None), on_text or (lambda piece: None), cancelled)
 
-    @staticmethod
-    def _unsure(command: str, space) -> bool:
-        """Whether `rewrite` is asked: nothing came of the command, or several plans."""
+    def _reworded(self, command: str, space, cancelled: Callable[[], bool]):
+        """What `rewrite` makes of a command, where it is asked; else, and where it has nothing better, `space`."""
+        alone = None if isinstance(space, Plan) or len(space[0]) != 1 else space[0][0]
+        unknown = unknown_thing(alone, self.skills, self.world) if alone else None
+        if unknown is None and not self._unsure(command, space):
+            return space
+        steps, refused = self._rewriter.reword(command, cancelled)
+        if steps is not None:
+            return [steps], {}
+        if unknown is not None and refused:
+            return clarify(f"I know nothing called {unknown!r}. Please say in other words what I should do.")
+        return space
+
+    def is_task(self, text: str) -> bool:
+        """Whether a text out of a conversation is something to plan, and no mere talk; the model is not asked."""
+        text = self._clean(text)
+        return isinstance(text, str) and is_task(text, self._interpreter)
+
+    def answered(self, inquiry: Inquiry, answer: str) -> str | Plan:
+        """The command that an answer to the question of an earlier plan leads to, for `plan`; or what else comes of it:
+        the same question once more, narrowed down where the answer allows, or a refusal as "withdrawn".
+        """
+        text = self._clean(answer)
+        if isinstance(text, Plan):
+            return clarify(inquiry) if text.inquiry else text
+        outcome = self._interpreter.answered(inquiry, text)
+        if outcome is None:
+            return refuse("withdrawn")
+        return clarify(outcome) if isinstance(outcome, Inquiry) else outcome
+
+    def _unsure(self, command: str, space) -> bool:
+        """Whether `rewrite` is asked: several plans came of the command, or none, and there is something to guess."""
         if not isinstance(space, Plan):
             return len(space[0]) > 1
-        return space.reason not in _FINAL and not CONDITIONAL.search(command)
+        return space.reason not in _FINAL and not self._interpreter.settled(command)
 
     def _clean(self, command: str) -> str | Plan:
         """The command as plain words, or why it is none."""
@@ -143,7 +172,7 @@ class Planner:
         except PlanError as error:
             return refuse(error.reason, str(error))
         except Question as question:
-            return clarify(str(question))
+            return clarify(question.inquiry)
         if self.space == "open":
             return [], {
                 name: place for goals in readings.readings for goal in goals for name, place in goal.facts.items()

@@ -14,12 +14,15 @@ bring it",
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_ros.planner import words as w
 from llm_ros.planner.bounds import MAIN_DEEDS, Bounds, bare
+from llm_ros.planner.inquiry import Inquiry, gapped
 from llm_ros.planner.numbers import duration_at, number_at
 from llm_ros.planner.openings import opening_at
+from llm_ros.planner.tokens import Token
 
 _CHECK = "I cannot check whether {}. Should I do it anyway?"
 _INVERTED = "I cannot check that ({}). Should I do it anyway?"
@@ -68,11 +71,24 @@ _SWAPPED = {"i": "you", "me": "you", "my": "your", "am": "are", "you": "I", "you
 
 @dataclass(frozen=True)
 class Proviso:
-    """Tokens start..end-1 say on what the deed depends. question: what to ask; "" if it changes nothing."""
+    """Tokens start..end-1 say on what the deed depends. question: what to ask; "" if it changes nothing.
+
+    asks: key of inquiry.ASKS; after a yes the deed is done without them, a number takes their place.
+    """
 
     start: int
     end: int
     question: str
+    asks: str = "confirm"
+
+    def inquiry(self, tokens: Sequence[Token]) -> Inquiry:
+        """The question about the command that consists of these tokens."""
+        if self.asks == "command":
+            return Inquiry(self.question)
+        before, after = gapped(tokens, (self.start, self.end))
+        if self.asks == "number":
+            return Inquiry(self.question, self.asks, (), before, "for", after)
+        return Inquiry(self.question, self.asks, (), f"{before} {after}".strip(" ,"))
 
 
 def provisos(s: Bounds) -> list[Proviso]:
@@ -123,7 +139,7 @@ class _Finder:
                 or body[0] == ","
                 or self._bare_verb(begin)
             )
-            return Proviso(i, begin, question.format(" ".join(self.low[i:begin]))) if alone else None
+            return Proviso(i, begin, question.format(" ".join(self.low[i:begin])), "command") if alone else None
         if not body or self._governed(i, begin, question):
             return None
         if question == "":
@@ -144,7 +160,7 @@ class _Finder:
         said = self._said(begin, end)
         if self.low[begin - 1] == "of":
             said = f"there is {said}"
-        return Proviso(i, end, question.format(said))
+        return Proviso(i, end, question.format(said), "number" if question == _END else "confirm")
 
     def _inverted(self, i: int) -> Proviso | None:
         """ "should it rain, …": a condition by word order."""

@@ -7,10 +7,12 @@ In: items (clauses.py), the world, what was spoken of before. Out: argument valu
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from llm_ros.planner import words as w
 from llm_ros.planner.clauses import Clause
+from llm_ros.planner.inquiry import Inquiry, gapped
 from llm_ros.planner.items import Item
 from llm_ros.planner.plan import PlanError
 from llm_ros.planner.tokens import Token, words_of
@@ -34,7 +36,9 @@ _ABSTRACT = frozenset(
     "break seat rest look order chance nap shower bath step bow breath photo photograph picture selfie turn bite "
     "sip risk "
     "lead guess vote oath stand advice care notice measure trouble attention moment minute second hour day hug kiss "
-    "message regard greeting thank wish love apology compliment smile answer question call ring shot go try".split()
+    "message regard greeting thank wish love apology compliment smile answer question call ring shot go try "
+    "massage cuddle ride lift tour lesson manicure injection dance song kick slap punch push shove scare wink nod "
+    "handshake".split()
 )
 _CARRYING = ("bring", "take", "put down", "move", "use")
 _SUPERLATIVE = re.compile(r"\w+est$|most|least|largest|best|worst|leftmost|rightmost")
@@ -42,7 +46,30 @@ VAGUE = frozenset("thing things something anything item items stuff object objec
 
 
 class Question(Exception):
-    """Something essential is missing or ambiguous; the text is the one question to ask."""
+    """Something essential is missing or ambiguous; the text is the one question to ask, the rest as in `Inquiry`.
+
+    gap: the tokens start..end-1 whose place the answer takes (start = end: it is inserted); None: the answer is a
+    command of its own.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        asks: str = "command",
+        gap: tuple[int, int] | None = None,
+        lead: str = "",
+        choices: Iterable[str] = (),
+    ):
+        super().__init__(text)
+        self._gap = gap
+        self.inquiry = Inquiry(text, asks, tuple(choices), lead=lead)
+
+    def about(self, tokens: Sequence[Token]) -> Question:
+        """The same, knowing the tokens of the command that it is about."""
+        if self._gap is not None:
+            before, after = gapped(tokens, self._gap)
+            self.inquiry = replace(self.inquiry, before=before, after=after)
+        return self
 
 
 @dataclass(frozen=True)
@@ -91,6 +118,8 @@ class Context:
     looked: tuple[str, str | None] | None = None
     fetched: str | None = None
     sought: str | None = None
+    heading: str | None = None  # where the person spoken of walks
+    told: set[str] = field(default_factory=set)  # whose place has been told, and not been gone to yet
 
     def origin(self) -> str | None:
         """Where things are taken from if nothing is known of them: where the command has gone to on purpose, not
@@ -105,6 +134,8 @@ class Referee:
         self.world, self.tokens, self.context = world, tokens, Context()
         # The one person and the one thing of the command: what a pronoun may mean before they are named.
         self.only: Item | None = None
+        # Whether nothing follows the clause that is read.
+        self.last = True
         self.only_thing: Item | None = None
 
     def place(self, item: Item, placement: bool = False) -> str:
@@ -113,7 +144,10 @@ class Referee:
             if item.names[0] == "here" and self.world.operator:
                 return self.world.operator
             if item.names[0] == "here" or self.context.place is None:
-                raise Question(f"Where is {item.names[0]!r}? Please name the place.")
+                lead = "" if item.prep else "to"
+                raise Question(
+                    f"Where is {item.names[0]!r}? Please name the place.", "place", (item.start, item.end), lead
+                )
             return self.context.place
         if item.kind == "door":
             door = self._one(item, item.names)
@@ -166,7 +200,7 @@ class Referee:
             if self.context.thing is None and self.only_thing is not None and self.only_thing.kind == "object":
                 return self.thing(self.only_thing, verb)
             if self.context.thing is None:
-                raise Question(f"What should I {verb}?")
+                raise Question(f"What should I {verb}?", "object", self.gap(item))
             return self.context.thing
         if item.kind == "object":
             value = self._object(item)
@@ -196,10 +230,19 @@ class Referee:
         if item.place is not None:
             known = [name for name in known if self.world.is_at(self.world.home_of(name), place)]
         if not known or whole and item.place is None or item.kind == "object" and item.many and len(known) < 2:
-            raise Question(f"Which things do you mean by {self.said(item)!r}? I do not know how many there are.")
+            raise Question(
+                f"Which things do you mean by {self.said(item)!r}? I do not know how many there are.",
+                "object",
+                self.gap(item),
+            )
         if len(known) > MAX_EACH:
             options = ", ".join(_plain(name) for name in list(known)[:MAX_EACH])
-            raise Question(f"Which {self.said(item)} do you mean? I know {len(known)}: {options} and more.")
+            raise Question(
+                f"Which {self.said(item)} do you mean? I know {len(known)}: {options} and more.",
+                "object",
+                self.gap(item),
+                choices=known,
+            )
         return list(known)
 
     def _object(self, item: Item) -> str:
@@ -224,9 +267,9 @@ class Referee:
         if "same" in words and set(words) <= VAGUE | {"same"} and self.context.thing:
             return self.context.thing
         if not words or set(words) <= VAGUE | {"else", "nice", "good", "same"}:
-            raise Question(f"What should I {verb}?")
+            raise Question(f"What should I {verb}?", "object", self.gap(item))
         if head in _ABSTRACT and verb in _CARRYING:
-            raise Question(f"What do you mean by {text!r}?")
+            raise Question(f"What do you mean by {text!r}?", "object", self.gap(item))
         if head in HARM_THINGS or set(words) & HARM_THINGS:
             raise PlanError("unsafe", f"I will not {verb} {text}")
         if verb in _CARRYING and (head in _NOT_CARRIED or "-".join(words) in _NOT_CARRIED):
@@ -246,7 +289,7 @@ class Referee:
                 self.context.person = self.person(self.only)
                 self.context.found[self.context.person] = self.where(self.only)
             if self.context.person is None:
-                raise Question("Whom do you mean?")
+                raise Question("Whom do you mean?", "person", (item.start, item.end))
             return self.context.person
         if item.kind == "person":
             if item.definite and item.place is None and item.names == ("person",) and self.context.person:
@@ -275,7 +318,15 @@ class Referee:
         if len(names) == 1:
             return names[0]
         options = [_plain(name) for name in names[:6]]
-        raise Question(f"Which {self.said(item)} do you mean: {', '.join(options[:-1])} or {options[-1]}?")
+        text = f"Which {self.said(item)} do you mean: {', '.join(options[:-1])} or {options[-1]}?"
+        raise Question(text, item.kind, self.gap(item), choices=names)
+
+    def gap(self, item: Item) -> tuple[int, int]:
+        """The tokens of an item, with its article and its describing words."""
+        start, before = item.start, w.DETERMINERS.union(item.mods)
+        while start and not self.tokens[start - 1].quoted and self.tokens[start - 1].low in before:
+            start -= 1
+        return start, item.end
 
 
 def snake(text: str) -> str:

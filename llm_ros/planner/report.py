@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from llm_ros.planner import words as w
 from llm_ros.planner.clauses import Clause
 from llm_ros.planner.frames import find_one
 from llm_ros.planner.items import Item
@@ -66,9 +67,10 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
     low = [clause.tokens[k].low for k in content]
     said = words_said(clause, content)
     if not content:
-        if ref.context.informed or ref.context.found:
+        if ref.context.informed or ref.context.found or ref.context.report:
             return [], ref.context.report or f"I have the result: {RESULT}"
-        raise Question(f"What should I tell {person.replace('_', ' ') if person and person != OPERATOR else 'you'}?")
+        whom = person.replace("_", " ") if person and person != OPERATOR else "you"
+        raise Question(f"What should I tell {whom}?", "text", (clause.end, clause.end))
     if len(content) == 1 and clause.tokens[content[0]].quoted:
         return [], clause.tokens[content[0]].text
     if low[0] == "to":
@@ -83,7 +85,7 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
     ):
         return [], ref.context.report
     if _asks_how_many(low):
-        return counting(ref, inside)
+        return counting(ref, clause, inside)
     if low[0] == "where":
         wanted = [item for item in inside if item.kind in PEOPLE or item.kind in THINGS]
         wanted = [item for item in wanted if item.kind != "text"] or wanted
@@ -128,6 +130,7 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         and low[0] in ("what", "which")
         and set(low[1:]) & {"it", "result", "answer", "said", "says", "answers"}
         and not place
+        and not _COMPARISON.search(" ".join(low))
     ):
         return [], ref.context.report or f"I have the result: {RESULT}"
     asks = low[0] in ("what", "which", "who")
@@ -216,7 +219,7 @@ def looking_at(ref: Referee, subject: str, place: str | None, items: list[Item])
         things = [item for item in items if item.kind in ("object", "category")]
         place = ref.context.here or (ref.world.home_of(ref.thing(things[0])) if things else None)
     ref.context.informed, ref.context.looked = True, (subject, place)
-    subject = re.sub(r"^(on|in|at|inside)\s", "objects \\g<0>", subject)
+    subject = re.sub(r"^(on|in|at|inside)\s", "objects \\g<0>", re.sub(r" (on|in|at) (it|there)$", "", subject))
     return [Goal("detect", {"what": subject}, {subject: place} if place else {})], f"The {subject}: {RESULT}"
 
 
@@ -247,7 +250,12 @@ def _person_info(ref: Referee, item: Item, inside: list[Item], low: list[str], s
     ], f"The {what}: {RESULT}"
 
 
-def counting(ref: Referee, items: list[Item]):
+def _people(name: str) -> str:
+    """A description of a person, of several: "person_pointing_to_the_left" → "people pointing to the left"."""
+    return re.sub(r"\bpersons?\b", "people", name.replace("_", " "))
+
+
+def counting(ref: Referee, clause: Clause, items: list[Item]):
     """(goals that count, the report)."""
     kinds = [
         item
@@ -257,13 +265,13 @@ def counting(ref: Referee, items: list[Item]):
     ]
     kinds = kinds or [item for item in items if item.kind in ("place", "door") and not item.prep]
     if not kinds:
-        raise Question("What should I count?")
+        raise Question("What should I count?", "object", (clause.start, clause.start))
     kind, place = kinds[0], None
     place = ref.where(kind) or next((ref.place(item) for item in items if item.kind == "place"), None)
     if place is None:
         place = next((ref.where(item) for item in kinds if item.place), None)
-    words = ref.said(kind)
-    words = re.sub(r"^(how many )?((the )?(total )?(number|amount|quantity|count) of )?(the )?", "", words)
+    words = _people(kind.names[0]) if kind.described and kind.names[0] not in w.PEOPLE_NOUNS else ref.said(kind)
+    words = re.sub(r"^(how many )?((the )?(total )?(number|amount|quantity|count) (of )?)?(the )?", "", words)
     rest = [item for item in kinds[1:] if item.kind == "text" or item.kind == "person"]
     for item in rest:
         if item.kind == "text" and item.prep in ("in", "on", "at", "inside") and item.definite:

@@ -1,31 +1,33 @@
 """Asks a model to put a command into plain words (plain.py), and plans these.
 
 In: a command that the reader is unsure of. Out: the completed steps of the plain commands that the model wrote under
-their grammar, or None where they refuse, ask, cannot be done or leave out somebody or something that the command
-names: then what the reader said stands. The system turn is the same for every command, so that an engine that keeps
-prompt prefixes reads it once.
+their grammar, or none where they refuse, ask, cannot be done or are not to be trusted (`faithful`): then what the
+reader said stands, unless it was about a thing that nobody knows (`unknown_thing`) and the model refuses. The system
+turn is the same for every command, so that an engine that keeps prompt prefixes reads it once.
 """
 
 from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from llm_ros.planner.complete import Completer
 from llm_ros.planner.interpret import Interpreter
 from llm_ros.planner.plain import PlainForms
 from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.refer import Question
-from llm_ros.planner.tags import TAG, tag
+from llm_ros.planner.skills import Skills
+from llm_ros.planner.tags import TAG, Tagged, tag
+from llm_ros.planner.tokens import tokenize
+from llm_ros.planner.words import singular
+from llm_ros.planner.world import World
 
 SYSTEM = "Say in plain words what the robot is to do."
 MAX_TOKENS = 96
-# Plain commands have no conditions: a command that has one is left to the reader, which asks.
-CONDITIONAL = re.compile(
-    r"\b(if|unless|when(ever)? (it|he|she|they)|in case|as long as|provided|otherwise)\b", re.IGNORECASE
-)
-
+_HANDLING = ("find_object", "pick", "place", "hand_over")
+_SENTENCE_ENDS = frozenset(".!?:;")
+_DESCRIBED = re.compile(r'(?:^|\n)(?:guide|follow|greet|tell|answer|ask) ("[^"]*")|\bto ("[^"]*")')
 
 # What untrained models are shown: tagged commands and their plain forms.
 EXAMPLES = (
@@ -52,7 +54,8 @@ EXAMPLES = (
 
 
 class Rewriter:
-    """generate: as `Planner`'s. trained: its model was trained on such pairs (training/) and needs no examples."""
+    """generate: as `Planner`'s; None instead of a text: there is nobody to ask. trained: its model was trained on such
+    pairs (training/) and needs no examples."""
 
     def __init__(
         self, generate: Callable[..., str], interpreter: Interpreter, completer: Completer, trained: bool = False
@@ -67,18 +70,51 @@ class Rewriter:
         other._interpreter, other._completer = interpreter, completer
         return other
 
-    def steps(self, command: str, cancelled: Callable[[], bool]) -> list[Step] | None:
-        """The steps of the command's plain form; None if there are none."""
+    def reword(self, command: str, cancelled: Callable[[], bool]) -> tuple[list[Step] | None, bool]:
+        """The steps of the command's plain form, None if there are none; and whether the model refuses."""
         tagged = tag(command, self._interpreter.names)
         asked = [{"role": "system", "content": SYSTEM}]
         for said, plain in (*self._examples, (tagged.text, "")):
             asked += [{"role": "user", "content": said}, {"role": "assistant", "content": plain}]
         asked.pop()
         text = self._generate(asked, self._forms.grammar(tagged), MAX_TOKENS, lambda piece: None, cancelled)
-        if tagged.names.keys() - set(TAG.findall(text)):
-            return None
+        if text is None or text.startswith("refuse"):
+            return None, text is not None
+        if not faithful(text, tagged):
+            return None, False
         try:
             readings = self._interpreter.read_spoken(self._forms.read(text, tagged))
-            return self._completer.complete(readings.readings[0]) if len(readings.readings) == 1 else None
+            steps = self._completer.complete(readings.readings[0]) if len(readings.readings) == 1 else None
+            return steps, False
         except (PlanError, Question, ValueError):
-            return None
+            return None, False
+
+
+def faithful(plain: str, tagged: Tagged) -> bool:
+    """Whether plain words speak of all that the command names: of its tags, and of words that look like names of
+    somebody or something unknown ("my cousin Roderick"). Somebody's description may hold no tag: then it swallowed
+    what stands beside it."""
+    if tagged.names.keys() - set(TAG.findall(plain)):
+        return False
+    if any(TAG.search(one) for found in _DESCRIBED.findall(plain) for one in found):
+        return False
+    tokens = tokenize(tagged.text)
+    return all(
+        token.text in plain
+        for before, token in zip(tokens, tokens[1:], strict=False)
+        if token.text[:1].isupper() and token.text[1:].islower() and not token.quoted
+        if before.text not in _SENTENCE_ENDS
+    )
+
+
+def unknown_thing(steps: Sequence[Step], skills: Skills, world: World) -> str | None:
+    """The first thing that a plan handles and that is no thing or kind of the world: "give Ada a kick"."""
+    kinds = world.categories.values()
+    known = {*world.objects, *(name for kind in kinds for name in (kind.name, kind.singular, *kind.objects))}
+    nouns = {singular(name.split("_")[-1]) for name in known}
+    for step in steps:
+        skill = skills[step.skill]
+        thing = step.args.get(skill.slots.get("object", "")) if skill.role in _HANDLING else None
+        if thing is not None and thing not in known and singular(str(thing).split("_")[-1]) not in nouns:
+            return str(thing).replace("_", " ")
+    return None

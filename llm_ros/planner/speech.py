@@ -48,7 +48,8 @@ def greet(ref: Referee, clause: Clause) -> list[Goal]:
             ref.context.here = where
             goals.append(Goal("go_to", {"location": where}))
         elif ref.context.person:
-            goals += [Goal("find_person", {"person": ref.context.person})]
+            people = [Item("person_pronoun", ("them",), "", clause.start, clause.start)]
+    if not people:
         return [*goals, Goal("say", {"text": _greeting("", bye, intro)})]
     for item in people:
         person = ref.person(item)
@@ -100,6 +101,8 @@ def tell(ref: Referee, clause: Clause) -> list[Goal]:
     items = [item for item in clause.items if item is not recipient]
     if not content and ref.context.reported and person in (None, ref.context.reported):
         return []
+    if not content and recipient is not None and not ref.last and clause.verb.word in ("talk", "speak", "chat"):
+        return find_one(ref, recipient, None)  # what is said comes next
     before, text = information(ref, clause, content, items, person)
     if before and isinstance(text, str):
         ref.context.report = text
@@ -142,7 +145,14 @@ def _let_in(ref: Referee, clause: Clause) -> list[Goal]:
 def _split_recipient(clause: Clause) -> tuple[Item | None, int, int]:
     """The person spoken to, and the tokens of the rest."""
     first = clause.items[0] if clause.items else None
-    if first and first.kind in PEOPLE and first.prep in ("", "to", "with") and first.start - clause.start <= 2:
+    asked = any(token.low in _ASKING for token in clause.tokens[clause.start : first.start if first else clause.start])
+    if (
+        first
+        and first.kind in PEOPLE
+        and first.prep in ("", "to", "with")
+        and first.start - clause.start <= 2
+        and not asked
+    ):
         return first, clause.start, clause.end
     for item in reversed(clause.items):
         if item.kind in PEOPLE and item.prep == "to" or item.kind == "person" and item.prep == "for":
@@ -184,7 +194,7 @@ def _asks(clause: Clause, content: list[int]) -> bool:
 
 def count(ref: Referee, clause: Clause) -> list[Goal]:
     """Count; the report follows only when asked for."""
-    goals, text = counting(ref, clause.items)
+    goals, text = counting(ref, clause, clause.items)
     ref.context.report = text
     return [*goals, *_reported(ref, clause, text)]
 
@@ -211,11 +221,11 @@ def describe(ref: Referee, clause: Clause) -> list[Goal]:
         content = [clause.verb.end - 1, *[k for k in content if k != clause.verb.end - 1]]
     listener = next((item for item in people_in(clause) if item.kind == "me" and item.prep in ("to", "for")), None)
     items = [item for item in clause.items if item is not listener]
-    if _asks(clause, content) or content and _looks_number(clause, content):
+    if _asks(clause, content) or _seeks(clause, content):
         before, text = information(ref, clause, content, items, OPERATOR)
         ref.context.report = str(text)
         return [*before, *say_to(ref, text, OPERATOR, None)]
-    if not items and ref.context.reported == OPERATOR:
+    if not items and ref.context.reported:
         return []
     people = [item for item in items if item.kind in ("person", "person_pronoun")]
     if people:
@@ -227,13 +237,15 @@ def describe(ref: Referee, clause: Clause) -> list[Goal]:
         )
     else:
         if not items:
-            raise Question("What should I look at?")
+            lead = "at" if clause.verb is not None and clause.verb.word == "look" else ""
+            raise Question("What should I look at?", "object", (clause.start, clause.start), lead)
         place = next((ref.place(item) for item in items if item.kind in ("place", "door")), None) or next(
             (ref.where(item) for item in items if item.place), None
         )
         wanted = [item for item in items if item.kind in THINGS and item.kind != "thing_pronoun"]
         subject = ref.said(wanted[0]) if wanted else (place or ref.thing(items[0])).replace("_", " ")
         goals, _ = looking_at(ref, subject, place, items)
+        ref.context.here = place or ref.context.here
     ref.context.informed = True
     ref.context.report = f"The {subject}: {RESULT}"
     if listener is None:
@@ -241,8 +253,10 @@ def describe(ref: Referee, clause: Clause) -> list[Goal]:
     return [*goals, *say_to(ref, f"The {subject}: {RESULT}", OPERATOR, None)]
 
 
-def _looks_number(clause: Clause, content: list[int]) -> bool:
-    return any(clause.tokens[k].low == "number" for k in content[:3])
+def _seeks(clause: Clause, content: list[int]) -> bool:
+    """Whether what is to be looked at is information: "(check) the pose of …", "(find out) the number of …"."""
+    low = [clause.tokens[k].low for k in content if clause.tokens[k].low not in w.DETERMINERS]
+    return "number" in low[:2] or low[1:2] == ["of"] and low[0] in INFORMATION
 
 
 def answer(ref: Referee, clause: Clause) -> list[Goal]:
@@ -279,7 +293,7 @@ def ask(ref: Referee, clause: Clause) -> list[Goal]:
     people = [item for item in people_in(clause) if item.start < asked]
     if not people:
         if ref.context.person is None:
-            raise Question("Whom should I ask?")
+            raise Question("Whom should I ask?", "person", (clause.start, clause.start))
         person, place, end = ref.context.person, None, clause.start
     else:
         person, place = ref.person(people[0]), ref.where(people[0])
@@ -288,7 +302,7 @@ def ask(ref: Referee, clause: Clause) -> list[Goal]:
     before = [k for k in range(clause.start, people[0].start - 1)] if people and not content else []
     text = words_said(clause, content or _trim(clause, before))
     if not text:
-        raise Question(f"What should I ask {person.replace('_', ' ')}?")
+        raise Question(f"What should I ask {person.replace('_', ' ')}?", "text", (clause.end, clause.end))
     ref.context.informed = True
     ref.context.report = f"{person.replace('_', ' ').capitalize()} answered: {RESULT}"
     text = re.sub(r"^(for|about) (his|her|their|the) (\w+)$", r"What is your \3?", text)
@@ -320,6 +334,7 @@ def question(ref: Referee, clause: Clause) -> list[Goal]:
 # What can be given only in words.
 INFORMATION = frozenset(
     "number amount quantity total count name names time date day answer result results pose gesture posture age "
-    "description information info news weather directions details joke riddle status summary report".split()
+    "description information info news weather directions details joke riddle status summary report "
+    "example idea hint tip reason explanation definition fact advice".split()
 )
 SPEECH_GOALS = {"greet": greet, "tell": tell, "describe": describe, "answer": answer, "ask": ask, "count": count}

@@ -23,7 +23,12 @@ _BEING = frozenset(
 _ON = frozenset("on in at under onto into inside upon".split())
 _DUTY = frozenset("should ought must needs supposed".split())
 _STATES = {"open": "open", "opened": "open", "closed": "close", "shut": "close"}
+_WALKING = frozenset(
+    "walk walks walking go goes going leave leaves leaving head heads heading move moves moving".split()
+)
 _HEARING = frozenset("know hear".split())
+# What people want to do at a place: to be taken there is what they need for it.
+_GOING = frozenset("go get be visit see come reach sit rest relax move return".split())
 
 
 def wish(ref: Referee, clause: Clause) -> list[Goal]:
@@ -32,6 +37,9 @@ def wish(ref: Referee, clause: Clause) -> list[Goal]:
     if clause.tokens[clause.start - 1].low == "to":
         clause.start -= 1
     follows = [token.low for token in clause.tokens[clause.start : clause.start + 2]]
+    if not clause.subject and ref.context.person:
+        # "Amira is in the hall and needs to …"
+        clause.subject = [Item("person_pronoun", ("they",), "", clause.verb.start, clause.verb.start)]
     if follows[:1] == ["to"] or clause.verb.word == "belongs":
         return _wish_to(ref, clause, follows[-1] if follows else "")
     people = [item for item in clause.subject if item.kind in PEOPLE]
@@ -66,14 +74,16 @@ def _wish_to(ref: Referee, clause: Clause, deed: str) -> list[Goal]:
         return [*fetch(ref, value, source), *put(ref, value, ref.place(places[-1], placement=True))]
     to = [item for item in places if item.prep in w.DESTINATION] or places
     sources = [*places[:-1], *(item.place for item in clause.items if item.place is not None)]
-    start = next((ref.place(item) for item in sources if item.prep in w.SOURCE), None)
+    start = next((ref.place(item) for item in sources if item.prep in w.SOURCE), None) or next(
+        (ref.place(item) for item in clause.subject if item.kind == "place"), None
+    )
     if deed in _HEARING and not any(item.kind == "me" for item in clause.subject):
         return _told_to(ref, clause)
     for item in clause.subject:
         if item.kind in PEOPLE and item.kind != "me":
             person, where = ref.person(item), ref.where(item) or start
             ref.context.found[person] = where or ref.context.found.get(person)
-            if places and deed in ("go", "get", "be", "visit", "see", "come", "reach"):
+            if places and deed in _GOING:
                 ref.context.guided = person
                 ref.context.sought = ref.place(to[-1])
                 where = ref.context.found[person]
@@ -95,13 +105,21 @@ def _told_to(ref: Referee, clause: Clause) -> list[Goal]:
     return tell(ref, Clause(clause.verb, [person, *inside], clause.tokens, start, clause.end))
 
 
+def _hears(clause: Clause) -> bool:
+    """ "… would like to know the time": no thing is wished for."""
+    low = [token.low for token in clause.tokens[clause.start : clause.start + 2]]
+    return low[:1] == ["to"] and low[-1] in _HEARING
+
+
 def only_told(ref: Referee, clause: Clause, tasks: list[Clause]) -> bool:
     """ "Amira asked for the can. Bring it to her.": the wish only says who and what when the next clause says
     what to do."""
     number = next(k for k, one in enumerate(tasks) if one is clause)
     if clause.verb is None or clause.verb.frame != "wish":
         return False
-    leads = clause.tokens[clause.start].low == "to" and any(
+    if _hears(clause):
+        return False
+    leads = [token.low for token in clause.tokens[clause.start : clause.start + 1]] == ["to"] and any(
         item.kind == "person_pronoun" and not item.prep and places_in(following)
         for following in tasks[number + 1 : number + 2]
         if following.verb is not None and following.verb.frame in (*CARRY_GOALS, "guide", "go")
@@ -116,7 +134,11 @@ def only_told(ref: Referee, clause: Clause, tasks: list[Clause]) -> bool:
         return False
     for item in (*clause.subject, *clause.items):
         if item.kind == "person":
-            ref.context.found[ref.person(item)] = ref.where(item)
+            ref.context.found[ref.person(item)] = ref.where(item) or (
+                next((ref.place(one) for one in clause.subject if one.kind == "place"), None)
+            )
+        elif item.kind == "text" and item.names[0] in _GOING:
+            ref.where(item)
         elif item.kind in ("object", "category", "text"):
             value = ref.thing(item)
             belongs = clause.verb.word.startswith("belong") and item in clause.items
@@ -154,14 +176,20 @@ def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last:
             # "among the things on the table, which …"
             ref.context.here, told = ref.where(item), True
         known = item.kind in ("object", "category", "person") or (
-            item.kind == "thing_pronoun" and ref.context.thing or item.kind == "person_pronoun" and ref.context.person
+            item.kind == "thing_pronoun"
+            and ref.context.thing
+            or item.kind == "person_pronoun"
+            and (ref.context.person or ref.context.thing and item.names[0] in ("they", "them"))
         )
         if not known:
             continue
         place = ref.where(item) if item.place is not None and item.place.kind != "here" else None
-        if place is None and (item in people or not people):
+        if item in people and set(low) & _WALKING:
+            place, ref.context.heading = _way(ref, clause)
+        elif place is None and (item in people or not people):
             place = next((ref.place(one) for one in places_in(clause) if one.kind == "place"), None)
-        value = ref.person(item) if item.kind in ("person", "person_pronoun") else ref.thing(item)
+        thing = item.kind == "person_pronoun" and ref.context.person is None
+        value = ref.thing(item) if thing or item.kind not in PEOPLE else ref.person(item)
         if where_is:
             ref.context.sought = place
             told = True
@@ -174,10 +202,18 @@ def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last:
         told = True
         if place:
             ref.context.found[value] = place
+            ref.context.told.add(value)
             for goal in (goal for alternatives in parts for goals in alternatives for goal in goals):
                 if value in goal.args.values() and goal.role != "place":
                     goal.facts[value] = place
     return told
+
+
+def _way(ref: Referee, clause: Clause) -> tuple[str | None, str | None]:
+    """(where from, where to) of somebody who walks."""
+    places = [*places_in(clause), *(item.place for item in clause.items if item.place is not None)]
+    start = next((ref.place(item) for item in places if item.prep not in w.DESTINATION), None)
+    return start, next((ref.place(item) for item in places if item.prep in w.DESTINATION), None)
 
 
 def _given(ref: Referee, clause: Clause, low: list[str]) -> list[Goal]:
@@ -238,7 +274,7 @@ def guesses(ref: Referee, clause: Clause) -> list[list[Goal]]:
     if not named or len(unknown) > 6:
         return []
     if not unknown and "please" not in words and all(not item.prep for item in named):
-        raise Question(f"What should I do about {ref.said(named[0])}?")
+        raise Question(f"What should I do about {ref.said(named[0])}?", "command", (clause.end, clause.end), ".")
     things = [item for item in named if item.kind in ("object", "category")] or [
         item for item in clause.items if item.kind == "thing_pronoun" and ref.context.thing
     ]

@@ -115,7 +115,8 @@ def exists(a: Asker):
     there = any(t.shape in (kind, t.shape if kind == "object" else kind) and colour in ("", t.colour) for t in a.things)
     one = with_article(name)
     text = a.pick(f"Is there {one}?", f"Do you see {one}?", f"Can you see {one} in the picture?", f"Is {one} there?",
-                  f"Does the picture show {one}?")  # fmt: skip
+                  f"Does the picture show {one}?", f"Is there {one} in the picture?", f"Can you find {one}?",
+                  f"Is {one} visible?", f"Is there {one} here?")  # fmt: skip
     return text, "Yes." if there else "No."
 
 
@@ -127,7 +128,8 @@ def colour(a: Asker):
     thing = a.rng.choice(once)
     s, word = thing.shape, a.pick("colour", "color")
     text = a.pick(f"What {word} is the {s}?", f"What is the {word} of the {s}?", f"Which {word} does the {s} have?",
-                  f"Tell me the {word} of the {s}.")  # fmt: skip
+                  f"Tell me the {word} of the {s}.", f"What {word} does the {s} have?",
+                  f"Which {word} is the {s}?")  # fmt: skip
     return text, sentence(thing.colour)
 
 
@@ -139,7 +141,8 @@ def shape(a: Asker):
     thing = a.rng.choice(once)
     c = thing.colour
     text = a.pick(f"What is the {c} object?", f"What is the {c} thing?", f"What shape is the {c} object?",
-                  f"Which kind of object is {c}?")  # fmt: skip
+                  f"Which kind of object is {c}?", f"What is the thing that is {c}?",
+                  f"Name the {c} object.")  # fmt: skip
     return text, sentence(with_article(thing.shape))
 
 
@@ -157,7 +160,8 @@ def count(a: Asker):
         c = a.rng.choice(colours if a.rng.random() < 0.85 else list(COLOURS))
         name, n = f"{c} objects", a.colours[c]
     text = a.pick(f"How many {name} are there?", f"How many {name} do you see?", f"Count the {name}.",
-                  f"What is the number of {name}?")  # fmt: skip
+                  f"What is the number of {name}?", f"How many {name} are in the picture?",
+                  f"How many {name} can you see?", f"How many {name} can you count?")  # fmt: skip
     return text, f"{n}."
 
 
@@ -213,10 +217,12 @@ def nearest(a: Asker):
     order = sorted(a.things, key=lambda t: t.distance)
     if a.rng.random() < 0.5:
         best, second = order[0], order[1]
-        text = a.pick("Which object is nearest?", "What is closest to the camera?", "Which object is closest?")
+        text = a.pick("Which object is nearest?", "What is closest to the camera?", "Which object is closest?",
+                      "What is the nearest object?", "Which thing is nearest to the camera?")  # fmt: skip
     else:
         best, second = order[-1], order[-2]
-        text = a.pick("Which object is farthest away?", "What is farthest from the camera?")
+        text = a.pick("Which object is farthest away?", "What is farthest from the camera?",
+                      "Which thing is farthest from the camera?")  # fmt: skip
     if abs(best.distance - second.distance) < NEARER and best.name != second.name:
         return None
     return text, sentence(f"the {best.name}")
@@ -260,7 +266,8 @@ def _about_table(a: Asker):
 def describe(a: Asker):
     """What is there, from left to right."""
     text = a.pick("What do you see?", "Describe the picture.", "What is in the picture?", f"What is on the {a.ground}?",
-                  "List the objects.")  # fmt: skip
+                  "List the objects.", "What is there?", "Which objects do you see?",
+                  "What can you see in the picture?")  # fmt: skip
     if "on the" in text and any(t.support != "surface" for t in a.things):
         return None
     if not a.things:

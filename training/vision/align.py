@@ -1,40 +1,54 @@
-"""Stage B: projector and tower learn to answer through the frozen language model:
-`python -m training.vision.align DATA OUT`.
+"""Stage C: the tower takes the place of the labels: `python -m training.vision.align DATA OUT`.
 
-Begins with OUT/tower.pt (stage A), continues from OUT/eyes.pt if that is there; the log is OUT/eyes.csv.
+Begins with OUT/tower.pt (stage A) and OUT/reader.pt (stage B): the projector is first taught to say what the labels'
+words say (features of some pictures are computed once), then all learn to answer together through the language model.
+Continues from OUT/eyes.pt if that is there; the log is OUT/eyes.csv.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
-from llm_ros.sim.questions import ask
 from training.vision.data import Pictures, jittered, load, pixels
-from training.vision.lm import LanguageModel, answers, pack, prompt
-from training.vision.pretrain import advance, batch, optimizers_of, rate, save
-from training.vision.tower import Heads, Projector, Tower, TowerConfig, heads_loss
+from training.vision.lm import LanguageModel, Lora, answers, pack, prompt
+from training.vision.pretrain import advance, batch, optimizers_of, save
+from training.vision.read import check, lesson, told
+from training.vision.tower import Projector, Tower, TowerConfig
+from training.vision.words import Words
 
 
-@torch.no_grad()
-def check(lm: LanguageModel, tower, projector, data: Pictures, count: int) -> dict[str, float]:
-    """Parts of answers whose every token is the likeliest, by kind of question."""
-    right: dict[str, list[bool]] = {}
-    for i in range(count):
-        questions = ask(data.facts[i], random.Random(f"check {i}"), 8)
-        embeddings = projector(tower(pixels(data.images[i : i + 1])))
-        made = [prompt(lm, question) for question in questions]
-        _, hit = answers(lm, embeddings, pack([made], embeddings.shape[1]))
-        at = 0
-        for question, p in zip(questions, made, strict=True):
-            right.setdefault(question.kind, []).append(bool(hit[at : at + len(p.answer)].all()))
-            at += len(p.answer)
-    return {kind: float(np.mean(hits)) for kind, hits in right.items()}
+def imitate(projector: Projector, words: Words, tower: Tower, data: Pictures, count: int, epochs: int) -> float:
+    """Teach the projector alone to give the words of `count` pictures; the mean square that is left, as a part of the
+    words' variance."""
+    chosen = np.random.default_rng(0).permutation(len(data))[:count]
+    cells, places, whole = (torch.from_numpy(v[chosen]) for v in (data.cells, data.places, data.whole))
+    with torch.no_grad():
+        features = torch.cat([tower(pixels(data.images[part])) for part in np.array_split(chosen, -(-count // 50))])
+        wanted = torch.cat([words(*part) for part in zip(*(v.split(100) for v in (cells, places, whole)), strict=True)])
+        variance = (wanted - wanted.mean((0, 1))).square().mean()
+    optimizer = torch.optim.AdamW(projector.parameters(), lr=0.003, weight_decay=0.01)
+    steps, batch_size = epochs * count // 32, 32
+    left = 1.0
+    for step in range(steps):
+        some = torch.randint(count, (batch_size,), generator=torch.Generator().manual_seed(step))
+        loss = (projector(features[some]) - wanted[some]).square().mean() / variance
+        loss.backward()
+        optimizer.param_groups[0]["lr"] = 0.003 * (1 - step / steps)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        left = 0.95 * left + 0.05 * float(loss.detach())
+    return left
+
+
+def rate(step: int, done: float) -> float:
+    """Part of the top rate: a short way up, and linear down to nothing at done = 1."""
+    return min(1.0, (step + 1) / 20) * max(0.0, 1 - done)
 
 
 def main() -> None:
@@ -43,69 +57,81 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="smollm2-135m-instruct")
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--batch", type=int, default=8, help="pictures of a step")
-    parser.add_argument("--questions", type=int, default=10, help="about each picture")
-    parser.add_argument("--rate", type=float, default=0.01, help="of the projector's matrices; the tower's is a fifth")
-    parser.add_argument("--heads", type=float, default=0.1, help="weight of stage A's loss")
-    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=60, help="of the whole training, over all its starts")
+    parser.add_argument("--batch", type=int, default=1, help="pictures of a step")
+    parser.add_argument("--questions", type=int, default=20, help="about each picture")
+    parser.add_argument("--rate", type=float, default=0.001, help="of LoRA; the tower's matrices have 1.5 times as much")
+    parser.add_argument("--words", type=float, default=0.1, help="weight of the distance to the labels' words")
+    parser.add_argument("--imitate", type=int, default=2000, help="pictures that the projector begins with")
+    parser.add_argument("--epochs", type=int, default=8, help="over those")
+    parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--limit", type=int, help="pictures to load")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     config = TowerConfig()
-    tower, heads, projector = Tower(config), Heads(config), Projector(config)
+    tower, projector = Tower(config), Projector(config)
     lm = LanguageModel(args.model)
-    modules = {"tower": tower, "heads": heads, "projector": projector}
-    optimizers = [
-        *optimizers_of({"projector": projector}, args.rate),
-        *optimizers_of({"tower": tower, "heads": heads}, args.rate / 5),
-    ]
+    path, step, before = args.out / "eyes.pt", 0, 0.0
+    state = torch.load(path if path.exists() else args.out / "tower.pt")
+    read = state if path.exists() else torch.load(args.out / "reader.pt")
+    lm.lora, words = Lora(lm, read["rank"], read["first"]), Words(lm)
+    modules = {"tower": tower, "projector": projector, "lora": lm.lora, "words": words}
+    for name, module in modules.items():
+        module.load_state_dict((read if name in ("lora", "words") else state)[name])
+    words.requires_grad_(False)
+    slow = torch.optim.AdamW(lm.lora.parameters(), lr=args.rate, betas=(0.9, 0.98), weight_decay=0.0)
+    optimizers = [slow, *optimizers_of({"tower": tower, "projector": projector}, 1.5 * args.rate)]
     valid, data = load(args.data / "valid", limit=250), load(args.data / "train", limit=args.limit)
-    path, step = args.out / "eyes.pt", 0
     if path.exists():
-        state = torch.load(path)
         for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
-        step = state["step"]
+        step, before = state["step"], state["seconds"]
     else:
-        state = torch.load(args.out / "tower.pt")
-    for name, module in modules.items():
-        module.load_state_dict(state[name])
+        left = imitate(projector, words, tower, data, min(args.imitate, len(data)), args.epochs)
+        print(f"of the words' variance {left:.3f} is left", flush=True)
+
+    def seen(chosen: list[int]) -> torch.Tensor:
+        return projector(tower(pixels(valid.images[chosen])))
+
+    def keep() -> None:
+        kept = {name: module.state_dict() for name, module in modules.items()}
+        kept |= {"rank": lm.lora.rank, "first": lm.lora.first, "config": config.__dict__}
+        kept |= {"step": step, "seconds": before + time.time() - began}
+        save(path, kept | {"optimizers": [optimizer.state_dict() for optimizer in optimizers]})
+
+    began, losses = time.time(), []
     if not step:
-        with torch.no_grad():  # embeddings begin as long as the words' are
-            length = projector(tower(pixels(valid.images[:50]))).std()
-            projector.scale(float(lm.weights["token_embd.weight"].std() / length))
-    began, total = time.time(), 0.0
-    while step < args.steps:
+        keep()
+        print("0," + told(check(lm, seen, valid, 15)), flush=True)
+    while (done := (before + time.time() - began) / 60 / args.minutes) < 1:
         rng = np.random.default_rng([args.seed, step])
         chosen = rng.integers(len(data), size=args.batch)
         images, cells, places, whole, flip = batch(data, chosen, rng)
         facts = [data.facts[i].mirrored() if turn else data.facts[i] for i, turn in zip(chosen, flip, strict=True)]
-        asked = [ask(f, random.Random(f"{args.seed} {step} {i}"), args.questions) for i, f in enumerate(facts)]
+        asked = [lesson(f, f"{args.seed} {step} {i}", args.questions) for i, f in enumerate(facts)]
         prompts = [[prompt(lm, question) for question in questions] for questions in asked]
-        features = tower(jittered(images, torch.Generator().manual_seed(step)))
-        embeddings = projector(features)
+        embeddings = projector(tower(jittered(images, torch.Generator().manual_seed(step))))
         loss, _ = answers(lm, embeddings, pack(prompts, embeddings.shape[1]))
-        aside, _ = heads_loss(heads(embeddings), cells, places, whole)
-        (loss + args.heads * aside).backward()
-        torch.nn.utils.clip_grad_norm_([*tower.parameters(), *heads.parameters(), *projector.parameters()], 1.0)
-        advance(optimizers, rate(step / args.steps))
-        total += float(loss.detach())
+        apart = F.mse_loss(embeddings, words(cells, places, whole)) / words.std**2
+        (loss + args.words * apart).backward()
+        for part in (lm.lora, tower, projector):
+            torch.nn.utils.clip_grad_norm_(part.parameters(), 1.0)
+        advance(optimizers, rate(step, done))
+        losses.append((float(loss.detach()), float(apart.detach())))
         step += 1
-        if step % 10 == 0 or step >= args.steps:
-            line = f"{step},{total / 10:.4f},{time.time() - began:.0f}"
-            total = 0.0
-            if step % 50 == 0 or step >= args.steps:
-                state = {name: module.state_dict() for name, module in modules.items()}
-                save(path, state | {"step": step, "config": config.__dict__,
-                                    "optimizers": [o.state_dict() for o in optimizers]})  # fmt: skip
-                right = check(lm, tower, projector, valid, 40)
-                line += "," + " ".join(f"{kind}={part:.2f}" for kind, part in sorted(right.items()))
+        if step % 10 == 0:
+            line = f"{step},{before + time.time() - began:.0f}," + ",".join(f"{v:.4f}" for v in np.mean(losses, 0))
+            losses = []
+            if step % 20 == 0:
+                keep()
+            if step % 200 == 0:
+                line += "," + told(check(lm, seen, valid, 15))
             with open(args.out / "eyes.csv", "a") as log:
                 log.write(line + "\n")
             print(line, flush=True)
+    keep()
 
 
 if __name__ == "__main__":

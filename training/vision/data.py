@@ -38,11 +38,11 @@ class Pictures:
     whole: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.facts)
 
 
-def load(folder: Path, limit: int | None = None, minimum: int = 0) -> Pictures:
-    """All shards of a folder; waits until there are `minimum` pictures."""
+def load(folder: Path, limit: int | None = None, minimum: int = 0, images: bool = True) -> Pictures:
+    """All shards of a folder; waits until there are `minimum` pictures. images: else only what is known of them."""
     while True:
         paths = sorted(folder.glob("*.npz"))
         size = len(np.load(paths[0])["covered"]) if paths else 0
@@ -51,16 +51,17 @@ def load(folder: Path, limit: int | None = None, minimum: int = 0) -> Pictures:
         time.sleep(10)
     paths = paths[: None if limit is None else -(-limit // size)]
     first = np.load(paths[0])["images"].shape[1:]
-    images = np.empty((size * len(paths), *first), np.uint8)
+    pictures = np.empty((size * len(paths) if images else 0, *first), np.uint8)
     facts, covered = [], []
     for i, path in enumerate(paths):
         with np.load(path) as shard:
-            images[i * size : (i + 1) * size] = shard["images"]
+            if images:
+                pictures[i * size : (i + 1) * size] = shard["images"]
             covered.append(shard["covered"])
             facts += [Facts.read(found) for found in json.loads(str(shard["facts"]))]
     made = [labels(f, c.astype(np.float32)) for f, c in zip(facts, np.concatenate(covered), strict=True)]
     cells, places, whole = (np.stack(part) for part in zip(*made, strict=True))
-    return Pictures(images, facts, cells, places, whole)
+    return Pictures(pictures, facts, cells, places, whole)
 
 
 def labels(facts: Facts, covered: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,4 +1,8 @@
-"""A checkpoint as an mmproj GGUF file: `python -m training.vision.export OUT/eyes.pt eyes.gguf [--type Q8_0]`."""
+"""A checkpoint as an mmproj GGUF file: `python -m training.vision.export OUT/eyes.pt tabletop.gguf [--type Q8_0]`.
+
+With the LoRA of the language model if the checkpoint has one: matrices `<weight>.lora_a` and `.lora_b`, keys
+`adapter.type` and `adapter.lora.alpha`, as in a file of their own.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,13 @@ from training.vision.tower import Projector, Tower, TowerConfig
 FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7}
 
 
-def write(path: Path, tower: Tower, projector: Projector, kind: str) -> None:
-    """Matrices as `kind`, the patches' kernel as F16 at most, vectors, positions and the projector's kernel as F32."""
+def write(path: Path, tower: Tower, projector: Projector, kind: str, lora: dict[str, np.ndarray]) -> None:
+    """Matrices as `kind`, the patches' kernel and what `kind` has no whole blocks for as F16 at most, vectors,
+    positions and the projector's kernel as F32."""
     c = tower.config
     with GGUFWriter(path) as writer:
         writer.add("general.architecture", "clip").add("general.type", "mmproj").add("general.name", path.stem)
+        writer.add("general.license", "apache-2.0")
         writer.add("general.file_type", FILE_TYPES[kind]).add("general.quantization_version", 2)
         for key, value in {
             "clip.has_vision_encoder": True,
@@ -52,10 +58,25 @@ def write(path: Path, tower: Tower, projector: Projector, kind: str) -> None:
                 shape = (c.n_embd, 3, c.patch_size, c.patch_size)
                 chosen = GGMLType.F32 if kind == "F32" else GGMLType.F16
             writer.add_tensor(name, quantize(values, chosen).reshape(-1), chosen, shape)
+        if lora:
+            rank = next(len(a) for name, a in lora.items() if name.endswith("lora_a"))
+            writer.add("adapter.type", "lora").add("adapter.lora.alpha", float(rank))
+        for name, values in lora.items():
+            chosen = GGMLType[kind] if values.shape[1] % 32 == 0 or kind == "F32" else GGMLType.F16
+            writer.add_tensor(name, quantize(values, chosen).reshape(-1), chosen, values.shape)
 
 
 def _named(module: torch.nn.Module, prefix: str) -> dict[str, np.ndarray]:
     return {prefix + name: np.ascontiguousarray(p.detach().float().numpy()) for name, p in module.named_parameters()}
+
+
+def load_lora(path: Path) -> dict[str, np.ndarray]:
+    """The LoRA's matrices of a checkpoint by their names in GGUF."""
+    found = {}
+    for key, value in torch.load(path).get("lora", {}).items():
+        _, layer, *name, _, part = key.split("_")
+        found[f"blk.{layer}.{'_'.join(name)}.weight.lora_{part}"] = value.float().numpy()
+    return found
 
 
 def load(path: Path) -> tuple[Tower, Projector]:
@@ -75,7 +96,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--type", choices=FILE_TYPES, default="Q8_0")
     args = parser.parse_args()
-    write(args.out, *load(args.checkpoint), args.type)
+    write(args.out, *load(args.checkpoint), args.type, load_lora(args.checkpoint))
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB")
 
 

@@ -1,7 +1,7 @@
 """The frozen language model in PyTorch, with the weights of the GGUF file that it is shipped as, and its prompts.
 
 Only `llama` models: RMS norms, rotations of neighbouring values, grouped keys, SiLU gates. Gradients flow through to
-the embeddings; no weight changes.
+the embeddings and to a LoRA, if there is one; no weight of the model itself changes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from llm_core.chat.pictures import Pictures, take_pictures
 from llm_core.chat.template import ChatTemplate
@@ -22,8 +23,53 @@ from llm_ros.sim.questions import Question
 IGNORE = -100
 
 
+class Lora(nn.Module):
+    """What is added to the linear layers of a language model from layer `first` on: b · a, with a [rank, k] and
+    b [n, rank]. Names are those of the weights with "_" for "."."""
+
+    def __init__(self, lm: LanguageModel, rank: int, first: int = 0):
+        super().__init__()
+        self.rank, self.first = rank, first
+        self.weights = [
+            name
+            for name, weight in lm.weights.items()
+            if name.startswith("blk.") and weight.dim() == 2 and int(name.split(".")[1]) >= first
+        ]
+        for name in self.weights:
+            n, k = lm.weights[name].shape
+            self.register_parameter(_key(name, "a"), nn.Parameter(torch.randn(rank, k) / k**0.5))
+            self.register_parameter(_key(name, "b"), nn.Parameter(torch.zeros(n, rank)))
+
+    def pair(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """(a, b) of a weight, or None."""
+        a = getattr(self, _key(name, "a"), None)
+        return None if a is None else (a, getattr(self, _key(name, "b")))
+
+
+def _key(name: str, part: str) -> str:
+    return f"{name.removesuffix('.weight').replace('.', '_')}_lora_{part}"
+
+
+class _Changed(torch.autograd.Function):
+    """x · (w + b · a)ᵀ by one product; w does not learn."""
+
+    @staticmethod
+    def forward(ctx, x, w, a, b):
+        merged = torch.addmm(w, b, a)
+        ctx.save_for_backward(x, a, b, merged)
+        return x @ merged.T
+
+    @staticmethod
+    def backward(ctx, g):
+        x, a, b, merged = ctx.saved_tensors
+        up = g @ b
+        return g @ merged, None, up.T @ x, g.T @ (x @ a.T)
+
+
 class LanguageModel:
-    """Embeddings in, logits out."""
+    """Embeddings in, logits out. `lora`: None, or what changes its linear layers."""
+
+    lora: Lora | None = None
 
     def __init__(self, name: str, dtype: torch.dtype = torch.float32):
         path = Path(resolve(name))
@@ -53,20 +99,27 @@ class LanguageModel:
             p = f"blk.{layer}."
             h = self._norm(x, w[p + "attn_norm.weight"])
             q, k, v = (
-                F.linear(h, w[f"{p}attn_{part}.weight"]).view(*x.shape[:2], -1, width).transpose(1, 2) for part in "qkv"
+                self._linear(f"{p}attn_{part}.weight", h).view(*x.shape[:2], -1, width).transpose(1, 2)
+                for part in "qkv"
             )
             q, k = rotated(q, cos, sin), rotated(k, cos, sin)
             k, v = (t.repeat_interleave(self.n_head // self.n_kv, 1) for t in (k, v))
             h = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None])
-            x = x + F.linear(h.transpose(1, 2).flatten(2), w[p + "attn_output.weight"])
+            x = x + self._linear(p + "attn_output.weight", h.transpose(1, 2).flatten(2))
             h = self._norm(x, w[p + "ffn_norm.weight"])
-            gate, up = F.linear(h, w[p + "ffn_gate.weight"]), F.linear(h, w[p + "ffn_up.weight"])
-            x = x + F.linear(F.silu(gate) * up, w[p + "ffn_down.weight"])
+            gate, up = self._linear(p + "ffn_gate.weight", h), self._linear(p + "ffn_up.weight", h)
+            x = x + self._linear(p + "ffn_down.weight", F.silu(gate) * up)
         return self._norm(x, w["output_norm.weight"])
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of normed rows."""
         return F.linear(hidden, self.weights.get("output.weight", self.weights["token_embd.weight"])).float()
+
+    def _linear(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        pair = None if self.lora is None else self.lora.pair(name)
+        if pair is None:
+            return F.linear(x, self.weights[name])
+        return _Changed.apply(x.flatten(0, 1), self.weights[name], *pair).view(*x.shape[:2], -1)
 
     def _norm(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         return F.rms_norm(x, (x.shape[-1],), weight, self.eps)
@@ -102,12 +155,13 @@ def prompt(lm: LanguageModel, question: Question) -> Prompt:
 @dataclass(frozen=True)
 class Packed:
     """Sequences of one picture and several questions, each of which sees the picture and itself only. ids int64
-    [n, rows] with -1 for the picture's rows; targets IGNORE where nothing is learned."""
+    [n, rows] with -1 for the picture's rows; targets IGNORE where nothing is learned; shares of targets in the loss."""
 
     ids: torch.Tensor
     positions: torch.Tensor
     mask: torch.Tensor
     targets: torch.Tensor
+    shares: torch.Tensor
 
 
 def pack(prompts: list[list[Prompt]], n_tokens: int) -> Packed:
@@ -117,6 +171,7 @@ def pack(prompts: list[list[Prompt]], n_tokens: int) -> Packed:
         before = several[0].before
         ids = before + [-1] * n_tokens
         block, positions, targets = [0] * len(ids), list(range(len(ids))), [IGNORE] * len(ids)
+        shares = [0.0] * len(ids)
         prefix = len(ids)
         for i, p in enumerate(several):
             turn = p.question + p.answer
@@ -124,24 +179,27 @@ def pack(prompts: list[list[Prompt]], n_tokens: int) -> Packed:
             positions += range(prefix, prefix + len(turn) - 1)
             targets += [IGNORE] * (len(p.question) - 1) + p.answer
             block += [i + 1] * (len(turn) - 1)
-        rows.append((ids, positions, block, targets))
+            shares += [0.0] * (len(p.question) - 1) + [len(p.answer) ** -0.5] * len(p.answer)
+        rows.append((ids, positions, block, targets, shares))
     length = max(len(r[0]) for r in rows)
 
-    def tensor(which: int, fill: int) -> torch.Tensor:
+    def tensor(which: int, fill: float) -> torch.Tensor:
         return torch.tensor([r[which] + [fill] * (length - len(r[0])) for r in rows])
 
     block = tensor(2, -1)
     causal = torch.ones(length, length, dtype=torch.bool).tril()
     same = (block[:, :, None] == block[:, None]) | (block[:, None] == 0)
-    return Packed(tensor(0, 0), tensor(1, 0), causal & same, tensor(3, IGNORE))
+    return Packed(tensor(0, 0), tensor(1, 0), causal & same, tensor(3, IGNORE), tensor(4, 0.0))
 
 
 def answers(lm: LanguageModel, embeddings: torch.Tensor, packed: Packed) -> tuple[torch.Tensor, torch.Tensor]:
-    """(loss of the answers' tokens, which of them are right)."""
+    """(loss of the answers' tokens, which of them are right). A long answer counts as the root of its length."""
     seen = packed.ids < 0
     x = lm.embed(packed.ids.clamp(min=0))
     x = x.masked_scatter(seen[..., None], embeddings.to(x.dtype).flatten(0, 1))
     hidden = lm.hidden(x, packed.positions, packed.mask)
     learned = packed.targets != IGNORE
     logits, wanted = lm.logits(hidden[learned]), packed.targets[learned]
-    return F.cross_entropy(logits, wanted), logits.argmax(-1) == wanted
+    shares = packed.shares[learned]
+    losses = F.cross_entropy(logits, wanted, reduction="none")
+    return (losses * shares).sum() / shares.sum(), logits.argmax(-1) == wanted

@@ -1,0 +1,175 @@
+"""Ways of saying things that the reader would otherwise have to know one by one, put into the words that it knows.
+
+In: tokens of a command. Out: the same with each phrase of the table replaced: "which toy is the biggest" → "what is the
+biggest toy", "one of the snacks" → "a snack". A rule is a pattern over lower-case words and what to say instead; groups
+keep the tokens that they match, so nothing that somebody wrote is lost. Knows no world and no skill.
+"""
+
+from __future__ import annotations
+
+import re
+
+from llm_ros.planner.people import CLOTHES
+from llm_ros.planner.tokens import Token
+
+_N = r"(?:(?!(?:then|and|but|or|look) )[a-z]+ ){1,6}?"  # a noun phrase, with or without where it is
+_OF = r"(?:one )?(?:of )?(?:the |these |those )?"
+_SUPERLATIVE = r"(?:the )?((?:[a-z]{2,}est|most [a-z]+|least [a-z]+)) (?:one |of all |of them |of the lot )?"
+_THEY = r"(?:they|he|she|it|you|we)"
+_THE = r"(?:the|a|an|some|my|this|that|these|those|all|any) "
+_ARM = (
+    r"(their |his |her |a |the |one )(?:raised )?(left |right )?(arms?|hands?) "
+    r"(?:up |raised |lifted |in the air |held up )"
+)
+_POSE = "sitting|standing|lying|waving|kneeling|seated"
+_DRESS = "|".join(sorted(CLOTHES))
+_RULES = tuple(
+    (re.compile(rf"(?<![^ ]){pattern}"), said)
+    for pattern, said in (
+        # "of all the snacks on the tray, which one is the heaviest" → what is the heaviest snacks on the tray
+        (rf"(?:of|among|out of) (?:all )?(?:the |these |those )?({_N}), which (?:one )?(?:of them )?is {_SUPERLATIVE}",
+         r"what is the \2 \1"),
+        (rf"(?:what|which) {_OF}({_N})weighs (?:the )?most ", r"what is the heaviest \1"),
+        (rf"(?:what|which) {_OF}({_N})weighs (?:the )?least ", r"what is the lightest \1"),
+        (rf"which {_OF}({_N})(?:is|are) {_SUPERLATIVE}", r"what is the \2 \1"),
+        (rf"how many ({_N})(?:does|do) ((?:the|a) {_N})(?:hold|have|contain|carry) ", r"how many \1 are at \2"),
+        (r"what is the (?:total |exact )?(?:number|amount|count) of ", "how many "),
+        (r"(?:i need|i want|i would like|give me|get me) (?:a|the) count of ", "tell me how many "),
+        (r"what is the ([a-z]+) count (?=(?:on|in|at|of) )", r"how many \1 are "),
+        (r"(?<![a-z] )(?:name|identify) (?=the (?:[a-z]{2,}est|most|least) )", "tell me what is "),
+        # one of several is any of them
+        (r"(?:any )?one of (?:the|these|those|my|our|your) ", "a "),
+        (rf"(?:until|till) {_THEY} (?:reach(?:es)?|gets? to|arrives? (?:at|in)|comes? to|(?:are|is) (?:in|at)) ",
+         "to "),
+        (rf"(?:as|while|when) {_THEY} (?:walk|go|head|move|run|drive|wander|make (?:their|his|her) way)s? "
+         r"(?=to |into |towards |from |over |through )", ""),
+        (r"by (?:taking|leading|guiding|bringing|walking|escorting) (?:them|him|her|me|us) (?:there|over there|over) ",
+         ""),
+        (r"(?:somewhere|someplace) (?=in |on |at |near |inside )", ""),
+        (r"((?:ask|find out|learn|check) (?:[^ ]+ )*?)(?:pass|relay) (?:it|that|this) (?:on |along |over )?(?=to )",
+         r"\1 tell it"),
+        (r"(find|get|grab|fetch|take|pick up) yourself (?=a |an |the |some )", r"\1 "),
+        # somebody by what is seen of them
+        (r"(?:has|have|is|are) (?:raised|lifted|raising) (their |his |her |a |the |one )(left |right )?(arms?|hands?) ",
+         r"raises \1 \2 \3 "),
+        (rf"the ((?:[a-z]+ )?(?:{_DRESS})) wearing ([a-z]+) ", r"the \2 wearing a \1 "),
+        (rf"(people|persons|guests|men|women|children|visitors|students) (?:who |that )?(?:are |is )?({_POSE}) ",
+         r"\2 \1 "),
+        (r"(the person|someone|somebody|people|whoever) (?:over )?there (?=for |what |who |if |whether |about |and )",
+         r"\1 "),
+        (rf"(?:has|have|holds|hold|keeps) {_ARM}", r"raises \1 \2 \3 "),
+        (rf"(?:with|having|holding|keeping) {_ARM}", r"raising \1 \2 \3 "),
+        (rf"the one (?=who |whose |wearing |dressed |waving |sitting |standing |lying |pointing |raising |"
+         rf"(?:with|in) (?:a|an|the) (?:[a-z]+ ){{0,2}}(?:{_DRESS}) )", "the person "),
+        (r"(?:what|which) (gesture|pose|posture) ((?:the|a|an|that|this|some) (?:[^ ]+ )+?)(?:is|are) "
+         r"(?:making|doing|showing|in|taking|giving|striking) (?=[.?!,;]|$)", r"the \1 of \2"),
+        (r"(?:what|which) (gesture|pose|posture) (?:is|are|does|do) ((?:[^ ]+ )+?)"
+         r"(?:making|make|doing|showing|show|in|taking|giving|have|striking) (?=[.?!,;]|$)", r"what is the \1 of \2"),
+        (r"is ((?:the|a) (?:[^ .,;?]+ )+?)(?:sitting|standing|lying|seated) (?:down )?(?:, [a-z]+ )*or "
+         r"(?:sitting|standing|lying|seated)(?: down)? ", r"what is the pose of \1"),
+        (r"how is ((?:the|a) (?:[^ .,;?]+ )+?)(?:positioned|posed|standing or sitting) ", r"what is the pose of \1"),
+        (r"((?:whoever|the person|someone|somebody|the one) (?:[^ .,;]+ )+?)"
+         r"(?:should|must|needs to|has to|wants to|would like to|is to) be "
+         r"(led|guided|taken|brought|escorted|followed|greeted) ", r"^2 \1"),
+        (r"is (?:waiting |ready )?(?:for you )?((?:at|in|on|by|near) (?:the |a )?(?:[a-z]+ ){1,3}?)"
+         r"to be (?:taken|guided|led|brought|escorted|accompanied) to ", r"is \1 and wants to go to "),
+        (r"there is ((?:someone|somebody|an? [a-z]+) (?:[^ .,;]+ )*?)(?:whom|who|that) "
+         r"(?:you should|you must|i want you to|you have to|you need to) (follow|guide|greet|meet|find) ", r"\2 \1"),
+        (r"is ((?:at|in|on|by|near) (?:the |a )?(?:[a-z]+ ){1,3}?)(?:waiting|asking|hoping) for (?=(?:the|an?|some) )",
+         r"is \1 . they want "),
+        (r"needs (?:company|an escort|help) (?:on the way |to get )?(?=(?:from|to) )", "needs to go "),
+        # where people are, go, and come from; when
+        (r"(is|are) (?:just )?(?:about|going|ready|planning|getting ready) to (?:walk|go|leave|head|move|set off) ",
+         r"\1 walking "),
+        (r"and (?:is|are) (?:currently |now |just )?(?=waiting |standing |sitting |at |in |by |near )", r". they are "),
+        (r"(?:starting|beginning|start|begin) (?:off |out )?(?:from|at) (?=the |a )((?:[a-z]+ )+?), ", r"from \1 , "),
+        (r"([,;.]|and) later (?:on )?(?=[a-z])", r"\1 then "),
+        (r"^((?:[a-z]+ ){1,4}), (?=from |out of )", r"\1"),
+        (r"^((?:[a-z]+ ){1,3}), ((?:in|at|on|near|by) (?:[a-z]+ ){1,4}), (?=(?:has|is|wants|needs|would|should|must) )",
+         r"\1 \2"),
+        (r"there is ((?:someone|somebody|an? [a-z]+) (?:[^ .,;]+ )*?)who "
+         r"(?=(?:needs|wants|would|has to|wishes|asked) )",
+         r"\1"),
+        (r"and (?:you|i want you to) (?:should|must|have to|can|shall|need to|are to) ", ". "),
+        (r"then (?:you )?(?:have|need) to ", "then "),
+        (r"by (?:saying|telling (?:them|him|her)) ", "and say "),
+        (r"tell (me|us) about (?=the (?:[a-z]{3,}est|most|least) )", r"tell \1 what is "),
+        (r"what (the (?:[a-z]{3,}est|(?:most|least) [a-z]+) (?:[a-z]+ )+?(?:on|in) (?:it|there) )is ", r"what is \1"),
+        # who wants to ask
+        (r"there is ((?:someone|somebody|an? [a-z]+) (?:[^ .,;]+ )*?)with a (?:quiz|question) for you "
+         r"(?:to answer )?(?:(?:, )?(?:please )?answer (?:it|them) )?",
+         r"answer the question of \1"),
+        (r"let ((?:[^ .,;]+ )+?)ask you (?:a|their|his|her|some) questions? "
+         r"(?:and (?:then )?answer (?:it|them|that) )?", r"answer the question of \1"),
+        (r"(?:would like|wants|has something|wishes) to ask (?:you )?(?:something|a question|some questions) ",
+         "has a question "),
+        (r"and (?:then )?answer (?=[.!]|$)", "and answer the question "),
+        (r"introduce (?:some |a few )?(?:facts|things|something) about yourself ", "say something about yourself "),
+        # what is to be looked for before it is carried
+        (rf"(?:see|check|look) (?:if|whether) there (?:is|are) ({_THE}{_N})and (?:if so |then )?"
+         r"(?=bring |take |give |put |fetch |get |hand |carry )", r"find \1 and "),
+        (rf"(?:any|each|every) ({_N})(?:that |which )?you (?:find|see|spot|discover|come across) "
+         rf"((?:in|on|at) {_N})(?:should|must|has to|needs to|ought to) (?:go|be put|be placed|be moved|be brought) ",
+         r"take a \1 \2 and put it "),
+        (r"there (?:is|are) (?:some|one|plenty|a few|several|lots)(?: of them)? (?=(?:in|on|at) )", "it is "),
+        (rf"(?:run|go|head|walk|drive|pop|nip) (?:over )?to ((?:the|a) {_N})for ({_THE}{_N})(?=and |[,.!] |$)",
+         r"get \2 from \1"),
+        (rf"((?:one |{_THE}){_N})goes (?=(?:on|in|to|into|onto|at) )", r"put \1"),
+        (rf"i (?:want|would like|need|prefer) ({_THE}{_N})"
+         r"(?:to be |to go |to stand |to lie |to end up |placed |put |moved )(?=(?:on|in|at|to|into|onto|next|under) )",
+         r"put \1 "),
+        (rf"((?:on|in|at) (?:the|a) {_N})there is ({_THE}{_N})(?:that |which )?i (?:would like|want|need) "
+         r"(?:to have )?",
+         r"bring me \2 \1"),
+        (rf"({_THE}{_N})should (?:be|go) ((?:on|in|at|to|into|onto) [^.;!?]+)instead ", r"put \1 \2"),
+        (r"(?:would it be|is it) possible to (?:get|have) ", "can i get "),
+        # what is wanted, in the passive: "could the bowl please be placed on …"
+        (rf"({_THE}{_N})(?:has to|have to|must|needs to|need to|ought to) be "
+         r"(moved|brought|taken|put|placed|delivered|carried|transferred|handed|given|returned) ", r"^2 \1"),
+        (rf"(?:could|can|may|should|would) ({_THE}{_N})(?:please )?be "
+         r"(placed|put|brought|moved|taken|delivered|carried|opened|closed|fetched|handed|given|returned) ", r"^2 \1"),
+        (rf"({_THE}{_N})would (?:really )?be (?:so )?"
+         r"(?:great|nice|lovely|good|perfect|wonderful|fantastic|awesome|helpful|appreciated|welcome|handy) "
+         r"(?:right now |now |please |about now |for me )*(?=[.!,] |$)", r"bring me \1"),
+    )
+)  # fmt: skip
+_GROUP = re.compile(r"[\\^](\d)")
+_BASE = dict(
+    moved="move", brought="bring", taken="take", put="put", placed="place", delivered="deliver", carried="carry",
+    transferred="transfer", handed="hand", given="give", returned="return", opened="open", closed="close",
+    fetched="fetch", led="lead", guided="guide", escorted="escort", followed="follow", greeted="greet",
+)  # fmt: skip
+
+
+def plainly(tokens: list[Token]) -> list[Token]:
+    """The tokens in the reader's words."""
+    for pattern, said in _RULES:
+        text, starts = "", {}
+        for k, token in enumerate(tokens):
+            starts[len(text)] = k
+            text += ("'" if token.quoted else token.low) + " "
+        starts[len(text)] = len(tokens)
+        match = pattern.search(text)
+        if match and match.start() in starts and match.end() in starts:
+            new = _filled(said, match, tokens, starts)
+            tokens = [*tokens[: starts[match.start()]], *new, *tokens[starts[match.end()] :]]
+    return tokens
+
+
+def _filled(said: str, match: re.Match, tokens: list[Token], starts: dict[int, int]) -> list[Token]:
+    result: list[Token] = []
+    for word in said.split():
+        group = _GROUP.fullmatch(word)
+        if not group:
+            result.append(Token(word, word))
+            continue
+        begin, end = match.span(int(group[1]))
+        if begin < 0:
+            continue
+        begin = starts[begin]
+        if word[0] == "^":
+            base = _BASE[tokens[begin].low]
+            result.append(Token(base, base))
+            continue
+        result += tokens[begin : starts.get(end, starts.get(end + 1, begin))]
+    return result
