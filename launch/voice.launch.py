@@ -1,4 +1,6 @@
-"""voice_node alone, for a planner_node or chat_node that runs: `ros2 launch llm_ros voice.launch.py --show-args` lists arguments."""
+"""voice_node alone, for a planner_node or chat_node that runs. `ros2 launch llm_ros voice.launch.py --show-args` lists
+arguments.
+"""
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
