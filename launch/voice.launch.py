@@ -1,4 +1,6 @@
-"""voice_node alone, for a planner_node that runs: `ros2 launch llm_ros voice.launch.py --show-args` lists arguments."""
+"""voice_node alone, for a planner_node or chat_node that runs. `ros2 launch llm_ros voice.launch.py --show-args` lists
+arguments.
+"""
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -9,7 +11,7 @@ from launch_ros.substitutions import FindPackageShare
 from launch import LaunchDescription
 
 DEFAULTS = PathJoinSubstitution([FindPackageShare("llm_ros"), "config", "voice_node.yaml"])
-CHOICES = {"source": "audio.source", "recognizer": "recognizer.name", "wake_word": "wake_word"}
+CHOICES = {"target": "target", "source": "audio.source", "recognizer": "recognizer.name", "wake_word": "wake_word"}
 
 
 def generate_launch_description():

@@ -36,8 +36,8 @@ from llm_ros.voice.sources import open_source
 from llm_ros.voice.speaker import Speaker
 from llm_ros.voice.vocabulary import Vocabulary
 
-# Two seconds of pieces of 20 ms may wait: a sensor's usual 5 pieces would lose words to a moment's pause.
-_SOUND = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+# pocketsphinx keeps Python's lock while it thinks, up to some seconds: so many pieces of 20 ms may wait meanwhile.
+_SOUND = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
 _STATUS_TEXT = {
     HeardMessage.IGNORED: "ignored",
     HeardMessage.PASSED_ON: "passed on",
