@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="of the whole training, over all its starts")
     parser.add_argument("--batch", type=int, default=1, help="pictures of a step")
     parser.add_argument("--questions", type=int, default=20, help="about each picture")
-    parser.add_argument("--rate", type=float, default=0.001, help="of LoRA; the tower's matrices have 1.5 times as much")
+    parser.add_argument("--rate", type=float, default=0.001, help="of LoRA; the tower has 1.5 times as much")
     parser.add_argument("--words", type=float, default=0.1, help="weight of the distance to the labels' words")
     parser.add_argument("--imitate", type=int, default=2000, help="pictures that the projector begins with")
     parser.add_argument("--epochs", type=int, default=8, help="over those")
