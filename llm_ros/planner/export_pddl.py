@@ -37,8 +37,8 @@ _TYPES = {
 _PARENTS = {"room": "area", "location": "area", "area": "spot"}
 _WORDS = "and or not imply forall exists when either define".split()
 # Nothing in a problem may have the name of something else in it: unified-planning refuses that.
-_OURS = """object spot area room location item person door text number somewhere at inside located found holding hand_empty
-    closed opened placement graspable""".split()
+_OURS = """object spot area room location item person door text number somewhere at inside located found holding
+    hand_empty closed opened placement graspable""".split()
 _RESERVED = """define domain problem requirements types constants objects predicates action parameters precondition
     effect init goal strips typing here minimize maximize metric total-time""".split()
 
