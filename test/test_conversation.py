@@ -385,6 +385,20 @@ def test_turns_in_a_row_are_one_message():
     ]
 
 
+def test_of_commands_only_the_gist_is_told():
+    talk = [Turn("user", "My name is Ada"), Turn("assistant", "Hi"), Turn("user", "bring an apple", "task")]
+    talk += [Turn("assistant", "All right: go.", "task"), Turn("assistant", "Done.", "news")]
+    talk += [Turn("user", "stop", "control"), Turn("assistant", "Stopping.", "control"), Turn("user", "Who am I?")]
+    assert fit("Be nice.", talk, 1000, count) == [
+        {"role": "system", "content": "Be nice.\nEarlier the person said: bring an apple"},
+        {"role": "user", "content": "My name is Ada"},
+        {"role": "assistant", "content": "Hi"},
+        {"role": "user", "content": "Who am I?"},
+    ]
+    told = fit("", [*(Turn("user", f"go {k}", "task") for k in range(40)), Turn("user", "hi")], 1000, count)
+    assert told[0]["content"].endswith("go 28 | " + " | ".join(f"go {k}" for k in range(29, 40)))
+
+
 def test_what_cannot_fit_is_an_error():
     with pytest.raises(RequestError, match="text: too long for the model: 127 tokens"):
         fit("one two three", turns("word " * 100), 100, count)
