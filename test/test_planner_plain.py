@@ -84,16 +84,7 @@ def test_a_text_that_a_trained_model_is_not_sure_of_is_not_used():
         assert planner(written).plan(command).status == "plan"
 
 
-def test_a_thing_that_nobody_knows_is_asked_about_if_the_model_refuses():
-    command, asked = "Give Zola a paper crown.", []
-    assert planner("refuse impossible", asked).plan(command).message.startswith("I know nothing called 'paper crown'")
-    assert planner("bring ? to person1").plan(command).status == "plan"
-    assert planner('bring "paper crown" to person1').plan(command).status == "plan" and len(asked) == 1
-    planner("refuse impossible", asked).plan("Give Zola a wet leash.")
-    assert len(asked) == 1
-
-
-@pytest.mark.parametrize("command", ["Bring me the leash.", "Hit Zola.", "If it rains, whisk the leash to Ravi."])
+@pytest.mark.parametrize("command", ["Bring me the leash.", "Give Zola a paper crown.", "Hit Zola.", "If it rains, whisk the leash to Ravi."])
 def test_the_model_is_not_asked_where_the_reading_is_sure_unsafe_or_conditional(command):
     asked = []
     planner("go to ?", asked).plan(command)

@@ -1,32 +1,28 @@
 """Asks a model to put a command into plain words (plain.py), and plans these.
 
 In: a command that the reader is unsure of. Out: the completed steps of the plain commands that the model wrote under
-their grammar, or none where they refuse, ask, cannot be done or are not to be trusted (`faithful`): then what the
-reader said stands, unless it was about a thing that nobody knows (`unknown_thing`) and the model refuses. The system
-turn is the same for every command, so that an engine that keeps prompt prefixes reads it once.
+their grammar, or None where they refuse, ask, cannot be done or are not to be trusted (`faithful`): then what the
+reader said stands. The system turn is the same for every command, so that an engine that keeps prompt prefixes reads
+it once.
 """
 
 from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from llm_ros.planner.complete import Completer
 from llm_ros.planner.interpret import Interpreter
 from llm_ros.planner.plain import PlainForms
 from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.refer import Question
-from llm_ros.planner.skills import Skills
 from llm_ros.planner.tags import TAG, Tagged, tag
 from llm_ros.planner.tokens import tokenize
-from llm_ros.planner.words import singular
-from llm_ros.planner.world import World
 
 SYSTEM = "Say in plain words what the robot is to do."
 MAX_TOKENS = 96
 SURE = -1.2  # chosen on the sets of test/data but the clinic
-_HANDLING = ("find_object", "pick", "place", "hand_over")
 _SENTENCE_ENDS = frozenset(".!?:;")
 _DESCRIBED = re.compile(r'(?:^|\n)(?:guide|follow|greet|tell|answer|ask) ("[^"]*")|\bto ("[^"]*")')
 
@@ -82,25 +78,24 @@ class Rewriter:
         other._interpreter, other._completer = interpreter, completer
         return other
 
-    def reword(self, command: str, cancelled: Callable[[], bool]) -> tuple[list[Step] | None, bool]:
-        """The steps of the command's plain form, None if there are none; and whether the model refuses."""
+    def steps(self, command: str, cancelled: Callable[[], bool]) -> list[Step] | None:
+        """The steps of the command's plain form; None if there are none."""
         tagged = tag(command, self._interpreter.names)
         asked = [{"role": "system", "content": SYSTEM}]
         for said, plain in (*self._examples, (tagged.text, "")):
             asked += [{"role": "user", "content": said}, {"role": "assistant", "content": plain}]
         asked.pop()
         text = self._generate(asked, self._forms.grammar(tagged), MAX_TOKENS, lambda piece: None, cancelled)
-        if text is None or text.startswith("refuse"):
-            return None, text is not None
+        if text is None:
+            return None
         unsure = self._trained and isinstance(text, Written) and text.logprob < SURE
         if unsure or not faithful(text, tagged):
-            return None, False
+            return None
         try:
             readings = self._interpreter.read_spoken(self._forms.read(text, tagged))
-            steps = self._completer.complete(readings.readings[0]) if len(readings.readings) == 1 else None
-            return steps, False
+            return self._completer.complete(readings.readings[0]) if len(readings.readings) == 1 else None
         except (PlanError, Question, ValueError):
-            return None, False
+            return None
 
 
 def faithful(plain: str, tagged: Tagged) -> bool:
@@ -118,16 +113,3 @@ def faithful(plain: str, tagged: Tagged) -> bool:
         if token.text[:1].isupper() and token.text[1:].islower() and not token.quoted
         if before.text not in _SENTENCE_ENDS
     )
-
-
-def unknown_thing(steps: Sequence[Step], skills: Skills, world: World) -> str | None:
-    """The first thing that a plan handles and that is no thing or kind of the world: "give Ada a kick"."""
-    kinds = world.categories.values()
-    known = {*world.objects, *(name for kind in kinds for name in (kind.name, kind.singular, *kind.objects))}
-    nouns = {singular(name.split("_")[-1]) for name in known}
-    for step in steps:
-        skill = skills[step.skill]
-        thing = step.args.get(skill.slots.get("object", "")) if skill.role in _HANDLING else None
-        if thing is not None and thing not in known and singular(str(thing).split("_")[-1]) not in nouns:
-            return str(thing).replace("_", " ")
-    return None
