@@ -84,7 +84,9 @@ def test_a_text_that_a_trained_model_is_not_sure_of_is_not_used():
         assert planner(written).plan(command).status == "plan"
 
 
-@pytest.mark.parametrize("command", ["Bring me the leash.", "Give Zola a paper crown.", "Hit Zola.", "If it rains, whisk the leash to Ravi."])
+@pytest.mark.parametrize(
+    "command", ["Bring me the leash.", "Give Zola a paper crown.", "Hit Zola.", "If it rains, whisk the leash to Ravi."]
+)
 def test_the_model_is_not_asked_where_the_reading_is_sure_unsafe_or_conditional(command):
     asked = []
     planner("go to ?", asked).plan(command)

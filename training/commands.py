@@ -101,9 +101,7 @@ TASKS = {
     "count": Task("count {K} in {L}", "count(*)@L", weight=0.5),
     "count P": Task("tell {P}[ in {M}] how many {K} in {L}", "count(*)@L;say(*)@M", weight=0.8),
     "whether me": Task("tell me whether {X} in {L}", "find_object(*)@L|find_person(*)@L;say(*)", weight=1.5),
-    "whether P": Task(
-        "tell {P}[ in {M}] whether {X} in {L}", "find_object(*)@L|find_person(*)@L;say(*)@M", weight=0.5
-    ),
+    "whether P": Task("tell {P}[ in {M}] whether {X} in {L}", "find_object(*)@L|find_person(*)@L;say(*)@M", weight=0.5),
     "where me": Task("tell me where {X}", "find_object(*)|find_person(*);say(*)", weight=0.3),
     "what me": Task("tell me what {W} in {L}", "detect(*)@L;say(*)", weight=1.8),
     "state me": Task("tell me what {W} in {D}", "detect(*);say(*)", weight=0.5),
