@@ -84,6 +84,15 @@ def test_a_text_that_a_trained_model_is_not_sure_of_is_not_used():
         assert planner(written).plan(command).status == "plan"
 
 
+def test_a_word_mistaken_for_a_thing_is_none_in_plain_words():
+    command = "I want eyes on Zola in the exam room, wherever she wanders."
+    assert "wherever" in str(planner("refuse impossible").plan(command).steps)
+    assert [str(step) for step in planner("follow person1 in place1").plan(command).steps][-1] == "follow(zola)"
+    both = "Give Zola a paper crown and a feather."
+    for written in ('bring "paper crown" to person1', "refuse impossible", "bring ? to person1"):
+        assert "paper_crown" in str(planner(written).plan(both).steps)
+
+
 @pytest.mark.parametrize(
     "command", ["Bring me the leash.", "Give Zola a paper crown.", "Hit Zola.", "If it rains, whisk the leash to Ravi."]
 )

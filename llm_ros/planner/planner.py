@@ -21,7 +21,7 @@ from llm_ros.planner.inquiry import Inquiry
 from llm_ros.planner.interpret import Interpreter, Question, Readings
 from llm_ros.planner.plan import REFUSALS, LineReader, Plan, PlanError, Step, clarify, parse_line, refuse
 from llm_ros.planner.refer import FreeText, Goal
-from llm_ros.planner.rewrite import Rewriter
+from llm_ros.planner.rewrite import Rewriter, unknown_things
 from llm_ros.planner.skills import Skills
 from llm_ros.planner.talk import is_task
 from llm_ros.planner.validate import check_step
@@ -106,13 +106,26 @@ class Planner:
         if cancelled():
             return Plan("cancelled", message="cancelled")
         space = self._space(outcome)
-        if self._rewriter and self.space == "tight" and self._unsure(outcome, space):
-            plain = self._rewriter.steps(outcome, cancelled)
-            if plain is not None:
-                space = [plain], {}
+        if self._rewriter and self.space == "tight":
+            space = self._reworded(outcome, space, cancelled)
         if isinstance(space, Plan):
             return space
         return self._write(outcome, *space, on_step or (lambda step: None), on_text or (lambda piece: None), cancelled)
+
+    def _reworded(self, command: str, space, cancelled: Callable[[], bool]):
+        """What `rewrite` makes of a command, where it is asked; else, and where it has nothing better, `space`.
+
+        It is also asked about a plan over several things that the world does not know: words that were mistaken for
+        things ("I want eyes on her, wherever she wanders") are none in the plain words.
+        """
+        alone = None if isinstance(space, Plan) or len(space[0]) != 1 else space[0][0]
+        odd = alone is not None and len(unknown_things(alone, self.skills, self.world)) > 1
+        if not odd and not self._unsure(command, space):
+            return space
+        steps = self._rewriter.steps(command, cancelled)
+        if steps is None or odd and unknown_things(steps, self.skills, self.world):
+            return space
+        return [steps], {}
 
     def is_task(self, text: str) -> bool:
         """Whether a text out of a conversation is something to plan, and no mere talk; the model is not asked."""

@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from llm_ros.planner.complete import Completer
 from llm_ros.planner.interpret import Interpreter
 from llm_ros.planner.plain import PlainForms
 from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.refer import Question
+from llm_ros.planner.skills import Skills
 from llm_ros.planner.tags import TAG, Tagged, tag
 from llm_ros.planner.tokens import tokenize
+from llm_ros.planner.words import singular
+from llm_ros.planner.world import World
 
 SYSTEM = "Say in plain words what the robot is to do."
 MAX_TOKENS = 96
 SURE = -1.2  # chosen on the sets of test/data but the clinic
+_HANDLING = ("find_object", "pick", "place", "hand_over")
 _SENTENCE_ENDS = frozenset(".!?:;")
 _DESCRIBED = re.compile(r'(?:^|\n)(?:guide|follow|greet|tell|answer|ask) ("[^"]*")|\bto ("[^"]*")')
 
@@ -113,3 +117,17 @@ def faithful(plain: str, tagged: Tagged) -> bool:
         if token.text[:1].isupper() and token.text[1:].islower() and not token.quoted
         if before.text not in _SENTENCE_ENDS
     )
+
+
+def unknown_things(steps: Sequence[Step], skills: Skills, world: World) -> set[str]:
+    """What a plan handles that is no thing or kind of the world."""
+    kinds = world.categories.values()
+    known = {*world.objects, *(name for kind in kinds for name in (kind.name, kind.singular, *kind.objects))}
+    nouns = {singular(name.split("_")[-1]) for name in known}
+    found = set()
+    for step in steps:
+        skill = skills[step.skill]
+        thing = step.args.get(skill.slots.get("object", "")) if skill.role in _HANDLING else None
+        if thing and thing not in known and singular(str(thing).split("_")[-1]) not in nouns:
+            found.add(str(thing))
+    return found
