@@ -85,17 +85,13 @@ def test_a_text_that_a_trained_model_is_not_sure_of_is_not_used():
 
 
 def test_a_word_mistaken_for_a_thing_is_none_in_plain_words():
-    command = "I want eyes on Zola in the exam room, wherever she wanders."
-    assert "wherever" in str(planner("refuse impossible").plan(command).steps)
-    assert [str(step) for step in planner("follow person1 in place1").plan(command).steps][-1] == "follow(zola)"
-    both = "Give Zola a paper crown and a feather."
-    for written in ('bring "paper crown" to person1', "refuse impossible", "bring ? to person1"):
-        assert "paper_crown" in str(planner(written).plan(both).steps)
+    command = "Give Zola a paper crown."
+    assert planner("greet person1").plan(command).steps[-1].skill == "say"
+    for written in ('bring "crown" to person1', "refuse impossible", "bring ? to person1"):
+        assert "paper_crown" in str(planner(written).plan(command).steps)
 
 
-@pytest.mark.parametrize(
-    "command", ["Bring me the leash.", "Give Zola a paper crown.", "Hit Zola.", "If it rains, whisk the leash to Ravi."]
-)
+@pytest.mark.parametrize("command", ["Bring me the leash.", "Hit Zola.", "If it rains, whisk the leash to Ravi."])
 def test_the_model_is_not_asked_where_the_reading_is_sure_unsafe_or_conditional(command):
     asked = []
     planner("go to ?", asked).plan(command)

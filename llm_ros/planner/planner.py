@@ -115,11 +115,11 @@ class Planner:
     def _reworded(self, command: str, space, cancelled: Callable[[], bool]):
         """What `rewrite` makes of a command, where it is asked; else, and where it has nothing better, `space`.
 
-        It is also asked about a plan over several things that the world does not know: words that were mistaken for
-        things ("I want eyes on her, wherever she wanders") are none in the plain words.
+        It is also asked about a plan over things that the world does not know: words that were mistaken for things ("I
+        want eyes on her, wherever she wanders") are none in the plain words. A "blue mug" is one there too.
         """
         alone = None if isinstance(space, Plan) or len(space[0]) != 1 else space[0][0]
-        odd = alone is not None and len(unknown_things(alone, self.skills, self.world)) > 1
+        odd = alone is not None and unknown_things(alone, self.skills, self.world)
         if not odd and not self._unsure(command, space):
             return space
         steps = self._rewriter.steps(command, cancelled)
