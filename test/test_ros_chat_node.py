@@ -67,7 +67,7 @@ class House:
         assert self.node.start()
         self.client.wait_ready(DEADLINE_S)
         if planner:
-            cancels = self.node._robot._cancels
+            cancels = self.node._robot._client._cancels
             wait_until(lambda: all(client.service_is_ready() for client in cancels), "goals can be cancelled")
 
     def say(self, text, session=""):
