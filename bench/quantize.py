@@ -1,9 +1,9 @@
 """How fast we quantize, beside llama.cpp's quantizer and the `gguf` package, as ratios of neighbouring turns.
 
-From a real model, first dequantized to F16: each format on the values of its `ffn_down` matrices, one thread each (ours,
-ggml's `ggml_quantize_chunk`, and `gguf.quants` where it can write the format); then whole files, F16 → mix, with `--threads`
-threads each (ours and `llama_model_quantize`). `python bench/quantize.py [--model M] [--rounds N] [--formats F,…] [--mixes
-M,…] [--json]`; needs llama-cpp-python and gguf. What the errors are is in docs/quantize.md.
+From a real model, first dequantized to F16: each format on the values of its `ffn_down` matrices, one thread each
+(ours, ggml's `ggml_quantize_chunk`, and `gguf.quants` where it can write the format); then whole files, F16 → mix, with
+`--threads` threads each (ours and `llama_model_quantize`). `python bench/quantize.py [--model M] [--rounds N]
+[--formats F,…] [--mixes M,…] [--json]`; needs llama-cpp-python and gguf. The errors are in docs/quantize.md.
 """
 
 from __future__ import annotations

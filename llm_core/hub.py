@@ -121,6 +121,9 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     found = cached(entry)
     if found is not None:
         return found
+    if not entry.parts:
+        path = WEIGHTS / entry.file
+        raise ModelError(f"{name} comes with this package, but {path} is missing or broken: reinstall it")
     report = progress or (lambda done, total, what: None)
     try:
         models_dir().mkdir(parents=True, exist_ok=True)

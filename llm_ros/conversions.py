@@ -387,7 +387,7 @@ def model_info_to_ros(engine) -> ModelInfo:
         has_chat_template=info.has_chat_template,
         projector=safe_text(info.vision),
         lora=[LoraAdapter(name=safe_text(adapter.name), scale=adapter.scale) for adapter in engine.adapters],
-        lora_apply=any(adapter.default for adapter in engine.adapters),
+        lora_applied=[safe_text(adapter.name) for adapter in engine.adapters if adapter.default],
     )
 
 

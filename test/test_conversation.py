@@ -169,15 +169,15 @@ def test_what_it_is_doing(talk):
     failed = replace(done, outcome=Outcome.EXECUTION, message="no apple.")
     assert tell_end(failed) == 'I could not do "bring me an apple": no apple.'
     assert tell_end(replace(done, outcome=Outcome.CANCELED)) == 'I have stopped "bring me an apple".'
-    assert tell_plan([Step("wait", {"seconds": 1})] * 14).endswith("wait 1; and 2 more steps.")
+    assert tell_plan([Step("wait", {"seconds": 1})] * 14).endswith("wait 1, and 2 more steps.")
     told = Step("say", {"text": "There are {result}."})
-    assert tell_plan([Step("find_person", {"person": "me"}), told]) == "All right: find person you; say There are …."
+    assert tell_plan([Step("find_person", {"person": "me"}), told]) == "All right: find person you, say There are …."
 
 
 def test_commands_go_to_the_planner(talk):
     talk.robot.plans["go home"] = Plan("plan", (Step("go_to", {"location": "hall"}), Step("say", {"text": "hi"})))
     reply = hear(talk, "go home")
-    assert (reply.kind, reply.text, reply.planned.plan.status) == ("task", "All right: go to hall; say hi.", "plan")
+    assert (reply.kind, reply.text, reply.planned.plan.status) == ("task", "All right: go to hall, say hi.", "plan")
     talk.robot.now, talk.robot.waiting = BUSY, ["go home"]  # the robot is at work: this one waits for its turn
     assert hear(talk, "go home").text.startswith('I will do that after "bring me an apple": go to hall')
     talk.robot.waiting = ["bring a spoon", "go home"]
@@ -194,7 +194,8 @@ def test_the_answer_to_a_question_goes_to_its_dialogue(talk):
     assert (reply.text, reply.asks, reply.choices) == ("Which table?", True, ("a", "b"))
     other = hear(talk, "the first", session="b")  # another conversation knows nothing of it
     assert talk.robot.log[-1] == ("plan", "the first", "") and other.text == "All right: go to a."
-    hear(talk, "what are you doing?")  # … and a control word leaves it open
+    said = hear(talk, "what are you doing?").text  # … and a control word leaves it open
+    assert said == "I am not doing anything. I asked you: Which table?"
     hear(talk, "the first")
     assert talk.robot.log[-1] == ("plan", "the first", "d1")
     hear(talk, "the first")
@@ -382,6 +383,20 @@ def test_turns_in_a_row_are_one_message():
         {"role": "assistant", "content": "c"},
         {"role": "user", "content": "d"},
     ]
+
+
+def test_of_commands_only_the_gist_is_told():
+    talk = [Turn("user", "My name is Ada"), Turn("assistant", "Hi"), Turn("user", "bring an apple", "task")]
+    talk += [Turn("assistant", "All right: go.", "task"), Turn("assistant", "Done.", "news")]
+    talk += [Turn("user", "stop", "control"), Turn("assistant", "Stopping.", "control"), Turn("user", "Who am I?")]
+    assert fit("Be nice.", talk, 1000, count) == [
+        {"role": "system", "content": "Be nice.\nEarlier the person said: bring an apple"},
+        {"role": "user", "content": "My name is Ada"},
+        {"role": "assistant", "content": "Hi"},
+        {"role": "user", "content": "Who am I?"},
+    ]
+    told = fit("", [*(Turn("user", f"go {k}", "task") for k in range(40)), Turn("user", "hi")], 1000, count)
+    assert told[0]["content"].endswith("go 28 | " + " | ".join(f"go {k}" for k in range(29, 40)))
 
 
 def test_what_cannot_fit_is_an_error():

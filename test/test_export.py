@@ -177,6 +177,29 @@ def test_hostile_names_in_pddl(tmp_path):
     same_effect(course, solved(course, tmp_path))
 
 
+def test_no_two_things_of_a_problem_share_a_name():
+    """unified-planning refuses what does: a skill `place` beside a type of that name."""
+    plan, skills, world = hostile_plan()
+    plain = small()
+    for text in (
+        export("pddl", plan, skills, world)["domain"],
+        export("pddl", steps("go_to table; find_object apple; pick apple"), *plain)["domain"],
+    ):
+        text = re.sub(r";.*", "", text)
+        types = re.search(r"\(:types (.*)\)", text)[1]
+        constants, predicates = (
+            re.search(rf"\(:{part}\n(.*?)\n  \)\n", text, re.S)[1] for part in ("constants", "predicates")
+        )
+        names = set(types.split()) - {"object", "-"}
+        for found in (
+            re.findall(r"^ +(\S+) - ", constants, re.M),
+            re.findall(r"\((\w[\w-]*)", predicates),
+            re.findall(r"\(:action (\S+)", text),
+        ):
+            assert found and not names & set(found)
+            names |= set(found)
+
+
 def test_what_cannot_be_exported_says_why():
     skills, world = small()
     for plan, words in (

@@ -173,8 +173,9 @@ def test_a_model_that_cannot_be_right_is_shown_and_is_an_error(capsys, tmp_path,
 
 
 def test_what_is_no_model_of_ours_is_no_error(capsys, tmp_path):
-    for key, value in (("general.type", "imatrix"), ("general.architecture", "clip")):
-        path = write_tiny(tmp_path / "other.gguf", "llama", metadata={key: value, "llama.attention.head_count": 0})
+    tower = {"general.architecture": "clip", "general.type": "mmproj", "adapter.type": "lora"}  # with an adapter inside
+    for keys in ({"general.type": "imatrix"}, {"general.architecture": "clip"}, tower):
+        path = write_tiny(tmp_path / "other.gguf", "llama", metadata=keys | {"llama.attention.head_count": 0})
         assert json.loads(run(capsys, path, "--json"))["problem"] is None
 
 

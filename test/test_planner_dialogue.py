@@ -67,6 +67,19 @@ def test_a_question_says_what_it_asks_for(command, world, asks, choices):
         ("Put the apple on the table", "the one in the kitchen", "home", "Put the apple on the kitchen table"),
         ("Put the apple on the table", "I mean the cofee one", "home", "Put the apple on the coffee table"),
         ("Put the apple on the table", "it doesn't matter", "home", "Put the apple on the kitchen table"),
+        ("Put the apple on the table", "not the kitchen one", "home", "Put the apple on the coffee table"),
+        (
+            "Put the apple on the table",
+            "the coffee table, not that in the kitchen",
+            "home",
+            "Put the apple on the coffee table",
+        ),
+        (
+            "Put the apple on the table",
+            "not the coffee table but the kitchen table",
+            "home",
+            "Put the apple on the kitchen table",
+        ),
         ("Bring me the camera", "the thermal one", "office", "Bring me the thermal camera"),
         ("Bring me the apple or the pear", "both", "home", "Bring me the apple and the pear"),
         (
@@ -110,6 +123,15 @@ def test_one_answer_may_lead_to_the_next_question():
     assert planned(said) == planned("Bring me the apple and put the pear on the coffee table")
     narrowed = answered("Open the door", "one of those in the hallway")
     assert narrowed.status == "clarify" and narrowed.inquiry.choices == DOORS
+
+
+@pytest.mark.parametrize("answer", ["I don't know", "that one", "the other one", "not that one", "yes", "what?", "hm"])
+def test_answers_that_choose_nothing_are_asked_again(answer):
+    for command in ("Put the apple on the table", "Put the apple", "Bring me something", "Follow him", "Wait"):
+        outcome = answered(command, answer)
+        if isinstance(outcome, str):
+            outcome = obedient_planner().plan(outcome)
+        assert outcome.status == "clarify", outcome
 
 
 def test_answers_that_do_not_help_are_asked_again():

@@ -10,13 +10,14 @@ from llm_ros.planner import Planner, load_skills, load_world
 from llm_ros.planner.plain import PlainForms
 from llm_ros.planner.plan import PlanError
 from llm_ros.planner.refer import Question
+from llm_ros.planner.rewrite import SURE, Written
 from llm_ros.planner.tags import tag
 from training.commands import TASKS, Robot, make
 
 SKILL_FILE, WORLD = load_skills(SKILLS["full"]), load_world(WORLDS["clinic"])
 
 
-def planner(written: str, asked: list | None = None) -> Planner:
+def planner(written: str, asked: list | None = None, trained: bool = False) -> Planner:
     def rewrite(messages, grammar, max_tokens, on_text, cancelled):
         if asked is not None:
             asked.append((messages, grammar))
@@ -27,7 +28,7 @@ def planner(written: str, asked: list | None = None) -> Planner:
         on_text(text)
         return text
 
-    return Planner(forced, SKILL_FILE, WORLD, rewrite=rewrite)
+    return Planner(forced, SKILL_FILE, WORLD, rewrite=rewrite, trained=trained)
 
 
 def test_names_become_tags_and_come_back():
@@ -64,6 +65,32 @@ def test_plain_words_that_leave_out_a_name_are_not_trusted():
     command = "Zola's lost, she was meant to be in the exam room ages ago - she's still on the bench"
     assert planner("find person1 in place2").plan(command).status == "clarify"
     assert planner("guide person1 from place2 to place1").plan(command).status == "plan"
+
+
+def test_plain_words_that_lose_an_unknown_name_or_swallow_a_place_are_not_trusted():
+    def asked(command, written):
+        return planner(written).plan(command).status
+
+    assert asked("My cousin Roderick has not had a lemon tea in ages, poor man", "bring thing1 to me") == "clarify"
+    described = 'bring thing1 to "one by the place1"'
+    assert asked("A lemon tea might do the drenched one by the scales some good", described) != "plan"
+
+
+def test_a_text_that_a_trained_model_is_not_sure_of_is_not_used():
+    command = "Zola's lost, she was meant to be in the exam room ages ago - she's still on the bench"
+    for logprob, status in ((SURE - 0.1, "clarify"), (SURE + 0.1, "plan")):
+        written = Written("guide person1 from place2 to place1", logprob)
+        assert planner(written, trained=True).plan(command).status == status
+        assert planner(written).plan(command).status == "plan"
+
+
+def test_a_thing_that_nobody_knows_is_asked_about_if_the_model_refuses():
+    command, asked = "Give Zola a paper crown.", []
+    assert planner("refuse impossible", asked).plan(command).message.startswith("I know nothing called 'paper crown'")
+    assert planner("bring ? to person1").plan(command).status == "plan"
+    assert planner('bring "paper crown" to person1').plan(command).status == "plan" and len(asked) == 1
+    planner("refuse impossible", asked).plan("Give Zola a wet leash.")
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("command", ["Bring me the leash.", "Hit Zola.", "If it rains, whisk the leash to Ravi."])

@@ -87,6 +87,14 @@ def test_a_matrix_of_that_type_is_copied_and_another_one_is_noted(tmp_path, caps
     assert "quantized before" in captured.err and "Q4_0:" in captured.out and "bits a value" in captured.out
 
 
+def test_threads_and_pieces_change_nothing(sources, tmp_path, monkeypatch):
+    weights = importances(open_gguf(sources["llama"]))
+    quantize_model(sources["llama"], tmp_path / "a.gguf", "Q4_K_M", imatrix=weights, threads=1)
+    monkeypatch.setattr("llm_core.convert.quantize.PIECE", 1000)
+    quantize_model(sources["llama"], tmp_path / "b.gguf", "Q4_K_M", imatrix=weights, threads=3)
+    assert (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
+
+
 def write_imatrix(path, importances):
     """The GGUF form, as llama-imatrix writes it: sums over so many calls."""
     with GGUFWriter(path) as writer:

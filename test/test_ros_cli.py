@@ -126,10 +126,12 @@ def test_up_ends_with_the_error_of_a_node_that_cannot_start(request, tmp_path):
         assert done.returncode == code and expected in done.stderr and "llm_node ended" in done.stderr
 
 
-def test_the_main_job_with_the_real_model(request):
-    """`up`, then every client: the library, `plan`, `ask`; then Ctrl-C."""
+def test_the_main_job_with_the_real_model(request, tmp_path):
+    """`up`, then every client: the library, `plan`, `ask`, `chat`; then Ctrl-C."""
     name = request.node.name
-    with running_up("--model", DEFAULT_MODEL, name=name) as (ros, log):
+    folder = tmp_path / "chat.yaml"
+    folder.write_text(f"chat_node: {{ros__parameters: {{sessions_folder: {tmp_path}/chats}}}}\n")
+    with running_up("--model", DEFAULT_MODEL, "--chat", "--config", str(folder), name=name) as (ros, log):
         node = ros.client_node()
         llm, planner = LLMClient(node), PlannerClient(node)
         llm.wait_ready(60.0)
@@ -158,6 +160,10 @@ def test_the_main_job_with_the_real_model(request):
         assert [step["skill"] for step in json.loads(shown.stdout)] == skills
         asked = llm_ros("ask", "Say hello.", "--temp", "0", "--max-tokens", "16", name=name)
         assert asked.returncode == 0 and asked.stdout.startswith(results[0].message.content[:20])
+        doing = llm_ros("chat", "What are you doing?", name=name)
+        assert (doing.returncode, doing.stdout) == (0, "I am not doing anything.\n"), doing.stderr
+        talked = llm_ros("chat", "Hello!", name=name)
+        assert talked.returncode == 0 and talked.stdout.strip(), talked.stderr
     assert any("freed the model" in line for line in log), "".join(log)
 
 

@@ -80,7 +80,7 @@ def test_a_request_is_answered_with_the_adapters_that_it_names(client, engine):
 def test_the_node_tells_which_adapters_there_are(client):
     info = client.model_info()
     assert [(adapter.name, adapter.scale) for adapter in info.lora] == [("far", 1.0), ("close", 0.5)]
-    assert info.lora_apply
+    assert info.lora_applied == ["far", "close"]
 
 
 @pytest.mark.parametrize(

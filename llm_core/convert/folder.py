@@ -17,7 +17,7 @@ from llm_core.convert.hyperparameters import Family, HFConfig, Placed, find_fami
 from llm_core.convert.mixes import MIXES, fitting
 from llm_core.convert.mmproj import write_mmproj
 from llm_core.convert.multimodal import split_config, split_tensors
-from llm_core.convert.quantize import QUANTIZATION_VERSION, SLAB
+from llm_core.convert.quantize import QUANTIZATION_VERSION
 from llm_core.convert.safetensors import SafeTensor, open_folder, read_json
 from llm_core.convert.vocabulary import vocabulary_keys
 from llm_core.errors import ModelError, RequestError
@@ -28,6 +28,8 @@ from llm_core.quants import quantize
 from llm_core.tokenizer import Tokenizer
 
 TYPES = ("F32", "F16", "BF16", "Q8_0")
+# float32 values held at a time
+SLAB = 16 << 20
 _EMBEDDING = "model.embed_tokens.weight"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from llm_core.quants import FORMATS, quantize
 
 QUANTIZATION_VERSION = 2  # of the block layouts, as ggml counts
 MAX_THREADS = 256
-# float32 values held at a time
-SLAB = 16 << 20
+# float32 values that a thread holds at a time
+PIECE = 1 << 17
 _REPLACED = ("general.file_type", "general.quantization_version", "general.alignment")
 
 
@@ -86,13 +87,13 @@ def quantize_model(
         types = mixes.plan(file, chosen, rules, imatrix is not None)
         _check_imatrix(file, imatrix or {})
         total, done = sum(t.nbytes for t in file.tensors.values()), 0
-        with GGUFWriter(target, alignment=file.alignment) as writer:
+        with GGUFWriter(target, alignment=file.alignment) as writer, ThreadPoolExecutor(threads) as pool:
             _copy_metadata(file, writer, chosen)
             for tensor in file.tensors.values():
                 if progress:
                     progress(tensor.name, done / total)
                 kind = types[tensor.name]
-                _write(writer, tensor, kind, imatrix, threads, report)
+                _write(writer, tensor, kind, imatrix, pool, report)
                 report.count(tensor, kind)
                 tensor.release()
                 done += tensor.nbytes
@@ -124,10 +125,10 @@ def _write(
     tensor: Tensor,
     kind: GGMLType,
     imatrix: Mapping[str, np.ndarray] | None,
-    threads: int,
+    pool: Executor,
     report: Report,
 ) -> None:
-    """One tensor, as `kind`; a slab of rows at a time is held as floats."""
+    """One tensor, as `kind`; each of the pool's threads holds a piece of its rows at a time as floats."""
     if kind is tensor.type:
         writer.add_tensor(tensor.name, tensor.data.reshape(-1), kind, tensor.shape)
         return
@@ -140,11 +141,15 @@ def _write(
     if imatrix is not None and weights is None and form.block > 1:
         report.unweighted.append(tensor.name)
     out = np.empty((tensor.rows, tensor.columns // form.block * form.nbytes), np.uint8)
-    step = max(1, SLAB // tensor.columns)
-    for start in range(0, tensor.rows, step):
-        values = tensor.dequantize(slice(start, start + step))
-        try:
-            out[start : start + step] = quantize(values, kind, weights, threads)
-        except ModelError as error:
-            raise ModelError(f"tensor {escape(tensor.name, 120)}: {error}") from None
+    step = max(1, PIECE // tensor.columns)
+
+    def work(start: int) -> None:
+        rows = slice(start, start + step)
+        out[rows] = quantize(tensor.dequantize(rows), kind, weights)
+
+    try:
+        for _ in pool.map(work, range(0, tensor.rows, step)):
+            pass
+    except ModelError as error:
+        raise ModelError(f"tensor {escape(tensor.name, 120)}: {error}") from None
     writer.add_tensor(tensor.name, out.reshape(-1), kind, tensor.shape)

@@ -20,8 +20,8 @@ def architectures() -> list[str]:
 
 
 def is_adapter(metadata: Metadata) -> bool:
-    """Does the file say that it is an adapter, of whatever kind?"""
-    return metadata.get("general.type") == "adapter" or "adapter.type" in metadata
+    """Does the file say that it is an adapter, of whatever kind? (A vision tower's may hold one besides.)"""
+    return metadata.get("general.type", "adapter" if "adapter.type" in metadata else "model") == "adapter"
 
 
 def check_model(metadata: Metadata) -> None:

@@ -9,7 +9,6 @@ kernels are tested against it. K-quants and IQ4, which the package only reads, a
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -131,13 +130,10 @@ def dequantize(data: np.ndarray, type: GGMLType) -> np.ndarray:
     return out
 
 
-def quantize(
-    values: np.ndarray, type: GGMLType, weights: np.ndarray | None = None, threads: int = 1
-) -> np.ndarray:
+def quantize(values: np.ndarray, type: GGMLType, weights: np.ndarray | None = None) -> np.ndarray:
     """float [rows, columns] to uint8 [rows, bytes per row]; columns must be a multiple of the format's block.
 
     `weights`: float32 [columns], how much an error in each column counts, not all 0 (see `Format.quantize`).
-    The result does not depend on the number of threads.
     """
     form = format_of(type)
     if values.ndim != 2 or values.shape[1] % form.block:
@@ -149,20 +145,10 @@ def quantize(
     packed = out.reshape(-1, form.nbytes)
     by_block = None if weights is None else (weights / weights.max()).astype(np.float32).reshape(-1, form.block)
     step = max(1, _CHUNK // form.block)
-
-    def work(start: int) -> None:
+    for start in range(0, len(blocks), step):
         chunk = blocks[start : start + step].astype(np.float32, copy=False)
         of_chunk = None if by_block is None else by_block[np.arange(start, start + len(chunk)) % len(by_block)]
         packed[start : start + step] = form.quantize(chunk, of_chunk)
-
-    starts = range(0, len(blocks), step)
-    if threads == 1 or len(starts) == 1:
-        for start in starts:
-            work(start)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            for _ in pool.map(work, starts):
-                pass
     return out
 
 

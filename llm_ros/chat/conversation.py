@@ -157,11 +157,12 @@ class Conversation:
             said = ""
         elif intent == c.STOP:
             talked = self._interrupt(session.name)
-            asked, session.dialogue = session.dialogue, ""
+            asked, session.dialogue, session.question = session.dialogue, "", ""
             idle = view.status is PlanStatus.IDLE and not (robot and robot.queued())
             said = "All right." if idle and (talked or asked) else "I am not doing anything." if idle else "Stopping."
         elif intent == c.STATUS or robot is None:
             said = tell_state(view, robot.queued() if robot else ())
+            said += f" I asked you: {session.question}" if session.question else ""
         elif intent in (c.YES, c.NO):
             why = robot.confirm(view.confirm_id, intent == c.YES)
             said = f"That came too late: {why}." if why else "All right."

@@ -9,7 +9,6 @@ import re
 from collections.abc import Sequence
 
 from llm_ros.execution.outcome import Execution, Outcome, PlanStatus
-from llm_ros.execution.texts import phrase
 from llm_ros.planner.plan import Step
 from llm_ros.planner.world import OPERATOR
 
@@ -19,10 +18,10 @@ _OPEN = re.compile(r"\{\w+\}")
 
 def tell_plan(steps: Sequence[Step], after: str = "", begin: str = "All right") -> str:
     """What the robot is going to do; after: the command that it does first, else the sentence begins with `begin`."""
-    said = [_said(step) for step in steps[:_MAX_STEPS]]
+    said = [phrase(step) for step in steps[:_MAX_STEPS]]
     said += [f"and {len(steps) - _MAX_STEPS} more steps"] if len(steps) > _MAX_STEPS else []
     begin = f"I will do that after {_quoted(after)}" if after else begin
-    return f"{begin}: {'; '.join(said)}."
+    return f"{begin}: {', '.join(said)}."
 
 
 def tell_state(view: Execution, queued: Sequence[str] = ()) -> str:
@@ -62,13 +61,18 @@ def _ended(view: Execution) -> str:
 def _where(view: Execution) -> str:
     if not 0 <= view.current < len(view.reports):
         return ""
-    return f", step {view.current + 1} of {len(view.reports)}: {_said(view.reports[view.current].step)}"
+    return f", step {view.current + 1} of {len(view.reports)}: {phrase(view.reports[view.current].step)}"
 
 
-def _said(step: Step) -> str:
-    """A step as the robot says it to the operator; what it will find out is left open."""
-    args = {name: "you" if value == OPERATOR else value for name, value in step.args.items()}
-    return _OPEN.sub("…", phrase(Step(step.skill, args))).rstrip(".")
+def phrase(step: Step) -> str:
+    """A step as the robot says it to the operator: "place apple (desk)"; what it will find out is left open."""
+    values = ["you" if value == OPERATOR else _plain(str(value)) for value in step.args.values()]
+    more = f" ({', '.join(values[1:])})" if values[1:] else ""
+    return " ".join([_plain(step.skill), *values[:1]]) + more
+
+
+def _plain(text: str) -> str:
+    return _OPEN.sub("…", text.replace("_", " ")).rstrip(".")
 
 
 def _quoted(command: str) -> str:

@@ -34,6 +34,7 @@ from llm_ros.params import ExecutionParams, ParameterError, PlannerParams, decla
 from llm_ros.planner import ConfigError, Planner
 from llm_ros.planner.dialogues import Dialogues
 from llm_ros.planner.inquiry import Inquiry
+from llm_ros.planner.rewrite import Written
 
 REWRITE_WAIT_S = 5.0
 
@@ -305,28 +306,32 @@ class PlannerNode(Node):
             return None
         if how == "auto" and PLAIN not in {adapter.name for adapter in self._client.model_info().lora}:
             return None
-        lora = {"auto": (PLAIN,), "model": self._lora}.get(how, (how,))
-        return self._generate(messages, grammar, max_tokens, on_text, cancelled, lora)
+        if how == "model":
+            return self._generate(messages, grammar, max_tokens, on_text, cancelled)
+        lora = (PLAIN if how == "auto" else how,)
+        return self._generate(messages, grammar, max_tokens, on_text, cancelled, lora, n_probs=0)
 
-    def _generate(self, messages, grammar, max_tokens, on_text, cancelled, lora=None) -> str:
-        """The planner's text generator: greedy, under the grammar, by the llm_node. Raises CallError."""
+    def _generate(self, messages, grammar, max_tokens, on_text, cancelled, lora=None, **more) -> str:
+        """The planner's text generator: greedy, under the grammar, by the llm_node; tells how sure the model was where
+        that is asked for. Raises CallError."""
         job = self._current
         params = self._params
         self._client.wait_ready(params.llm_timeout, cancelled=cancelled)
         lora = self._lora if lora is None else lora
-        call = self._client.chat(messages, lora=lora, max_tokens=max_tokens, temp=0.0, grammar_lark=grammar)
+        call = self._client.chat(messages, lora=lora, max_tokens=max_tokens, temp=0.0, grammar_lark=grammar, **more)
         job.calls(call)
-        pieces = []
+        pieces, probs = [], ()
         try:
             for piece in call.text():
                 pieces.append(piece)
                 on_text(piece)
+            probs = call.result(timeout=0).response.probs
         except CallError:
             if not cancelled():
                 raise
         finally:
             call.cancel()
-        return "".join(pieces)
+        return Written("".join(pieces), sum(one.chosen.logprob for one in probs))
 
     def close(self) -> None:
         """Aborts all goals, and ends the planning thread."""

@@ -39,6 +39,15 @@ _ANY = re.compile(
     r"(it|that) does not matter|i do not (care|mind)|you (choose|decide|pick)|(it is )?up to you|do not care"
 )
 _ALL = re.compile(r"(both|all|everything)( of)?( (them|these|those))?")
+# What is said to a question but tells nothing.
+_UNHELPFUL = re.compile(
+    r"(oh |well |sorry |hm+ |uh |i (think|guess) )*(i )?(do not know( (that|it|yet))?|have no idea|no idea|am not sure|"
+    r"not sure|it depends|you know|hard to say|guess|what( do you mean| else)?|what is (that|there)|why( not)?|"
+    r"which( ones?)?( is it| are there| do you mean)?|what are (the|my) (choices|options)|the usual|as usual|"
+    r"(this|that|these|those|the|the other|it|them|both|all)( ones?)?( of (them|these|those))?( over)?( there| here)?|"
+    r"(the )?same (as|like) (before|always|usual|last time)|let me (see|think)|pardon|excuse me|sorry|hello|hi|hey|"
+    r"thanks|thank you|ok|okay|yes|yeah|sure|fine|right|correct|please|wait|hm+|uh|um)( please| sorry| thanks)*"
+)
 # What may stand before an answer, and after it.
 _BEFORE = re.compile(
     r"(?:(?:no|yes|yeah|well|oh|ok|okay|sorry|just|maybe|perhaps|please|i think|i guess|i mean|i meant|i said|"
@@ -52,7 +61,7 @@ _SILENT = frozenset(
     "the a an one ones that this those these it its is are was of please i mean meant want would like with which who "
     "yes no well oh ok okay thanks thank you just take use choose pick prefer rather option number choice them "
     "some my your our and or to into onto at in on from near by inside lying standing sitting placed located "
-    "thing place room person guy there other not".split()
+    "thing place room person guy there".split()
 )
 _ORDINALS = {
     word: number
@@ -62,7 +71,8 @@ _ORDINALS = {
     )
     for word in row.split()
 } | {"last": -1, "latter": -1}
-_DOUBTFUL = frozenset("one a".split())  # ordinals only where nothing else is said
+_DOUBTFUL = re.compile(r"(number |option |choice )?(one|a)( please)?")  # ordinals only where nothing else is said
+_NOT = re.compile(r"(?P<before>.*?)\b(?:not|except|but not|other than)\b(?P<not>.*?)(?:\bbut\b(?P<after>.*))?")
 
 
 class Answers:
@@ -85,6 +95,8 @@ class Answers:
                 return inquiry.completed(" and ".join(self._spelled(choice) for choice in chosen))
             if chosen:
                 return self._again(chosen)
+        if inquiry.asks not in ("text", "command") and _UNHELPFUL.fullmatch(said):
+            return inquiry
         if inquiry.asks == "command" and not inquiry.before or inquiry.asks != "text" and self._orders(answer):
             return answer if not inquiry.lead or inquiry.asks != "command" else self._filled(answer)
         filling = _AFTER.sub("", _BEFORE.sub("", answer, count=1)) if inquiry.asks != "text" else answer
@@ -133,10 +145,20 @@ class Answers:
             return choices[:1]
         if _ALL.fullmatch(said):
             return choices
-        words = said.split()
+        negated = _NOT.fullmatch(said)
+        if negated is None:
+            return self._named(said)
+        wanted = self._named(f"{negated['before']} {negated['after'] or ''}")
+        without = self._named(negated["not"])
+        return wanted or tuple(choice for choice in choices if choice not in without) if without else wanted
+
+    def _named(self, said: str) -> tuple[str, ...]:
+        """The choices that words name: by number, by their names, or by where they are."""
+        choices, words = self.inquiry.choices, said.split()
         content = [word for word in words if word not in _SILENT]
-        numbers = [_ORDINALS[word] for word in words if word in _ORDINALS and word not in _DOUBTFUL]
-        numbers = numbers or [_ORDINALS[word] for word in words if word in _ORDINALS][:1]
+        numbers = [_ORDINALS[word] for word in words if word in _ORDINALS and not _DOUBTFUL.fullmatch(word)]
+        if _DOUBTFUL.fullmatch(said.strip()):
+            numbers, content = [0], []
         if len(numbers) == 1 and all(word in _ORDINALS for word in content) and -1 <= numbers[0] < len(choices):
             return (choices[numbers[0]],)
         if not content:

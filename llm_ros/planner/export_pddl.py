@@ -26,7 +26,7 @@ from llm_ros.planner.skills import Argument, Skill
 from llm_ros.planner.world import OPERATOR
 
 _TYPES = {
-    "location": "place",
+    "location": "area",
     "object": "item",
     "person": "person",
     "door": "door",
@@ -34,11 +34,13 @@ _TYPES = {
     "text": "text",
     "number": "number",
 }
-_PARENTS = {"room": "place", "location": "place", "place": "spot"}
+_PARENTS = {"room": "area", "location": "area", "area": "spot"}
 _WORDS = "and or not imply forall exists when either define".split()
+# Nothing in a problem may have the name of something else in it: unified-planning refuses that.
+_OURS = """object spot area room location item person door text number somewhere at inside located found holding
+    hand_empty closed opened placement graspable""".split()
 _RESERVED = """define domain problem requirements types constants objects predicates action parameters precondition
-    effect init goal and or not imply forall exists when either object strips typing spot place room
-    location item person door text number somewhere here minimize maximize metric total-time""".split()
+    effect init goal strips typing here minimize maximize metric total-time""".split()
 
 
 class Pddl:
@@ -49,8 +51,9 @@ class Pddl:
         if course.again:
             raise PlanError("impossible", f"{course.again[0]} stands for several things, which PDDL cannot say")
         self._course, self._skills, self._world = course, course.skills, course.world
-        self._ids = Identifiers(_RESERVED, lower=True)
-        self._actions = Identifiers(_WORDS, lower=True)
+        self._actions = Identifiers([*_WORDS, *_OURS], lower=True)
+        names = [self._actions[skill.name] for skill in self._skills.values()]
+        self._ids = Identifiers([*_WORDS, *_OURS, *_RESERVED, *names], lower=True)
         self._args = {skill.name: self._parameters(skill) for skill in self._skills.values()}
         self._types = self._constants()
         self._wide = self._misfits()
@@ -144,7 +147,7 @@ class Pddl:
             "; Skills of the robot as actions; see the problem for what is wanted.",
             "(define (domain robot)",
             f"  (:requirements :strips :typing{negative})",
-            "  (:types spot item person door text number - object place - spot room location - place)",
+            "  (:types spot item person door text number - object area - spot room location - area)",
             "  (:constants",
             "    somewhere - spot",
         ]
@@ -154,7 +157,7 @@ class Pddl:
         lines += [
             "  )",
             "  (:predicates",
-            "    (at ?s - spot) (inside ?s - spot ?p - place) (located ?x - object ?s - spot)",
+            "    (at ?s - spot) (inside ?s - spot ?p - area) (located ?x - object ?s - spot)",
             "    (found ?x - object) (holding ?x - object) (hand_empty)",
             "    (closed ?x - object) (opened ?x - object)",
             "    (placement ?p - object) (graspable ?x - object)",
@@ -187,7 +190,7 @@ class Pddl:
                 init.append(f"(located {self._ids[name]} {self._spot(place)})")
         init += [f"(found {self._ids[name]})" for name in state.found if name in self._types]
         init.append(f"(holding {self._ids[state.holding]})" if state.holding else "(hand_empty)")
-        for predicate, kinds in (("placement", ("place",)), ("graspable", ("item", "person", "door", "place"))):
+        for predicate, kinds in (("placement", ("area",)), ("graspable", ("item", "person", "door", "area"))):
             condition = Condition(predicate, (("x", False),))
             names = [name for name, kind in self._types.items() if any(_is_a(kind, wanted) for wanted in kinds)]
             init += [f"({predicate} {self._ids[n]})" for n in names if state.holds(condition, {"x": n}, world)]
@@ -288,7 +291,7 @@ class _Action:
 
     def need(self, need: Condition) -> None:
         """Adds what a need asks for; nothing, where it speaks of the place of a thing that is anywhere."""
-        terms = [self._place(name, "place") if is_place else self._var(name) for name, is_place in need.terms]
+        terms = [self._place(name, "area") if is_place else self._var(name) for name, is_place in need.terms]
         if "somewhere" in terms:
             return
         fact = f"({' '.join((need.predicate, *terms))})"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-REWRITE = ("auto", "off", "model")
+from llm_ros.planner.rewrite import Written
 
 
 def rewriting(engine, how: str = "auto") -> tuple[Callable[..., str] | None, bool]:
@@ -22,23 +22,26 @@ def rewriting(engine, how: str = "auto") -> tuple[Callable[..., str] | None, boo
         return engine_generate(engine), False
     if how == "auto":
         found = PLAIN in {info.name for info in engine.adapters}
-        return (engine_generate(engine, (PLAIN,)), True) if found else (None, False)
+        return (engine_generate(engine, (PLAIN,), tell=True), True) if found else (None, False)
     if how == "off":
         return None, False
     engine.load_adapter(how, how)
-    return engine_generate(engine, (how,)), True
+    return engine_generate(engine, (how,), tell=True), True
 
 
-def engine_generate(engine, adapters=()) -> Callable[..., str]:
-    """generate(messages, grammar, max_tokens, on_text, cancelled) -> str over an engine; adapters: names of its own."""
+def engine_generate(engine, adapters=(), tell: bool = False) -> Callable[..., str]:
+    """generate(messages, grammar, max_tokens, on_text, cancelled) -> str over an engine. adapters: names of its own.
+    tell: the text is a `Written`, which knows how sure the model was."""
     from llm_core import Grammar, SamplingParams
 
     def generate(messages, grammar: str, max_tokens: int, on_text, cancelled) -> str:
-        params = SamplingParams(max_tokens=max_tokens, temperature=0.0, grammar=Grammar.lark(grammar))
+        more = {"logprobs": 0} if tell else {}
+        params = SamplingParams(max_tokens=max_tokens, temperature=0.0, grammar=Grammar.lark(grammar), **more)
         handle = engine.submit(messages, params, adapters=adapters) if adapters else engine.submit(messages, params)
-        pieces = []
+        pieces, logprob = [], 0.0
         try:
             for event in handle:
+                logprob += sum(token.logprob for token in event.logprobs or ()) if tell else 0.0
                 if event.text:
                     pieces.append(event.text)
                     on_text(event.text)
@@ -46,6 +49,7 @@ def engine_generate(engine, adapters=()) -> Callable[..., str]:
                     break
         finally:
             handle.cancel()
-        return "".join(pieces)
+        text = "".join(pieces)
+        return Written(text, logprob) if tell else text
 
     return generate

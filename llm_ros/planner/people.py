@@ -56,6 +56,7 @@ class Describer:
                 description, end, finite = found
                 being = [Token("is", "is")] if finite else []
                 end += self._on(tokens, end)
+                end += [tokens[k].low for k in (where, min(end, len(tokens) - 1))] == [",", ","]
                 tokens = [*tokens[: i + 1], *description, *being, *tokens[i + 1 : where], *tokens[end:]]
                 i += len(description)
             i += 1
@@ -98,13 +99,13 @@ class Describer:
         doing = _DOING.get(low, low)
         if doing not in _GESTURES and (doing not in _POSES or not relative and not being):
             return None
-        if doing == low and not relative and not being and start != k:
-            return None
         end = k + 1
         while end < len(tokens) and tokens[end].low in _POSE_REST:
             end += 1
         while tokens[end - 1].low in ("to", "the", "at", "on"):
             end -= 1
+        if doing == low and not relative and not being and start != k and tokens[end : end + 1] != [Token(",", ",")]:
+            return None  # "the person in the hall, waving the flag"
         return [Token(doing, doing), *tokens[k + 1 : end]], end, not relative and (being or doing != low)
 
     def _noun(self, tokens: list[Token], i: int) -> bool:

@@ -18,7 +18,7 @@ _SUPERLATIVE = r"(?:the )?((?:[a-z]{2,}est|most [a-z]+|least [a-z]+)) (?:one |of
 _THEY = r"(?:they|he|she|it|you|we)"
 _THE = r"(?:the|a|an|some|my|this|that|these|those|all|any) "
 _ARM = (
-    r"(their |his |her |a |the |one )(?:raised )?(left |right )?(arm|hand)s? "
+    r"(their |his |her |a |the |one )(?:raised )?(left |right )?(arms?|hands?) "
     r"(?:up |raised |lifted |in the air |held up )"
 )
 _POSE = "sitting|standing|lying|waving|kneeling|seated"
@@ -50,7 +50,7 @@ _RULES = tuple(
          r"\1 tell it"),
         (r"(find|get|grab|fetch|take|pick up) yourself (?=a |an |the |some )", r"\1 "),
         # somebody by what is seen of them
-        (r"(?:has|have|is|are) (?:raised|lifted|raising) (their |his |her |a |the |one )(left |right )?(arm|hand)s? ",
+        (r"(?:has|have|is|are) (?:raised|lifted|raising) (their |his |her |a |the |one )(left |right )?(arms?|hands?) ",
          r"raises \1 \2 \3 "),
         (rf"the ((?:[a-z]+ )?(?:{_DRESS})) wearing ([a-z]+) ", r"the \2 wearing a \1 "),
         (rf"(people|persons|guests|men|women|children|visitors|students) (?:who |that )?(?:are |is )?({_POSE}) ",
@@ -71,6 +71,13 @@ _RULES = tuple(
         (r"((?:whoever|the person|someone|somebody|the one) (?:[^ .,;]+ )+?)"
          r"(?:should|must|needs to|has to|wants to|would like to|is to) be "
          r"(led|guided|taken|brought|escorted|followed|greeted) ", r"^2 \1"),
+        (r"is (?:waiting |ready )?(?:for you )?((?:at|in|on|by|near) (?:the |a )?(?:[a-z]+ ){1,3}?)"
+         r"to be (?:taken|guided|led|brought|escorted|accompanied) to ", r"is \1 and wants to go to "),
+        (r"there is ((?:someone|somebody|an? [a-z]+) (?:[^ .,;]+ )*?)(?:whom|who|that) "
+         r"(?:you should|you must|i want you to|you have to|you need to) (follow|guide|greet|meet|find) ", r"\2 \1"),
+        (r"is ((?:at|in|on|by|near) (?:the |a )?(?:[a-z]+ ){1,3}?)(?:waiting|asking|hoping) for (?=(?:the|an?|some) )",
+         r"is \1 . they want "),
+        (r"needs (?:company|an escort|help) (?:on the way |to get )?(?=(?:from|to) )", "needs to go "),
         # where people are, go, and come from; when
         (r"(is|are) (?:just )?(?:about|going|ready|planning|getting ready) to (?:walk|go|leave|head|move|set off) ",
          r"\1 walking "),
@@ -85,7 +92,13 @@ _RULES = tuple(
          r"\1"),
         (r"and (?:you|i want you to) (?:should|must|have to|can|shall|need to|are to) ", ". "),
         (r"then (?:you )?(?:have|need) to ", "then "),
+        (r"by (?:saying|telling (?:them|him|her)) ", "and say "),
+        (r"tell (me|us) about (?=the (?:[a-z]{3,}est|most|least) )", r"tell \1 what is "),
+        (r"what (the (?:[a-z]{3,}est|(?:most|least) [a-z]+) (?:[a-z]+ )+?(?:on|in) (?:it|there) )is ", r"what is \1"),
         # who wants to ask
+        (r"there is ((?:someone|somebody|an? [a-z]+) (?:[^ .,;]+ )*?)with a (?:quiz|question) for you "
+         r"(?:to answer )?(?:(?:, )?(?:please )?answer (?:it|them) )?",
+         r"answer the question of \1"),
         (r"let ((?:[^ .,;]+ )+?)ask you (?:a|their|his|her|some) questions? "
          r"(?:and (?:then )?answer (?:it|them|that) )?", r"answer the question of \1"),
         (r"(?:would like|wants|has something|wishes) to ask (?:you )?(?:something|a question|some questions) ",

@@ -178,7 +178,7 @@ class PlainForms:
             raise PlanError("unknown_place", f"I do not know a place called {text!r}")
         if slot in ("P", "Q"):
             words = [token for token in said.tokens if token.low not in ("the", "a", "an", "that")] or list(said.tokens)
-            if all(token.text[:1].isupper() for token in words):
+            if words[-1].text[:1].isupper():  # "Gustav", "my cousin Roderick"
                 raise PlanError("unknown_person", f"I do not know {text}")
             name = " ".join(token.low for token in words)
             return Spoken(tuple(words), (Mention(0, len(words), "person", (name,), True),))

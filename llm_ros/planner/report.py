@@ -67,7 +67,7 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
     low = [clause.tokens[k].low for k in content]
     said = words_said(clause, content)
     if not content:
-        if ref.context.informed or ref.context.found:
+        if ref.context.informed or ref.context.found or ref.context.report:
             return [], ref.context.report or f"I have the result: {RESULT}"
         whom = person.replace("_", " ") if person and person != OPERATOR else "you"
         raise Question(f"What should I tell {whom}?", "text", (clause.end, clause.end))
@@ -130,6 +130,7 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         and low[0] in ("what", "which")
         and set(low[1:]) & {"it", "result", "answer", "said", "says", "answers"}
         and not place
+        and not _COMPARISON.search(" ".join(low))
     ):
         return [], ref.context.report or f"I have the result: {RESULT}"
     asks = low[0] in ("what", "which", "who")
@@ -218,7 +219,7 @@ def looking_at(ref: Referee, subject: str, place: str | None, items: list[Item])
         things = [item for item in items if item.kind in ("object", "category")]
         place = ref.context.here or (ref.world.home_of(ref.thing(things[0])) if things else None)
     ref.context.informed, ref.context.looked = True, (subject, place)
-    subject = re.sub(r"^(on|in|at|inside)\s", "objects \\g<0>", subject)
+    subject = re.sub(r"^(on|in|at|inside)\s", "objects \\g<0>", re.sub(r" (on|in|at) (it|there)$", "", subject))
     return [Goal("detect", {"what": subject}, {subject: place} if place else {})], f"The {subject}: {RESULT}"
 
 

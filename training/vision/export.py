@@ -21,8 +21,8 @@ FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7}
 
 
 def write(path: Path, tower: Tower, projector: Projector, kind: str, lora: dict[str, np.ndarray]) -> None:
-    """Matrices as `kind`, the patches' kernel and what `kind` has no whole blocks for as F16 at most, vectors, positions
-    and the projector's kernel as F32."""
+    """Matrices as `kind`, the patches' kernel and what `kind` has no whole blocks for as F16 at most, vectors,
+    positions and the projector's kernel as F32."""
     c = tower.config
     with GGUFWriter(path) as writer:
         writer.add("general.architecture", "clip").add("general.type", "mmproj").add("general.name", path.stem)

@@ -153,12 +153,16 @@ class Projector(nn.Module):
         for part in (self.mlp_2.weight, self.mlp_2.bias, self.peg_0.bias):
             part.data *= factor
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def pooled(self, x: torch.Tensor) -> torch.Tensor:
+        """What the second layer gets, [n, embeddings, hidden]: means of the squares before it are those after it."""
         x = F.gelu(self.mlp_0(x))
-        # means of the squares before the second layer are those after it
         n, side = len(x), math.isqrt(x.shape[1])
-        x = x.view(n, side // 2, 2, side // 2, 2, -1).mean((2, 4))
-        x = self.mlp_2(x).permute(0, 3, 1, 2)
+        return x.view(n, side // 2, 2, side // 2, 2, -1).mean((2, 4)).flatten(1, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.mlp_2(self.pooled(x))
+        side = math.isqrt(x.shape[1])
+        x = x.unflatten(1, (side, side)).permute(0, 3, 1, 2)
         return (x + self.peg_0(x)).flatten(2).transpose(1, 2)
 
 

@@ -33,7 +33,7 @@ class Words(nn.Module):
         self.cell = nn.ParameterList(table(n, 0.35) for n in CELL_CLASSES)
         self.whole = nn.ParameterDict({str(i): table(n, 0.2) for i, n in WHOLE.items()})
         self.places, self.row, self.column = table(PLACES, 0.3), table(CELLS, 0.3), table(CELLS, 0.3)
-        for i, names in ((2, SHAPES), (3, tuple(COLOURS)), (10, tuple(COLOURS))):
+        for i, names in ((1, COLOURS), (2, SHAPES), (3, COLOURS), (10, COLOURS)):
             for j, name in enumerate(names):
                 ids = list(lm.tokenizer.encode(" " + name, add_special=False, parse_special=False))
                 word = lm.embed(torch.tensor(ids)).mean(0)
