@@ -85,6 +85,26 @@ def test_utterances_begin_and_end_where_the_sound_does(noise):
         assert begin - 0.5 < one.start <= begin + 0.1 and end - 0.1 < one.start + one.duration < end + 0.5
 
 
+def test_people_far_away_do_not_go_on_for_somebody_near():
+    voices = np.random.default_rng(2).standard_normal(7 * RATE).astype(np.float32)  # in all bands, as a voice is
+    level = np.sin(np.pi * 5 * np.arange(7 * RATE) / RATE).astype(np.float32) ** 2
+    near = np.concatenate([quiet(4), (0.1 * voices * level)[: 3 * RATE // 2], quiet(1.5)])
+    far = np.roll(0.01 * voices * level, 700)
+    detector = Detector()
+    found = [one for part in np.array_split(near + far, 140) for one in detector.push(part)]
+    assert len(found) == 1
+    assert 3.6 < found[0].start < 4.1 and 5.3 < found[0].start + found[0].duration < 5.7
+    assert 5.3 < found[0].start + len(found[0].samples) / RATE < 6.0
+
+
+def test_a_short_utterance_can_be_looked_at_before_its_pause_is_over():
+    detector, looks = Detector(), []
+    for number, part in enumerate(np.split(np.concatenate([quiet(1), talk(0.6), quiet(0.6), talk(3), quiet(2)]), 72)):
+        assert not detector.push(part) or number * 0.1 > 5.0
+        looks += [(number * 0.1, one.duration) for one in [detector.glance()] if one is not None]
+    assert [round(when - duration) for when, duration in looks] == [1] and 1.7 < looks[0][0] < 2.1
+
+
 def test_silence_steady_noise_hum_and_clicks_are_no_speech():
     noise = 0.05 * np.random.default_rng(1).standard_normal(8 * RATE).astype(np.float32)
     clicks = np.where(np.arange(8 * RATE) % RATE == 0, 0.9, 0).astype(np.float32)

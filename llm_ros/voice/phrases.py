@@ -17,13 +17,14 @@ from llm_ros.planner.tokens import words_of
 from llm_ros.planner.verbs import FRAMES, HARM, WORK
 from llm_ros.planner.world import OPERATOR, World
 
-# One alternative a line; a number before a colon is its weight (1 where there is none), <slot> is expanded.
+# One alternative a line; a number before a colon is its weight (1 where there is none), <slot> is expanded. "Stop"
+# weighs far more than it is said: it must not be missed.
 RULES = {
     "utterance": """
         12: <command>
         2: <polite> <command>
         1: <command> please
-        3: <control>""",
+        6: <control>""",
     "polite": "4: please\n can you\n could you\n could you please\n would you\n robot\n i want you to\n kindly",
     "command": """
         10: <clause>
@@ -96,11 +97,11 @@ RULES = {
         1: <own> <name>
         1: <own>""",
     "control": """
-        4: stop
-        1: stop <urgent>
-        1: halt
-        1: abort
-        2: cancel
+        24: stop
+        8: stop <urgent>
+        4: halt
+        4: abort
+        4: cancel
         1: cancel that
         2: what are you doing
         1: what is next

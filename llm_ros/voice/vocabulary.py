@@ -13,7 +13,7 @@ from llm_ros.planner.world import OPERATOR
 from llm_ros.voice.phrases import Phrases, spoken
 from llm_ros.voice.trigrams import arpa
 
-SENTENCES = 20_000  # that the language model is made of; twice as many change no figure of bench/voice.py
+SENTENCES = 20_000  # that the language model is made of
 
 
 class Vocabulary:
