@@ -110,6 +110,7 @@ def test_other_words_the_same_plan(command, plain):
         ),
         ("Open the window in the cellar", "refuse unknown_place"),
         ("Give Alice a massage", "clarify"),
+        ("Take the thing to the desk", "clarify"),
         (
             "Take a cup and pass it on to Alice",
             "go_to(kitchen_counter); find_object(cup); pick(cup); find_person(alice); hand_over(cup, alice)",

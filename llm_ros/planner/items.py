@@ -282,7 +282,10 @@ class ItemReader:
 
     def _for_use(self) -> bool:
         """ "something to drink": what it is for belongs to the noun."""
-        return bool(self.run) and self.s.tokens[self.run[-1]].low in w.THING_NOUNS and self.i + 1 < self.end
+        after = self.s.low[self.i + 1 : min(self.i + 2, self.end)]
+        return (
+            bool(self.run) and self.s.low[self.run[-1]] in w.THING_NOUNS and not set(after or ("the",)) & w.DETERMINERS
+        )
 
     def _state(self, low: str) -> bool:
         """ "is waiting at", "that lies on", "juice left in": how a thing or a person already mentioned is there."""
