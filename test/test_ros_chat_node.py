@@ -7,13 +7,12 @@ import time
 from functools import partial
 
 import pytest
-from llm_ros.action import ExecuteSkill
 from llm_ros.msg import ChatTurn, Execution, Outcome, Plan
 from ros_helpers import DEADLINE_S, FakeEngines, Ros, wait_until
+from test_ros_execution import Stubborn
 
 from llm_ros.cli.main import main
 from llm_ros.client import CallError, ChatClient
-from llm_ros.nodes.action_server import CANCELED, DeferredActionServer
 from llm_ros.nodes.chat_node import ChatNode
 from llm_ros.nodes.llm_node import LLMNode
 from llm_ros.nodes.mock_robot import MockRobot
@@ -159,22 +158,6 @@ class Lines:
 
     def readline(self):
         return next(self._lines, "")
-
-
-class Stubborn:
-    """A server of go_to that does nothing until it is cancelled; notes when."""
-
-    def __init__(self, ros):
-        self.begun, self.cancelled = threading.Event(), None
-        node = ros.client_node("stubborn")
-        self._server = DeferredActionServer(node, ExecuteSkill, "skills/go_to", self._start, self._cancel)
-
-    def _start(self, handle):
-        self.begun.set()
-
-    def _cancel(self, handle):
-        self.cancelled = time.monotonic()
-        self._server.finish(handle, CANCELED, ExecuteSkill.Result())
 
 
 def test_stop_reaches_the_robot_within_a_tenth_of_a_second_while_the_model_is_at_it(ros, tmp_path):

@@ -99,16 +99,8 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         return seen
     if person not in (None, OPERATOR) and _states(low):
         return [], said[:1].upper() + said[1:]
-    about_person = [item for item in inside if item.kind in ("person", "person_pronoun")]
-    if (
-        about_person
-        and (set(low) & (_LOOKED_AT | set(_PERSON_FACTS)) or low[0] in ("who", "what"))
-        and "about" not in low[:2]
-    ):
-        return _person_info(ref, about_person[0], inside, low, said)
-    if ref.context.person and set(low) & {"his", "her", "their"} and set(low) & (_LOOKED_AT | set(_PERSON_FACTS)):
-        them = Item("person_pronoun", ("them",), "", content[0], content[0])
-        return _person_info(ref, them, inside, low, said)
+    if (somebody := _somebody(ref, inside, low, content)) is not None:
+        return _person_info(ref, somebody, inside, low, said)
     place = next((ref.place(item) for item in inside if item.kind == "place"), None) or next(
         (ref.where(item) for item in inside if item.place is not None), None
     )
@@ -144,6 +136,17 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
     if _TO_BE_WRITTEN.search(said.lower()):
         return [], FreeText(said, _prefix(said.lower()))
     return [], said[:1].upper() + said[1:]
+
+
+def _somebody(ref: Referee, inside: list[Item], low: list[str], content: list[int]) -> Item | None:
+    """Of whom something is to be told, if it is about a person: "the name of …", "who is …", "their pose"."""
+    facts = set(low) & (_LOOKED_AT | set(_PERSON_FACTS))
+    people = [item for item in inside if item.kind in ("person", "person_pronoun")]
+    if people and (facts or low[0] in ("who", "what")) and "about" not in low[:2]:
+        return people[0]
+    if ref.context.person and set(low) & {"his", "her", "their"} and facts:
+        return Item("person_pronoun", ("them",), "", content[0], content[0])
+    return None
 
 
 def _asks_how_many(low: list[str]) -> bool:
