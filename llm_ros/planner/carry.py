@@ -183,7 +183,7 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
         if (
             item.kind == "text"
             and item.prep in w.SOURCE | w.DESTINATION | {"in", "on", "at", "near", "inside"}
-            and len(things) > 1
+            and (len(things) > 1 or item.prep in w.DESTINATION and any(one.prep == "" for one in people_in(clause)))
             and not item.joined
         ):
             ref.person(item) if item.prep in w.DESTINATION and ref.named(item) else ref.place(item)

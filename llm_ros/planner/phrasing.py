@@ -23,6 +23,10 @@ _ARM = (
 )
 _POSE = "sitting|standing|lying|waving|kneeling|seated"
 _DRESS = "|".join(sorted(CLOTHES))
+_STATES = (
+    r"(?:there (?:is|are|was)|it (?:is|was|has)|i (?:am|have|need)|(?:we|they) (?:are|have|need)|(?:he|she) (?:is|has)|"
+    r"somebody|someone)"
+)
 _RULES = tuple(
     (re.compile(rf"(?<![^ ]){pattern}"), said)
     for pattern, said in (
@@ -49,6 +53,38 @@ _RULES = tuple(
         (r"((?:ask|find out|learn|check) (?:[^ ]+ )*?)(?:pass|relay) (?:it|that|this) (?:on |along |over )?(?=to )",
          r"\1 tell it"),
         (r"(find|get|grab|fetch|take|pick up) yourself (?=a |an |the |some )", r"\1 "),
+        # reasons, asides
+        (rf", (?:since|as|seeing that|seeing as|for) (?={_STATES} )", "because "),
+        (rf"^(?:since|seeing that|seeing as) ({_STATES} [^,.;!?]+), ", r"\1 . "),
+        (r"would (?:really )?(?:hit the spot|go down well|do me good|do the trick|be just the thing) ",
+         "would be nice "),
+        (r"(is|are|was|were) (?:still|already|currently|presently|probably|usually|normally|supposedly) "
+         r"(?=(?:on|in|at|by|near|inside|under) )", r"\1 "),
+        (r"(?:, )?(?:whom|who|which|that) (?:you|i|we) (?:will|can|should|would|may) (?:be able to )?"
+         r"(?:find|meet|see|catch) (?=(?:in|on|at|by|near|inside) )", ""),
+        (r"(?:someone|somebody) (?=(?:left|put|forgot|placed|dropped) (?:it|them) (?:on|in|at|under|near|by) )", "i "),
+        # what must stay as it is
+        (r"but (?:please )?(?:keep|leave) (it|them|that) (?:closed|shut|locked) ", r"but do not open \1 "),
+        (r"but (?:please )?(?:keep|leave) (it|them|that) open ", r"but do not close \1 "),
+        (r"but (?:please )?(?:keep (?:hold of |holding )|hold on to |hang on to |do not let go of )(it|them|that) ",
+         r"but do not hand \1 over "),
+        # greetings, answers, counts by their nouns
+        (r"(?:extend|give|offer|send|convey|deliver) (?:a |an |some |your |my |our )?(?:[a-z]+ )?"
+         r"(?:greetings?|welcome|hello|salutations?) to (?=[^ .,;])", "greet "),
+        (rf"bid ({_N})(?:farewell|goodbye|good bye|good night|good morning|welcome) ", r"greet \1"),
+        (r"(?:provide|give|offer|supply) (?:him |her |them )?(?:an |the |with an )?answers? to "
+         r"(?=(?:[^ .,;]+ ){1,5}?questions? )", "answer "),
+        (r"(?:find out|determine|establish|learn|work out|get) the (?:number|count|amount) of ", "tell me how many "),
+        (r"(?:tally|total|add) up the (?=[a-z])", "count the "),
+        # the way somewhere
+        (rf"i (?:am not sure|do not know|have no idea|am unsure|cannot remember|do not remember|forgot) "
+         rf"(?:how to (?:get|find my way|go)|the way|where to go to get|how i (?:can )?get) to ((?:the )?{_N})"
+         rf"(?=,|\.|so |and |$)", r"guide me to \1"),
+        # another of the same for somebody else
+        (r"(?:, )?(?:and|plus) (?:one|another|another one|one more|the same) for (?=[^ ])", ". bring one to "),
+        (rf"i (?:want|would like|need|prefer) (?:both )?({_THE}{_N})and ({_THE}{_N})"
+         r"to be (?:placed|put|moved|set|left|stored) (?=(?:on|in|at|to|into|onto|next|under) )",
+         r"put \1 and \2 "),
         # somebody by what is seen of them
         (r"(?:has|have|is|are) (?:raised|lifted|raising) (their |his |her |a |the |one )(left |right )?(arms?|hands?) ",
          r"raises \1 \2 \3 "),
