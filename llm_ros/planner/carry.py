@@ -172,6 +172,10 @@ def _groups(items: list[Item], mode: str) -> list[list[Item]]:
 def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     """One of them: told apart by what is moved and by where it goes, rather than by the verb."""
     verb = clause.verb.word
+    if verb in ("carry", "lift", "haul") and any(item.kind == "person" and not item.prep for item in clause.items[:1]):
+        raise PlanError("impossible", f"I cannot {verb} {ref.said(clause.items[0])}")
+    if ref.context.opened in ref.world.locations:
+        _out_of_it(ref, clause)
     if verb == "i" and any(item.kind == "thing_pronoun" and item.place is not None for item in clause.items):
         mode = "place"  # "I want it on the desk"
     things = [item for item in clause.items if item.kind in THINGS and not _idle_text(item)]
@@ -239,6 +243,13 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     return goals
 
 
+def _out_of_it(ref: Referee, clause: Clause) -> None:
+    """ "open the locker, take the webcam out of it": the pronoun is the locker."""
+    for item in clause.items:
+        if item.kind == "thing_pronoun" and item.prep in w.SOURCE | {"in", "inside"} and item is not clause.items[0]:
+            item.kind, item.names = "place", (ref.context.opened,)
+
+
 def _to_each(ref: Referee, things: list[Item], values, people: list[Item]) -> list[Goal]:
     """ "Bring Greta and Ilias a brownie": one for each; a single definite thing cannot be for both."""
     people = [people[0], *(item for item in people[1:] if item.joined)]
@@ -297,7 +308,9 @@ def _pronoun_things(ref: Referee, people: list[Item]) -> tuple[list[Item], list[
         for item in people
         if item.kind == "person_pronoun" and item.names[0] in ("them", "those") and not item.prep
     ]
-    if them and (ref.context.deferred or ref.context.held or ref.context.thing and ref.context.person is None):
+    known = ref.context.deferred or ref.context.held or ref.context.thing
+    given = _recipient([item for item in people if item.prep]) is not None  # "deliver them to her"
+    if them and (known if given else ref.context.deferred or ref.context.held or known and ref.context.person is None):
         return them, [item for item in people if item is not them[0]]
     return [], people
 

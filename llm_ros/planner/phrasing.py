@@ -35,6 +35,9 @@ _RULES = tuple(
          r"what is the \2 \1"),
         (rf"(?:what|which) {_OF}({_N})weighs (?:the )?most ", r"what is the heaviest \1"),
         (rf"(?:what|which) {_OF}({_N})weighs (?:the )?least ", r"what is the lightest \1"),
+        (rf"(?:of|among|out of) (?:all )?(?:the |these |those )?({_N}), (?:i want (?:you )?to (?:hear|know|tell me)|"
+         rf"tell me|let me know|please tell me|i would like to know) (?:from you )?(?:which|what) (?:one )?(?:of them )?"
+         rf"is {_SUPERLATIVE}", r"tell me what is the \2 \1"),
         (rf"which {_OF}({_N})(?:is|are) {_SUPERLATIVE}", r"what is the \2 \1"),
         (rf"how many ({_N})(?:does|do) ((?:the|a) {_N})(?:hold|have|contain|carry) ", r"how many \1 are at \2"),
         (r"what is the (?:total |exact )?(?:number|amount|count) of ", "how many "),
@@ -54,6 +57,11 @@ _RULES = tuple(
          r"\1 tell it"),
         (r"(find|get|grab|fetch|take|pick up) yourself (?=a |an |the |some )", r"\1 "),
         # reasons, asides
+        (r"(?:let|make|get|keep|give) [^,.;!?]+ by (opening|closing|shutting) ", r"\1 "),
+        (r"(?:, )?if you (?:could|would|can) (?:please )?(?:fetch|bring|get|grab) (?:one|some|it|them) (?:for me )?"
+         r"(?=[.!?]|$)", ""),
+        (r"the (?:thing|question|only thing) (?:you should |you are |i want you )?(?:to )?ask (him|her|them|me) is ",
+         r"ask \1 "),
         (rf", (?:since|as|seeing that|seeing as|for) (?={_STATES} )", "because "),
         (rf"^(?:since|seeing that|seeing as) ({_STATES} [^,.;!?]+), ", r"\1 . "),
         (r"would (?:really )?(?:hit the spot|go down well|do me good|do the trick|be just the thing) ",
@@ -71,6 +79,14 @@ _RULES = tuple(
         # greetings, answers, counts by their nouns
         (r"(?:extend|give|offer|send|convey|deliver) (?:a |an |some |your |my |our )?(?:[a-z]+ )?"
          r"(?:greetings?|welcome|hello|salutations?) to (?=[^ .,;])", "greet "),
+        (r"wish (him|her|them|me|[a-z]+) (?=an? (?:[a-z]+ ){1,3}?"
+         r"(?:day|evening|morning|night|weekend|trip|time|stay|birthday|journey|flight|holiday) )", r"tell \1 have "),
+        (rf"(?:pop|stick|plonk|plop|bung) ((?:it|them|that|{_THE}{_N}))(?:back |away )?"
+         r"(?=(?:in|on|into|onto|inside|at) )", r"put \1 "),
+        (r"take (one|some|it|them|that) over (?:there )?(?=[.?!]|$)", r"bring \1 to them "),
+        (rf"(people|persons|guests|men|women|children|visitors) ((?:on|in|at) (?:the |a )?(?:[a-z]+ ){{1,2}}?)"
+         rf"(?:who|that) (?:are|is) (?:wearing|dressed in) ((?:a |an |the )?(?:[a-z]+ )?(?:{_DRESS})s?) ",
+         r"\1 wearing \3 \2"),
         (rf"bid ({_N})(?:farewell|goodbye|good bye|good night|good morning|welcome) ", r"greet \1"),
         (r"(?:provide|give|offer|supply) (?:him |her |them )?(?:an |the |with an )?answers? to "
          r"(?=(?:[^ .,;]+ ){1,5}?questions? )", "answer "),
@@ -79,7 +95,7 @@ _RULES = tuple(
         # the way somewhere
         (rf"i (?:am not sure|do not know|have no idea|am unsure|cannot remember|do not remember|forgot) "
          rf"(?:how to (?:get|find my way|go)|the way|where to go to get|how i (?:can )?get) to ((?:the )?{_N})"
-         rf"(?=,|\.|so |and |$)", r"guide me to \1"),
+         rf"(?=,|;|\.|so |and |$)", r"guide me to \1"),
         # another of the same for somebody else
         (r"(?:, )?(?:and|plus) (?:one|another|another one|one more|the same) for (?=[^ ])", ". bring one to "),
         (rf"i (?:want|would like|need|prefer) (?:both )?({_THE}{_N})and ({_THE}{_N})"
@@ -164,6 +180,8 @@ _RULES = tuple(
          r"(moved|brought|taken|put|placed|delivered|carried|transferred|handed|given|returned) ", r"^2 \1"),
         (rf"(?:could|can|may|should|would) ({_THE}{_N})(?:please )?be "
          r"(placed|put|brought|moved|taken|delivered|carried|opened|closed|fetched|handed|given|returned) ", r"^2 \1"),
+        (rf"((?:take|bring|move|get|remove|fetch|grab|collect) {_THE}{_N}(?:(?:off|from|out of|in|on|at) {_N})?)and "
+         r"(put|place|placed|set|leave|left|lay|laid|moved) (?=(?:on|in|into|onto|to|at|back) )", r"\1 and put it "),
         (rf"({_THE}{_N})would (?:really )?be (?:so )?"
          r"(?:great|nice|lovely|good|perfect|wonderful|fantastic|awesome|helpful|appreciated|welcome|handy) "
          r"(?:right now |now |please |about now |for me )*(?=[.!,] |$)", r"bring me \1"),

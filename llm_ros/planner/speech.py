@@ -17,7 +17,7 @@ from llm_ros.planner.items import Item
 from llm_ros.planner.lead import know
 from llm_ros.planner.plan import PlanError
 from llm_ros.planner.refer import PEOPLE, THINGS, FreeText, Goal, Question, Referee, people_in, places_in
-from llm_ros.planner.report import RESULT, counting, information, looking_at, say_thing, words_said
+from llm_ros.planner.report import RESULT, counting, information, looking_at, say_thing, whether, words_said
 from llm_ros.planner.world import OPERATOR
 
 
@@ -305,7 +305,7 @@ def ask(ref: Referee, clause: Clause) -> list[Goal]:
         raise Question(f"What should I ask {person.replace('_', ' ')}?", "text", (clause.end, clause.end))
     ref.context.informed = True
     ref.context.report = f"{person.replace('_', ' ').capitalize()} answered: {RESULT}"
-    text = re.sub(r"^(for|about) (his|her|their|the) (\w+)$", r"What is your \3?", text)
+    text = re.sub(r"^((for|about) the|((for|about) )?(his|her|their)) (\w+)$", r"What is your \6?", text)
     return [Goal("ask", {"person": person, "question": text}, know(ref, person, place) if person != OPERATOR else {})]
 
 
@@ -315,6 +315,11 @@ def question(ref: Referee, clause: Clause) -> list[Goal]:
     content = _trim(clause, list(range(max(0, clause.start - lead), clause.end)))
     items = clause.items
     if clause.question == "is there":
+        if any(item.kind == "door" for item in items) or set(words_said(clause, content).lower().split()) & STATES:
+            seen = whether(ref, items, words_said(clause, content))
+            if seen is not None:
+                ref.context.report = seen[1]
+                return [*seen[0], *say_to(ref, seen[1], OPERATOR, None)]
         wanted = [item for item in items if item.kind in PEOPLE or item.kind in THINGS]
         places = [item for item in items if item.kind == "place"]
         if not wanted and ref.context.thing and "any" in [t.low for t in clause.tokens[clause.start : clause.end]]:
@@ -331,6 +336,7 @@ def question(ref: Referee, clause: Clause) -> list[Goal]:
     return [*before, *say_to(ref, text, OPERATOR, None)]
 
 
+STATES = frozenset("open closed shut locked unlocked ajar".split())
 # What can be given only in words.
 INFORMATION = frozenset(
     "number amount quantity total count name names time date day answer result results pose gesture posture age "
