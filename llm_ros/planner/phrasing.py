@@ -36,8 +36,8 @@ _RULES = tuple(
         (rf"(?:what|which) {_OF}({_N})weighs (?:the )?most ", r"what is the heaviest \1"),
         (rf"(?:what|which) {_OF}({_N})weighs (?:the )?least ", r"what is the lightest \1"),
         (rf"(?:of|among|out of) (?:all )?(?:the |these |those )?({_N}), (?:i want (?:you )?to (?:hear|know|tell me)|"
-         rf"tell me|let me know|please tell me|i would like to know) (?:from you )?(?:which|what) (?:one )?(?:of them )?"
-         rf"is {_SUPERLATIVE}", r"tell me what is the \2 \1"),
+         rf"tell me|let me know|please tell me|i would like to know) (?:from you )?(?:which|what) (?:one )?"
+         rf"(?:of them )?is {_SUPERLATIVE}", r"tell me what is the \2 \1"),
         (rf"which {_OF}({_N})(?:is|are) {_SUPERLATIVE}", r"what is the \2 \1"),
         (rf"how many ({_N})(?:does|do) ((?:the|a) {_N})(?:hold|have|contain|carry) ", r"how many \1 are at \2"),
         (r"what is the (?:total |exact )?(?:number|amount|count) of ", "how many "),
@@ -87,10 +87,12 @@ _RULES = tuple(
         (rf"(people|persons|guests|men|women|children|visitors) ((?:on|in|at) (?:the |a )?(?:[a-z]+ ){{1,2}}?)"
          rf"(?:who|that) (?:are|is) (?:wearing|dressed in) ((?:a |an |the )?(?:[a-z]+ )?(?:{_DRESS})s?) ",
          r"\1 wearing \3 \2"),
-        (rf"bid ({_N})(?:farewell|goodbye|good bye|good night|good morning|welcome) ", r"greet \1"),
+        (rf"bid ({_N})(?:farewell|goodbye|good bye|good night) ", r"say goodbye to \1"),
+        (rf"bid ({_N})(?:welcome|good morning|good day|good evening) ", r"greet \1"),
         (r"(?:provide|give|offer|supply) (?:him |her |them )?(?:an |the |with an )?answers? to "
          r"(?=(?:[^ .,;]+ ){1,5}?questions? )", "answer "),
-        (r"(?:find out|determine|establish|learn|work out|get) the (?:number|count|amount) of ", "tell me how many "),
+        (r"(?:i (?:want|would like|need|wish) to (?:find out|know|learn|hear)|find out|determine|establish|work out) "
+         r"the (?:number|count|amount) of ", "tell me how many "),
         (r"(?:tally|total|add) up the (?=[a-z])", "count the "),
         # the way somewhere
         (rf"i (?:am not sure|do not know|have no idea|am unsure|cannot remember|do not remember|forgot) "

@@ -26,6 +26,7 @@ from llm_ros.planner.world import World
 SYSTEM = "Say in plain words what the robot is to do."
 MAX_TOKENS = 96
 SURE = -1.2  # chosen on the sets of test/data but the clinic
+_SEEN_THROUGH = ("unsafe", "contradictory")  # what is believed against a plan over things that the world does not know
 _HANDLING = ("find_object", "pick", "place", "hand_over")
 _SENTENCE_ENDS = frozenset(".!?:;")
 _DESCRIBED = re.compile(r'(?:^|\n)(?:guide|follow|greet|tell|answer|ask) ("[^"]*")|\bto ("[^"]*")')
@@ -83,7 +84,8 @@ class Rewriter:
         return other
 
     def steps(self, command: str, cancelled: Callable[[], bool]) -> list[Step] | None:
-        """The steps of the command's plain form; None if there are none."""
+        """The steps of the command's plain form; None if there are none. Raises PlanError for what is unsafe or
+        contradicts itself."""
         tagged = tag(command, self._interpreter.names)
         asked = [{"role": "system", "content": SYSTEM}]
         for said, plain in (*self._examples, (tagged.text, "")):
@@ -93,12 +95,17 @@ class Rewriter:
         if text is None:
             return None
         unsure = self._trained and isinstance(text, Written) and text.logprob < SURE
-        if unsure or not faithful(text, tagged):
+        refused = text.startswith("refuse ")
+        if unsure or not refused and not faithful(text, tagged):
             return None
         try:
             readings = self._interpreter.read_spoken(self._forms.read(text, tagged))
             return self._completer.complete(readings.readings[0]) if len(readings.readings) == 1 else None
-        except (PlanError, Question, ValueError):
+        except PlanError as error:
+            if self._trained and refused and error.reason in _SEEN_THROUGH:
+                raise
+            return None
+        except (Question, ValueError):
             return None
 
 

@@ -316,7 +316,8 @@ def question(ref: Referee, clause: Clause) -> list[Goal]:
     items = clause.items
     if clause.question == "is there":
         if any(item.kind == "door" for item in items) or set(words_said(clause, content).lower().split()) & STATES:
-            seen = whether(ref, items, words_said(clause, content))
+            said = re.sub(rf" ({'|'.join(sorted(STATES))})$", r" is \1", words_said(clause, content).removeprefix("is "))
+            seen = whether(ref, items, said)
             if seen is not None:
                 ref.context.report = seen[1]
                 return [*seen[0], *say_to(ref, seen[1], OPERATOR, None)]
