@@ -13,7 +13,7 @@ CHOSEN = {"model.name": "model", "model.mmproj": "mmproj", "model.lora": "lora"}
 
 
 def generate_launch_description():
-    """The node with the installed parameters, then those of `config`, then `model`, `mmproj` and `lora`, as in `llm-ros up`."""
+    """The node with the installed parameters, then those of `config`, then `model`, `mmproj` and `lora`."""
     return LaunchDescription(
         [
             DeclareLaunchArgument(

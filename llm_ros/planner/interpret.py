@@ -321,7 +321,7 @@ def _refuse_choice(ref: Referee, clause: Clause) -> None:
             )
 
 
-_OPEN_ENDED = frozenset("the a an to into onto from my your and or".split())
+_OPEN_ENDED = frozenset("the a an to into onto from my your and or whether if because".split())
 
 
 def _informs(clause: Clause) -> bool:

@@ -27,6 +27,7 @@ _STATES = (
     r"(?:there (?:is|are|was)|it (?:is|was|has)|i (?:am|have|need)|(?:we|they) (?:are|have|need)|(?:he|she) (?:is|has)|"
     r"somebody|someone)"
 )
+_BOUND = r"where|if|that|whether|when|while|because|as|and|or|until|till|who|what|since|once|before|after|,|\.|;|:"
 _RULES = tuple(
     (re.compile(rf"(?<![^ ]){pattern}"), said)
     for pattern, said in (
@@ -56,7 +57,27 @@ _RULES = tuple(
         (r"((?:ask|find out|learn|check) (?:[^ ]+ )*?)(?:pass|relay) (?:it|that|this) (?:on |along |over )?(?=to )",
          r"\1 tell it"),
         (r"(find|get|grab|fetch|take|pick up) yourself (?=a |an |the |some )", r"\1 "),
+        # sentences without a mark between them
+        (rf"((?!(?:{_BOUND}) )[^ ]+ )(she|he|they) (is|are) (?=(?:in|on|at|by|near|inside|outside) )", r"\1 . \2 \3 "),
+        (r"(?:what|which) (?:kind|sort|type) of (?=gesture|pose|posture)", "what "),
+        (rf"let ((?:the |a )?[^.,;]+?)have ({_THE}{_N})(?=[.,;!?]|and |then |$)", r"give \2 to \1"),
+        (r"(?:do|does) not (?:yet )?know (?:yet )?(?=that )", "needs to know "),
+        (r"there is ((?:someone|somebody|an? [a-z]+) (?:[^ .,;]+ )*?)whose question "
+         r"(?:you should|you must|you are to|needs to be) answer(?:ed)? ", r"answer the question of \1"),
+        (r", where (?:(?:you|we) (?:will|can|should|may) (?:find|see) (?:it|them)|it is|they are) , ", ""),
+        (r"find out from ((?:the )?(?:[a-z]+ ){1,2}?)(?=(?:what|how|which|when|where|why|who|if|whether) )", r"ask \1"),
+        (r"((?:the )?[a-z]+ (?:(?:in|at|on) the (?:[a-z]+ ){1,3}?)?)should (?:then |also |afterwards )?be told ",
+         r"then tell \1"),
+        (r"([a-z]+) , (?:who|whom) (?:you (?:will|can) find|is|can be found) "
+         r"((?:in|at|on) (?:the )?(?:[a-z]+ ){1,3}?), "
+         r"(?:has|needs|ought|is) to be (followed|guided|greeted|led|taken|brought|escorted) ", r"^3 \1 \2"),
         # reasons, asides
+        (r"its (?=(?:on|in|at|under|near|by|behind|probably|still|somewhere) )", "it is "),
+        (r"(?:, )?(?:there is )?no (?:hurry|rush|need to hurry)(?: at all| though)? (?=[.!?]|$)", ""),
+        (rf", not {_THE}{_N}(?:, |(?=[.!?]|$))", ""),
+        (r"^([^.;!?]+), but ([^.,;!?]+) first (?=[.!?]|$)", r"\2 . \1 "),
+        (rf"once ({_THE}{_N})(?:has|have|is|are) (?:been )?(opened|closed|brought|placed|delivered|moved|put) "
+         r"(?:by you )?, ", r"^2 \1 . "),
         (r"(?:let|make|get|keep|give) [^,.;!?]+ by (opening|closing|shutting) ", r"\1 "),
         (r"(?:, )?if you (?:could|would|can) (?:please )?(?:fetch|bring|get|grab) (?:one|some|it|them) (?:for me )?"
          r"(?=[.!?]|$)", ""),
@@ -74,6 +95,8 @@ _RULES = tuple(
         # what must stay as it is
         (r"but (?:please )?(?:keep|leave) (it|them|that) (?:closed|shut|locked) ", r"but do not open \1 "),
         (r"but (?:please )?(?:keep|leave) (it|them|that) open ", r"but do not close \1 "),
+        (r"((?:bring|take|get|fetch|grab|hand|give|carry) [^.;!?]+?)(?:, )?but (?:please )?leave (it|them) "
+         r"(?=(?:lying |right |standing )?(?:there|where|on|in|at) )", r"\1 , but do not take \2 "),
         (r"but (?:please )?(?:keep (?:hold of |holding )|hold on to |hang on to |do not let go of )(it|them|that) ",
          r"but do not hand \1 over "),
         # greetings, answers, counts by their nouns
@@ -87,14 +110,20 @@ _RULES = tuple(
         (rf"(people|persons|guests|men|women|children|visitors) ((?:on|in|at) (?:the |a )?(?:[a-z]+ ){{1,2}}?)"
          rf"(?:who|that) (?:are|is) (?:wearing|dressed in) ((?:a |an |the )?(?:[a-z]+ )?(?:{_DRESS})s?) ",
          r"\1 wearing \3 \2"),
-        (rf"bid ({_N})(?:farewell|goodbye|good bye|good night) ", r"say goodbye to \1"),
-        (rf"bid ({_N})(?:welcome|good morning|good day|good evening) ", r"greet \1"),
+        (r"bid ((?:[^ .,;!?]+ ){1,12}?)(?:farewell|goodbye|good bye|good night) ", r"say goodbye to \1"),
+        (r"bid ((?:[^ .,;!?]+ ){1,12}?)(?:welcome|good morning|good day|good evening) ", r"greet \1"),
         (r"(?:provide|give|offer|supply) (?:him |her |them )?(?:an |the |with an )?answers? to "
          r"(?=(?:[^ .,;]+ ){1,5}?questions? )", "answer "),
         (r"(?:i (?:want|would like|need|wish) to (?:find out|know|learn|hear)|find out|determine|establish|work out) "
          r"the (?:number|count|amount) of ", "tell me how many "),
         (r"(?:tally|total|add) up the (?=[a-z])", "count the "),
+        (r"i (?:want|would like|need|wish) to (?:know|hear|find out|learn) from ((?:the )?(?:[a-z]+ ){1,2}?)"
+         r"(?=(?:what|how|which|when|where|why|who|if|whether) )", r"ask \1"),
+        (r"(?:pass|relay|report|bring|give|convey) (?:his|her|their|the) (?:answer|reply|response) "
+         r"(?:on |back |along |over )?to ", "tell the answer to "),
         # the way somewhere
+        (r"(?:does not|do not|cannot|can not|did not) (?:know|remember|find) "
+         r"(?:the way|how to get|where to go to get|her way|his way|their way) to ", "needs to go to "),
         (rf"i (?:am not sure|do not know|have no idea|am unsure|cannot remember|do not remember|forgot) "
          rf"(?:how to (?:get|find my way|go)|the way|where to go to get|how i (?:can )?get) to ((?:the )?{_N})"
          rf"(?=,|;|\.|so |and |$)", r"guide me to \1"),
@@ -136,7 +165,8 @@ _RULES = tuple(
         (r"(is|are) (?:just )?(?:about|going|ready|planning|getting ready) to (?:walk|go|leave|head|move|set off) ",
          r"\1 walking "),
         (r"and (?:is|are) (?:currently |now |just )?(?=waiting |standing |sitting |at |in |by |near )", r". they are "),
-        (r"(?:starting|beginning|start|begin) (?:off |out )?(?:from|at) (?=the |a )((?:[a-z]+ )+?), ", r"from \1 , "),
+        (r"(?:starting|beginning|start|begin) (?:off |out )?(?:from|at|in) (?=the |a )((?:[a-z]+ )+?), ",
+         r"from \1 , "),
         (r"([,;.]|and) later (?:on )?(?=[a-z])", r"\1 then "),
         (r"^((?:[a-z]+ ){1,4}), (?=from |out of )", r"\1"),
         (r"^((?:[a-z]+ ){1,3}), ((?:in|at|on|near|by) (?:[a-z]+ ){1,4}), (?=(?:has|is|wants|needs|would|should|must) )",
@@ -175,6 +205,10 @@ _RULES = tuple(
         (rf"((?:on|in|at) (?:the|a) {_N})there is ({_THE}{_N})(?:that |which )?i (?:would like|want|need) "
          r"(?:to have )?",
          r"bring me \2 \1"),
+        (rf"i (?:want|would like|need) ({_THE}{_N})"
+         r"(brought|taken|moved|placed|delivered|carried|opened|closed|handed|given|returned|fetched) ", r"^2 \1"),
+        (rf"^it is ({_THE}{_N})(?:that |which )?i (?:would like|want|need) you to (bring|give|fetch|get) (?:me )?",
+         r"\2 me \1"),
         (rf"({_THE}{_N})should (?:be|go) ((?:on|in|at|to|into|onto) [^.;!?]+)instead ", r"put \1 \2"),
         (r"(?:would it be|is it) possible to (?:get|have) ", "can i get "),
         # what is wanted, in the passive: "could the bowl please be placed on …"

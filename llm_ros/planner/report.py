@@ -269,6 +269,8 @@ def counting(ref: Referee, clause: Clause, items: list[Item]):
         and item.names[0] not in ("number", "total number", "number of", "amount", "quantity", "many")
     ]
     kinds = kinds or [item for item in items if item.kind in ("place", "door") and not item.prep]
+    if ref.context.report and (not kinds or kinds[0].kind == "thing_pronoun" or kinds[0].names[0] == "how many"):
+        return [], ref.context.report  # they have been counted
     if not kinds:
         raise Question("What should I count?", "object", (clause.start, clause.start))
     kind, place = kinds[0], None

@@ -29,6 +29,7 @@ SURE = -1.2  # chosen on the sets of test/data but the clinic
 _SEEN_THROUGH = ("unsafe", "contradictory")  # what is believed against a plan over things that the world does not know
 _HANDLING = ("find_object", "pick", "place", "hand_over")
 _SENTENCE_ENDS = frozenset(".!?:;")
+_CHOICE = re.compile(rf"(?:{TAG.pattern}) or (?:the |a |an |some )?(?:{TAG.pattern})")
 _DESCRIBED = re.compile(r'(?:^|\n)(?:guide|follow|greet|tell|answer|ask) ("[^"]*")|\bto ("[^"]*")')
 
 # What untrained models are shown: tagged commands and their plain forms.
@@ -111,9 +112,12 @@ class Rewriter:
 
 def faithful(plain: str, tagged: Tagged) -> bool:
     """Whether plain words speak of all that the command names: of its tags, and of words that look like names of
-    somebody or something unknown ("my cousin Roderick"). Somebody's description may hold no tag: then it swallowed
+    somebody or something unknown ("my cousin Roderick"). Nobody else may choose between two ("the thing1 or the
+    thing2"). Somebody's description may hold no tag: then it swallowed
     what stands beside it."""
     if tagged.names.keys() - set(TAG.findall(plain)):
+        return False
+    if _CHOICE.search(tagged.text):
         return False
     if any(TAG.search(one) for found in _DESCRIBED.findall(plain) for one in found):
         return False

@@ -59,8 +59,8 @@ FRAMES = {
     "put back|shelve|lay down|rest|stash|arrange|move over|spread|spread out|lay out|pop back",
     "guide": "guide|lead|escort|accompany|usher|direct|conduct|steer|show the way|show|help get|help|walk|shepherd|"
     "chaperone|pilot|see",
-    "follow": "follow|go after|go behind|tail|trail|shadow|come after|walk behind|walk along behind|go with|"
-    "stay behind|chase|stick with|keep up with|"
+    "follow": "follow|go after|go behind|tail|trail|shadow|come after|walk behind|walk along behind|go along behind|"
+    "come along behind|come behind|go with|stay behind|chase|stick with|keep up with|"
     "walk after|stay with|tag along with|go along with|pursue|walk with|come with|come along with|keep following|"
     "move behind|"
     "stay close to|keep close to|stay right behind|walk along with|run after|drive behind|drive after",
