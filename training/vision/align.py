@@ -27,7 +27,7 @@ def imitate(projector: Projector, words: Words, tower: Tower, data: Pictures, co
     """Teach the projector to give the words of `count` pictures, by least squares of its last layer (steps of gradients
     after that only unsettled it); the mean square that is left, as a part of the words' variance."""
     chosen = np.random.default_rng(0).permutation(len(data))[:count]
-    cells, places, whole = (torch.from_numpy(v[chosen]) for v in (data.cells, data.places, data.whole))
+    cells, places, whole = (torch.from_numpy(v) for v in data.labels(chosen))
     with torch.no_grad():
         features = torch.cat([tower(pixels(data.images[part])) for part in np.array_split(chosen, -(-count // 50))])
         wanted = torch.cat([words(*part) for part in zip(*(v.split(100) for v in (cells, places, whole)), strict=True)])
