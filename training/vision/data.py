@@ -34,7 +34,7 @@ WHOLE_CLASSES = (7,) + (7,) * len(SHAPES) + (7,) * len(COLOURS) + (2, 2)  # coun
 
 @dataclass(frozen=True)
 class Pictures:
-    """images uint8 [n, side, side, 3] with their facts, and which part of each cell each thing covers [n, things, cells]."""
+    """images uint8 [n, side, side, 3] with their facts, and which parts of cells things cover [n, things, cells]."""
 
     images: np.ndarray
     facts: list[Facts]

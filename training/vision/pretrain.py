@@ -24,8 +24,9 @@ ELSEWHERE = [CELL_LABELS.index(k) for k in ("same_shape", "same_colour", "rank",
 def batch(data: Pictures, chosen: np.ndarray, rng: np.random.Generator):
     """(images, cells, places, whole, which are mirrored), each second picture mirrored."""
     flip = rng.random(len(chosen)) < 0.5
-    images = np.stack([data.images[i, :, ::-1] if turn else data.images[i] for i, turn in zip(chosen, flip, strict=True)])
-    return pixels(images), *(torch.from_numpy(v) for v in data.labels(chosen, flip)), flip
+    turns = zip(chosen, flip, strict=True)
+    images = pixels(np.stack([data.images[i, :, ::-1] if turn else data.images[i] for i, turn in turns]))
+    return images, *(torch.from_numpy(v) for v in data.labels(chosen, flip)), flip
 
 
 def windows(data: Pictures, chosen: np.ndarray, rng: np.random.Generator):

@@ -19,7 +19,6 @@ from training.vision.lm import LanguageModel, Lora, answers, pack, prompt
 from training.vision.pretrain import save
 from training.vision.words import Words, left_out
 
-
 SHARES = {"exists": 3.0, "count": 2.5, "side": 3.0, "depth": 2.5, "support": 1.5, "describe": 0.3}  # of the questions
 
 

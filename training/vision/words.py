@@ -1,8 +1,8 @@
 """What a perfect tower would say: embeddings of a picture's cells from its labels instead of its pixels.
 
-With them the language model's LoRA learns to read pictures before a tower can see (stage B), from words that it knows: a
-thing is its colour's embedding and in the next cell that of its shape, as in a text, and a cell of no thing is a full
-stop. What else is true of the thing is added. The tower's projector is then taught to say the same.
+With them the language model's LoRA learns to read pictures before a tower can see (stage B), from words that it knows:
+a thing is its colour's embedding and in the next cell that of its shape, as in a text, and a cell of no thing is a
+full stop. What else is true of the thing is added. The tower's projector is then taught to say the same.
 """
 
 from __future__ import annotations
