@@ -1,48 +1,23 @@
-"""How good and how fast plans are: success per class with Wilson intervals and time per command, for one model.
+"""The planner on llama.cpp: `llm-ros evaluate` with llama-cpp-python as the model, for comparison.
 
-    python bench/planner.py --model smollm2-135m-instruct [--backend engine|llama-cpp] [--space tight|open] [--json
-    OUT.json]
+    python bench/planner.py --model MODEL.gguf [--space open] [--examples N] [--rewrite model] [--json OUT] SET.json
 
-Reads a development set (test/data/planner_dev.json; llm_ros/planner/judge.py defines what counts) and prints one
-line per class. `--space
-open` measures the model by itself under a grammar of all skills and names; `tight` is what the planner does.
+`--space open` measures the model by itself under a grammar of all skills and names, `--examples` how many worked
+examples it is shown.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import statistics
 import sys
-import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from llm_ros.adapters import load_shipped  # noqa: E402
-from llm_ros.planner.generator import engine_generate, rewriting  # noqa: E402
-from llm_ros.planner.judge import judge, wilson  # noqa: E402
-from llm_ros.planner.planner import SPACES, Planner  # noqa: E402
-from llm_ros.planner.skills import load_skills  # noqa: E402
-from llm_ros.planner.world import load_world  # noqa: E402
-
-DATA = ROOT / "test" / "data"
-WORLDS = {
-    "home": ROOT / "config" / "world.yaml",
-    "cottage": DATA / "planner_cottage.yaml",
-    "office": DATA / "planner_office.yaml",
-    "blind": DATA / "planner_blind_world.yaml",
-    "fresh": DATA / "planner_fresh_world.yaml",
-    "clinic": DATA / "planner_clinic_world.yaml",
-    "voices": DATA / "planner_voices_world.yaml",
-}
-SKILLS = {
-    "full": ROOT / "config" / "skills.yaml",
-    "minimal": DATA / "planner_skills_minimal.yaml",
-    "other": DATA / "planner_skills_other.yaml",
-}
+from llm_ros.cli.evaluate import show, write  # noqa: E402
+from llm_ros.planner.evaluate import Evaluation, figures, read_set, told  # noqa: E402
+from llm_ros.planner.planner import SPACES  # noqa: E402
+from llm_ros.share import config_file  # noqa: E402
 
 
 def llama_generate(path: str, threads: int):
@@ -97,151 +72,31 @@ def llama_generate(path: str, threads: int):
     return generate
 
 
-def noting(rewrite, asked: list[str]):
-    """The same generator, which notes what it wrote."""
-    if rewrite is None:
-        return None
-
-    def generate(*request) -> str:
-        asked.append(rewrite(*request))
-        return asked[-1]
-
-    return generate
-
-
-def evaluate(
-    entries: list[dict], generate, space: str, examples: int | None, rewrite=None, trained=False, asked=()
-) -> list[dict]:
-    """One record per entry: id, class, failure (None if right), seconds, first_step_s, plain (what was written)."""
-    planners, records = {}, []
-    for entry in entries:
-        key = (entry.get("skills", "full"), entry["world"])
-        if key not in planners:
-            skills, world = load_skills(SKILLS[key[0]]), load_world(WORLDS[key[1]])
-            planners[key] = Planner(generate, skills, world, space, examples, rewrite, trained)
-            planners[key].plan("go there")
-        planner, before = planners[key], len(asked)
-        first: list[float] = []
-        started = time.perf_counter()
-        plan = planner.plan(entry["command"], on_step=lambda step, first=first: first.append(time.perf_counter()))
-        seconds = time.perf_counter() - started
-        failure = judge(entry, plan, planner.skills, planner.world)
-        records.append(
-            {
-                "id": entry["id"],
-                "class": entry["class"],
-                "failure": failure,
-                "seconds": seconds,
-                "first_step_s": first[0] - started if first else None,
-                "status": plan.status,
-                "plain": asked[-1] if len(asked) > before else None,
-                "plan": plan.to_json(),
-            }
-        )
-    return records
-
-
-def report(records: list[dict]) -> dict:
-    """Success with Wilson intervals per class and in all, needless refusals, median times."""
-
-    def rate(some: list[dict]) -> dict:
-        right = sum(record["failure"] is None for record in some)
-        low, high = wilson(right, len(some))
-        return {
-            "right": right,
-            "total": len(some),
-            "rate": right / len(some) if some else 0.0,
-            "low": low,
-            "high": high,
-        }
-
-    def seconds(some: list[dict]) -> dict:
-        times = sorted(record["seconds"] for record in some)
-        at = [times[min(len(times) - 1, math.ceil(share * len(times)) - 1)] for share in (0.5, 0.95)] if times else []
-        return {"commands": len(times), "median_s": at[0] if at else None, "p95_s": at[1] if at else None}
-
-    tasks = [record for record in records if record["class"] != "refuse"]
-    steps = [record["first_step_s"] for record in records if record["first_step_s"] is not None]
-    planned = [record["seconds"] for record in records if record["status"] == "plan"]
-    return {
-        "classes": {
-            name: rate([r for r in records if r["class"] == name])
-            for name in dict.fromkeys(r["class"] for r in records)
-        },
-        "tasks": rate(tasks),
-        "refusals": rate([r for r in records if r["class"] == "refuse"]),
-        "all": rate(records),
-        "wrong_plans": sum(r["failure"] is not None and r["status"] == "plan" for r in records),
-        "times": {
-            "all": seconds(records),
-            "read": seconds([r for r in records if r.get("plain") is None]),
-            "reworded": seconds([r for r in records if r.get("plain") is not None]),
-        },
-        "needless_refusals": sum(r["status"] in ("refuse", "clarify") for r in tasks) / len(tasks) if tasks else 0.0,
-        "median_s": statistics.median(planned) if planned else None,
-        "median_first_step_s": statistics.median(steps) if steps else None,
-    }
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model", required=True, help="path or name; llama-cpp takes a path")
-    parser.add_argument("--backend", choices=("engine", "llama-cpp"), default="engine")
+    parser.add_argument("set", metavar="SET.json")
+    parser.add_argument("--model", required=True, help="path")
     parser.add_argument("--space", choices=SPACES, default="tight")
     parser.add_argument("--examples", type=int, default=None, help="worked examples in the prompt")
     parser.add_argument(
-        "--rewrite",
-        metavar="HOW",
-        default="auto",
-        help="who puts unclear commands into plain words: auto, off, model, or the file of an adapter (%(default)s)",
+        "--rewrite", choices=("off", "model"), default="off", help="who puts unclear commands into plain words"
     )
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--set", default=str(DATA / "planner_dev.json"), help="development set")
     parser.add_argument("--limit", type=int, default=None, help="only the first N entries")
     parser.add_argument("--json", metavar="OUT.json", help="also write figures and every record")
     parser.add_argument("--failures", action="store_true", help="print every failure")
     args = parser.parse_args()
-    entries = json.loads(Path(args.set).read_text(encoding="utf-8"))[: args.limit]
-    if args.backend == "engine":
-        from llm_core import Engine
-
-        engine = Engine(args.model, n_ctx=4096, n_threads=args.threads, max_requests=1)
-        load_shipped(engine)
-        generate = engine_generate(engine)
-        rewrite, trained = rewriting(engine, args.rewrite)
-    else:
-        generate = llama_generate(args.model, args.threads)
-        rewrite, trained = generate if args.rewrite == "model" else None, False
-    asked: list[str] = []
-    records = evaluate(entries, generate, args.space, args.examples, noting(rewrite, asked), trained, asked)
-    figures = report(records)
-    for name, rate in (*figures["classes"].items(), ("all tasks", figures["tasks"]), ("refusals", figures["refusals"])):
-        print(
-            f"{name:10} {rate['right']:3}/{rate['total']:3}  {100 * rate['rate']:5.1f} %  "
-            f"[{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
-        )
-    print(
-        f"needless refusals {100 * figures['needless_refusals']:.1f} %; median {figures['median_s'] or 0:.3f} s a "
-        f"planned command, "
-        f"first step {figures['median_first_step_s'] or 0:.3f} s; "
-        f"wrong plans {figures['wrong_plans']} of {len(records)}"
-    )
-    for name, times in figures["times"].items():
-        if times["commands"]:
-            within = f"{times['median_s']:.3f} s, 95 % within {times['p95_s']:.3f} s"
-            print(f"{name:10} {times['commands']:3} commands, {within}")
-    if args.failures:
-        for record in records:
-            if record["failure"]:
-                print(record["id"], "|", record["failure"], "|", json.dumps(record["plan"], ensure_ascii=False))
+    generate = llama_generate(args.model, args.threads)
+    evaluation = Evaluation(
+        generate, config_file("skills.yaml"), config_file("world.yaml"), generate if args.rewrite == "model" else None,
+        space=args.space, examples=args.examples,
+    )  # fmt: skip
+    records = evaluation.run(read_set(args.set)[: args.limit], show if args.failures else lambda record: None)
+    found = figures(records)
+    print(told(found))
     if args.json:
-        Path(args.json).write_text(
-            json.dumps(
-                {"model": args.model, "backend": args.backend, "space": args.space, **figures, "records": records},
-                indent=1,
-            )
-            + "\n",
-            encoding="utf-8",
+        write(
+            args.json, {"model": args.model, "backend": "llama-cpp", "space": args.space, **found, "records": records}
         )
     return 0
 

@@ -9,10 +9,11 @@ from launch_ros.substitutions import FindPackageShare
 from launch import LaunchDescription
 
 DEFAULTS = PathJoinSubstitution([FindPackageShare("llm_ros"), "config", "llm_node.yaml"])
+CHOSEN = {"model.name": "model", "model.mmproj": "mmproj", "model.lora": "lora"}  # parameters, and their arguments
 
 
 def generate_launch_description():
-    """The node with the installed parameters, then those of `config`, then `model` and `mmproj`, as in `llm-ros up`."""
+    """The node with the installed parameters, then those of `config`, then `model`, `mmproj` and `lora`."""
     return LaunchDescription(
         [
             DeclareLaunchArgument(
@@ -28,6 +29,11 @@ def generate_launch_description():
                 default_value="",
                 description="Path or name of the vision tower that belongs to the model; empty: what the files say",
             ),
+            DeclareLaunchArgument(
+                "lora",
+                default_value="",
+                description="LoRA adapters, [NAME=]FILE[:SCALE] separated by commas; empty: what the files say",
+            ),
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node"),
             DeclareLaunchArgument(
                 "autostart",
@@ -42,9 +48,9 @@ def generate_launch_description():
 
 def _nodes(context):
     """Only arguments that were given override the files."""
-    config, *chosen = (LaunchConfiguration(name).perform(context) for name in ("config", "model", "mmproj"))
+    config, *chosen = (LaunchConfiguration(name).perform(context) for name in ("config", *CHOSEN.values()))
     parameters = [DEFAULTS, *([config] if config else [])]
-    for name, value in zip(("model.name", "model.mmproj"), chosen, strict=True):
+    for name, value in zip(CHOSEN, chosen, strict=True):
         if value:
             parameters.append({name: ParameterValue(value, value_type=str)})
     parameters.append({"autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool)})

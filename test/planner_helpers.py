@@ -1,12 +1,12 @@
 """What the planner tests share: the development set's worlds and skills, and generators that stand in for a model."""
 
-import json
 from functools import cache, lru_cache
 from pathlib import Path
 
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
 from llm_ros.planner import Planner, load_skills, load_world
+from llm_ros.planner.evaluate import read_set
 
 DATA = Path(__file__).parent / "data"
 CONFIG = Path(__file__).parents[1] / "config"
@@ -109,7 +109,8 @@ def scripted(text, chunk=3):
 
 @cache
 def parts(skills="full", world="home"):
-    return load_skills(SKILLS[skills]), load_world(WORLDS[world])
+    """Of a skills file and a world file, or their names above."""
+    return load_skills(SKILLS.get(skills, skills)), load_world(WORLDS.get(world, world))
 
 
 @cache
@@ -126,4 +127,4 @@ def planned(command, skills="full", world="home"):
 
 
 def development_set():
-    return json.loads((DATA / "planner_dev.json").read_text(encoding="utf-8"))
+    return read_set(DATA / "planner_dev.json")

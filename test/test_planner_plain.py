@@ -84,6 +84,15 @@ def test_a_text_that_a_trained_model_is_not_sure_of_is_not_used():
         assert planner(written).plan(command).status == "plan"
 
 
+def test_a_plan_over_unknown_things_is_given_up_for_what_is_unsafe():
+    command = "Give Zola a paper crown."
+    for written, reason in (("refuse unsafe", "unsafe"), ("refuse contradictory", "contradictory")):
+        sure, unsure = Written(written, SURE + 0.1), Written(written, SURE - 0.1)
+        assert planner(sure, trained=True).plan(command).reason == reason
+        assert planner(unsure, trained=True).plan(command).status == "plan"
+    assert planner("refuse unsafe").plan(command).status == "plan", "only what was trained for it is believed"
+
+
 def test_a_word_mistaken_for_a_thing_is_none_in_plain_words():
     command = "Give Zola a paper crown."
     assert planner("greet person1").plan(command).steps[-1].skill == "say"

@@ -29,6 +29,11 @@ _DEEDS = frozenset("go take bring place discard throw guide follow open close gr
 MAIN_DEEDS = frozenset(
     "bring place go tell guide follow take close open find meet count describe greet ask discard wait answer".split()
 )
+# With one of these a verb after a name is that somebody's own: "let Dana open the door".
+_SUBORDINATES = frozenset(
+    "help let make have watch see ask tell can could will would should must does do did may might that who which if "
+    "when while how what where why whether".split()
+)
 _SUBJECTS = frozenset("it i we something somebody someone everybody everyone everything nobody nothing there".split())
 _SAID_OF = frozenset("am was were has had is are should will was ought must needs goes belongs".split())
 
@@ -100,11 +105,36 @@ class Bounds:
             return 1, ""
         if i > start + 2 and self.low[start] in _SUBORDINATE and self._main_verb(i, start):
             return -1, ""
+        if i > start and i - 1 in self.at and self._ordered_next(i, start):
+            return -1, ""
         if low == "without" and i > start and self._verb_after(i + 1):
             return -1, ""
         if low in CONDITION and self._deed(start, i):
             return -1, ""
         return 0, ""
+
+    def _ordered_next(self, i: int, start: int) -> bool:
+        """ "get the spool hand it to her": an order right after a name, with nothing between the two."""
+        verb = self.lexicon.match(self.tokens, i, self.at)
+        if verb is None or verb.frame not in MAIN_DEEDS or not bare(self.low[i]) or verb.end >= len(self.tokens):
+            return False
+        after, before = self.low[verb.end], set(self.low[start:i])
+        return (
+            (verb.end in self.at or after in w.DETERMINERS | w.PRONOUNS_PERSON | w.PRONOUNS_THING | w.SELF)
+            and self._has_verb(start, self.at[i - 1].start)
+            and ("not" in before or not before & _SUBORDINATES)
+        )
+
+    def _ordered_too(self, i: int, start: int) -> bool:
+        """ "tell her that it is out of paper and guide her to the desk": not part of what is said."""
+        verb = self.lexicon.match(self.tokens, i, self.at)
+        return bool(
+            verb
+            and verb.frame in MAIN_DEEDS
+            and bare(self.low[i])
+            and self.low[verb.end : verb.end + 1] in (["him"], ["her"], ["them"])
+            and not _LIKELY & set(self.low[start:i])
+        )
 
     def _deed(self, start: int, end: int) -> bool:
         """Whether the clause so far orders a deed of hand or wheel, and does not ask about something."""
@@ -138,7 +168,7 @@ class Bounds:
         if (low in ("who", "whose") or which) and self.tokens[said - 1].low == "," and (said - 2 in self.at):
             return False
         if self._speech(start, i) and self._quoted_speech(start):
-            return False
+            return self._ordered_too(i, start)
         verb = self.lexicon.match(self.tokens, i, self.at)
         if verb and self._is_verb_here(verb):
             return True

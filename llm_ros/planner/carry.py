@@ -172,6 +172,10 @@ def _groups(items: list[Item], mode: str) -> list[list[Item]]:
 def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     """One of them: told apart by what is moved and by where it goes, rather than by the verb."""
     verb = clause.verb.word
+    if verb in ("carry", "lift", "haul") and any(item.kind == "person" and not item.prep for item in clause.items[:1]):
+        raise PlanError("impossible", f"I cannot {verb} {ref.said(clause.items[0])}")
+    if ref.context.opened in ref.world.locations:
+        _out_of_it(ref, clause)
     if verb == "i" and any(item.kind == "thing_pronoun" and item.place is not None for item in clause.items):
         mode = "place"  # "I want it on the desk"
     things = [item for item in clause.items if item.kind in THINGS and not _idle_text(item)]
@@ -183,7 +187,7 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
         if (
             item.kind == "text"
             and item.prep in w.SOURCE | w.DESTINATION | {"in", "on", "at", "near", "inside"}
-            and len(things) > 1
+            and (len(things) > 1 or item.prep in w.DESTINATION and any(one.prep == "" for one in people_in(clause)))
             and not item.joined
         ):
             ref.person(item) if item.prep in w.DESTINATION and ref.named(item) else ref.place(item)
@@ -200,6 +204,9 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     if not things:
         return _move_person_or_ask(ref, clause, people, places, mode)
     recipient = _recipient(people)
+    whither = places or any(item.place for item in things)
+    if mode == "place" and whither and recipient is not None and recipient.kind == "me" and recipient.prep == "for":
+        recipient = None  # done as a favour
     if mode == "place" and recipient is None and not places:
         inner = things[-1].place
         if inner is not None:
@@ -237,6 +244,13 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
         implied = person == OPERATOR and recipient is not None and recipient.prep == "for"
         goals += hand_to(ref, value, person, person_place or target, implied) if person else put(ref, value, target)
     return goals
+
+
+def _out_of_it(ref: Referee, clause: Clause) -> None:
+    """ "open the locker, take the webcam out of it": the pronoun is the locker."""
+    for item in clause.items:
+        if item.kind == "thing_pronoun" and item.prep in w.SOURCE | {"in", "inside"} and item is not clause.items[0]:
+            item.kind, item.names = "place", (ref.context.opened,)
 
 
 def _to_each(ref: Referee, things: list[Item], values, people: list[Item]) -> list[Goal]:
@@ -297,7 +311,9 @@ def _pronoun_things(ref: Referee, people: list[Item]) -> tuple[list[Item], list[
         for item in people
         if item.kind == "person_pronoun" and item.names[0] in ("them", "those") and not item.prep
     ]
-    if them and (ref.context.deferred or ref.context.held or ref.context.thing and ref.context.person is None):
+    known = ref.context.deferred or ref.context.held or ref.context.thing
+    given = _recipient([item for item in people if item.prep]) is not None  # "deliver them to her"
+    if them and (known if given else ref.context.deferred or ref.context.held or known and ref.context.person is None):
         return them, [item for item in people if item is not them[0]]
     return [], people
 

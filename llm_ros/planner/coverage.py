@@ -33,6 +33,7 @@ _EMPTY = frozenset(
     "thing things something anything stuff item items object objects place places spot area way time times moment "
     "while "
     "minute second seconds hour job task favor favour course chance turn help hand hands sure able "
+    "whether current "
     "currently presently located placed standing sitting lying kept stored found left remaining available "
     "everything everyone everybody someone somebody anyone anybody person people guy man woman "
     "first second third last next final whole main nearby close far near right somewhere wherever anywhere everywhere "

@@ -2,27 +2,34 @@
 text out.
 
 The same command gives the same plan: decoding is greedy. A cancelled request returns what was written so far. Errors
-of the
-engine pass through as they are.
+of the engine pass through as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from llm_ros.planner.rewrite import Written
 
 
-def rewriting(engine, how: str = "auto") -> tuple[Callable[..., str] | None, bool]:
+def rewriting(
+    engine, how: str = "auto", beside: Callable[[], object] | None = None
+) -> tuple[Callable[..., str] | None, bool]:
     """(`Planner`'s rewrite, its trained) for an engine. how: "auto", the adapter that comes with llm_ros for its model
-    if there is one; "off"; "model", the model as it is; or an adapter: a GGUF file. Raises ModelError, RequestError."""
+    if there is one, else that of the engine which `beside` gives, called when a command first needs it; "off";
+    "model", the model as it is; or an adapter: a GGUF file. Raises ModelError, RequestError."""
     from llm_ros.adapters import PLAIN
 
     if how == "model":
         return engine_generate(engine), False
     if how == "auto":
-        found = PLAIN in {info.name for info in engine.adapters}
-        return (engine_generate(engine, (PLAIN,), tell=True), True) if found else (None, False)
+        if PLAIN in {info.name for info in engine.adapters}:
+            return engine_generate(engine, (PLAIN,), tell=True), True
+        if beside is None:
+            return None, False
+        other = cache(lambda: engine_generate(beside(), (PLAIN,), tell=True))
+        return lambda *request: other()(*request), True
     if how == "off":
         return None, False
     engine.load_adapter(how, how)

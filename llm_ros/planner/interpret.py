@@ -224,9 +224,9 @@ class Interpreter:
         for phrase in HARM_PHRASES:
             if f" {phrase} " in f" {text} ":
                 raise PlanError("unsafe", f"I will not do that ({phrase})")
-        for word in text.split():
-            if word in HARM_THINGS:
-                raise PlanError("unsafe", f"I do not handle such things ({word})")
+        for k, token in enumerate(splitter.tokens):
+            if token.low in HARM_THINGS and k not in splitter.at:  # a glue gun of the world is none
+                raise PlanError("unsafe", f"I do not handle such things ({token.low})")
 
     def _refuse_leaving(self, forbidden: list[Goal], readings: list[list[Goal]]) -> None:
         """Raises PlanError if the robot is to stay in a room and to act outside it."""
@@ -321,7 +321,7 @@ def _refuse_choice(ref: Referee, clause: Clause) -> None:
             )
 
 
-_OPEN_ENDED = frozenset("the a an to into onto from my your and or".split())
+_OPEN_ENDED = frozenset("the a an to into onto from my your and or whether if because".split())
 
 
 def _informs(clause: Clause) -> bool:

@@ -30,11 +30,9 @@ class Names:
             for form in forms:
                 self._add(kind, name, form)
         for kind, name, _ in entries:
-            for row in w.SYNONYMS:
-                if " ".join(words_of(name)) in row or key_of(words_of(name)) in {key_of(words_of(one)) for one in row}:
-                    for form in row:
-                        if key_of(words_of(form)) not in self._exact or kind == self._exact[key_of(words_of(form))][0]:
-                            self._add(kind, name, form, weak=True)
+            for form in _also_said(words_of(name)):
+                if key_of(words_of(form)) not in self._exact or kind == self._exact[key_of(words_of(form))][0]:
+                    self._add(kind, name, form, weak=True)
         self._describer = Describer(world)
 
     def _entries(self) -> list[tuple[str, str, list[str]]]:
@@ -203,6 +201,15 @@ class Names:
                 kind, names = best[min(best)]
                 return Mention(start, start + length, kind, tuple(names))
         return None
+
+
+def _also_said(words: list[str]) -> list[str]:
+    """A name with other words of the synonym table, whole or its last word: "warm drink" → "warm beverage"."""
+    found = [form for row in w.SYNONYMS if key_of(words) in {key_of(words_of(one)) for one in row} for form in row]
+    for row in w.SYNONYMS if len(words) > 1 else ():
+        if key_of(words[-1:]) in {key_of(words_of(one)) for one in row}:
+            found += [" ".join([*words[:-1], form]) for form in row if " " not in form]
+    return found
 
 
 _AFTER_NOUN = frozenset(", . ; ! ? : and or then that which who is are please".split())

@@ -3,8 +3,7 @@
 In: parsed arguments. Out: plans on standard output or in a file; the exit code. Bad input ends with code 2 and one
 `error:` line.
 COMMANDS.json is a list of {"id", "command"}; PLANS.json maps each id to a list of {"skill", "args"}, {"refuse":
-reason} or
-{"clarify": question}.
+reason} or {"clarify": question}.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ import sys
 import tempfile
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from llm_ros.adapters import load_shipped
@@ -47,8 +47,8 @@ def add_offline_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--rewrite",
         metavar="HOW",
-        help="who puts unclear commands into plain words: auto (default: our adapter, where there is one for the "
-        "model), off, model (the model as it is), or the GGUF file of an adapter",
+        help="who puts unclear commands into plain words: auto (default: our adapter, with the model it is for), off, "
+        "model (the model as it is), or the GGUF file of an adapter",
     )
     parser.add_argument("--batch", metavar="COMMANDS.json", help='list of {"id", "command"} to plan')
     parser.add_argument(
@@ -78,10 +78,9 @@ def run(args: Namespace, engine=None) -> int:
         check_export(target)
         skills = load_skills(args.skills or config_file("skills.yaml"))
         world = load_world(args.world or config_file("world.yaml"))
-        owned = engine is None
-        engine = engine or _engine(args.model or DEFAULT_MODEL)
-        try:
-            rewrite, trained = rewriting(engine, getattr(args, "rewrite", None) or "auto")
+        with ExitStack() as opened:
+            engine = engine or opened.enter_context(open_engine(args.model or DEFAULT_MODEL))
+            rewrite, trained = rewriting(engine, getattr(args, "rewrite", None) or "auto", beside(opened))
             planner = Planner(engine_generate(engine), skills, world, rewrite=rewrite, trained=trained)
             if commands is None:
                 command, plan = _single(planner, args.command, getattr(args, "json", False))
@@ -89,9 +88,6 @@ def run(args: Namespace, engine=None) -> int:
                     write_export(target, _exported(target[0], plan, planner, command))
                 return 0
             return _batch(planner, commands, args.out)
-        finally:
-            if owned:
-                engine.close()
     except (InputError, ConfigError, LLMCoreError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -119,10 +115,18 @@ def read_batch(path: str) -> list[tuple[str, str]]:
     return list(found.items())
 
 
-def _engine(model: str):
+def beside(opened: ExitStack) -> Callable[[], object] | None:
+    """What opens the model that our adapter fits, to reword for a larger one; None where it is not on this machine."""
+    from llm_core.hub import MODELS, cached
+
+    return (lambda: opened.enter_context(open_engine(DEFAULT_MODEL))) if cached(MODELS[DEFAULT_MODEL]) else None
+
+
+def open_engine(model: str, **options):
+    """An engine for one request at a time, with our adapters for its model. Raises ModelError."""
     from llm_core import Engine
 
-    engine = Engine(model, n_ctx=CONTEXT, max_requests=1)
+    engine = Engine(model, n_ctx=CONTEXT, max_requests=1, **options)
     load_shipped(engine)
     return engine
 

@@ -33,7 +33,8 @@ _ROWS = (
     "you are at it|while you are up|would it be possible to|could you possibly|do you think you could|i wonder if you"
     " could|i am wondering if you could|be sure that you|never mind that|by the way|oh and|first of all|last but not "
     "least|do us a favor and|do us a favour and|do me the favor and|i would love it if you could|i would be grateful "
-    "if you could|it is time to|we need you to|i have a task for you|listen up|look here|if you would not mind|if you"
+    "if you could|i would be * if you|it is time to|"
+    "we need you to|i have a task for you|listen up|look here|if you would not mind|if you"
     " would"
 )
 _OPENINGS = tuple(tuple(row.split()) for row in _ROWS.split("|"))

@@ -23,6 +23,11 @@ _ARM = (
 )
 _POSE = "sitting|standing|lying|waving|kneeling|seated"
 _DRESS = "|".join(sorted(CLOTHES))
+_STATES = (
+    r"(?:there (?:is|are|was)|it (?:is|was|has)|i (?:am|have|need)|(?:we|they) (?:are|have|need)|(?:he|she) (?:is|has)|"
+    r"somebody|someone)"
+)
+_BOUND = r"where|if|that|whether|when|while|because|as|and|or|until|till|who|what|since|once|before|after|,|\.|;|:"
 _RULES = tuple(
     (re.compile(rf"(?<![^ ]){pattern}"), said)
     for pattern, said in (
@@ -31,6 +36,9 @@ _RULES = tuple(
          r"what is the \2 \1"),
         (rf"(?:what|which) {_OF}({_N})weighs (?:the )?most ", r"what is the heaviest \1"),
         (rf"(?:what|which) {_OF}({_N})weighs (?:the )?least ", r"what is the lightest \1"),
+        (rf"(?:of|among|out of) (?:all )?(?:the |these |those )?({_N}), (?:i want (?:you )?to (?:hear|know|tell me)|"
+         rf"tell me|let me know|please tell me|i would like to know) (?:from you )?(?:which|what) (?:one )?"
+         rf"(?:of them )?is {_SUPERLATIVE}", r"tell me what is the \2 \1"),
         (rf"which {_OF}({_N})(?:is|are) {_SUPERLATIVE}", r"what is the \2 \1"),
         (rf"how many ({_N})(?:does|do) ((?:the|a) {_N})(?:hold|have|contain|carry) ", r"how many \1 are at \2"),
         (r"what is the (?:total |exact )?(?:number|amount|count) of ", "how many "),
@@ -49,6 +57,81 @@ _RULES = tuple(
         (r"((?:ask|find out|learn|check) (?:[^ ]+ )*?)(?:pass|relay) (?:it|that|this) (?:on |along |over )?(?=to )",
          r"\1 tell it"),
         (r"(find|get|grab|fetch|take|pick up) yourself (?=a |an |the |some )", r"\1 "),
+        # sentences without a mark between them
+        (rf"((?!(?:{_BOUND}) )[^ ]+ )(she|he|they) (is|are) (?=(?:in|on|at|by|near|inside|outside) )", r"\1 . \2 \3 "),
+        (r"(?:what|which) (?:kind|sort|type) of (?=gesture|pose|posture)", "what "),
+        (rf"let ((?:the |a )?[^.,;]+?)have ({_THE}{_N})(?=[.,;!?]|and |then |$)", r"give \2 to \1"),
+        (r"(?:do|does) not (?:yet )?know (?:yet )?(?=that )", "needs to know "),
+        (r"there is ((?:someone|somebody|an? [a-z]+) (?:[^ .,;]+ )*?)whose question "
+         r"(?:you should|you must|you are to|needs to be) answer(?:ed)? ", r"answer the question of \1"),
+        (r", where (?:(?:you|we) (?:will|can|should|may) (?:find|see) (?:it|them)|it is|they are) , ", ""),
+        (r"find out from ((?:the )?(?:[a-z]+ ){1,2}?)(?=(?:what|how|which|when|where|why|who|if|whether) )", r"ask \1"),
+        (r"((?:the )?[a-z]+ (?:(?:in|at|on) the (?:[a-z]+ ){1,3}?)?)should (?:then |also |afterwards )?be told ",
+         r"then tell \1"),
+        (r"([a-z]+) , (?:who|whom) (?:you (?:will|can) find|is|can be found) "
+         r"((?:in|at|on) (?:the )?(?:[a-z]+ ){1,3}?), "
+         r"(?:has|needs|ought|is) to be (followed|guided|greeted|led|taken|brought|escorted) ", r"^3 \1 \2"),
+        # reasons, asides
+        (r"its (?=(?:on|in|at|under|near|by|behind|probably|still|somewhere) )", "it is "),
+        (r"(?:, )?(?:there is )?no (?:hurry|rush|need to hurry)(?: at all| though)? (?=[.!?]|$)", ""),
+        (rf", not {_THE}{_N}(?:, |(?=[.!?]|$))", ""),
+        (r"^([^.;!?]+), but ([^.,;!?]+) first (?=[.!?]|$)", r"\2 . \1 "),
+        (rf"once ({_THE}{_N})(?:has|have|is|are) (?:been )?(opened|closed|brought|placed|delivered|moved|put) "
+         r"(?:by you )?, ", r"^2 \1 . "),
+        (r"(?:let|make|get|keep|give) [^,.;!?]+ by (opening|closing|shutting) ", r"\1 "),
+        (r"(?:, )?if you (?:could|would|can) (?:please )?(?:fetch|bring|get|grab) (?:one|some|it|them) (?:for me )?"
+         r"(?=[.!?]|$)", ""),
+        (r"the (?:thing|question|only thing) (?:you should |you are |i want you )?(?:to )?ask (him|her|them|me) is ",
+         r"ask \1 "),
+        (rf", (?:since|as|seeing that|seeing as|for) (?={_STATES} )", "because "),
+        (rf"^(?:since|seeing that|seeing as) ({_STATES} [^,.;!?]+), ", r"\1 . "),
+        (r"would (?:really )?(?:hit the spot|go down well|do me good|do the trick|be just the thing) ",
+         "would be nice "),
+        (r"(is|are|was|were) (?:still|already|currently|presently|probably|usually|normally|supposedly) "
+         r"(?=(?:on|in|at|by|near|inside|under) )", r"\1 "),
+        (r"(?:, )?(?:whom|who|which|that) (?:you|i|we) (?:will|can|should|would|may) (?:be able to )?"
+         r"(?:find|meet|see|catch) (?=(?:in|on|at|by|near|inside) )", ""),
+        (r"(?:someone|somebody) (?=(?:left|put|forgot|placed|dropped) (?:it|them) (?:on|in|at|under|near|by) )", "i "),
+        # what must stay as it is
+        (r"but (?:please )?(?:keep|leave) (it|them|that) (?:closed|shut|locked) ", r"but do not open \1 "),
+        (r"but (?:please )?(?:keep|leave) (it|them|that) open ", r"but do not close \1 "),
+        (r"((?:bring|take|get|fetch|grab|hand|give|carry) [^.;!?]+?)(?:, )?but (?:please )?leave (it|them) "
+         r"(?=(?:lying |right |standing )?(?:there|where|on|in|at) )", r"\1 , but do not take \2 "),
+        (r"but (?:please )?(?:keep (?:hold of |holding )|hold on to |hang on to |do not let go of )(it|them|that) ",
+         r"but do not hand \1 over "),
+        # greetings, answers, counts by their nouns
+        (r"(?:extend|give|offer|send|convey|deliver) (?:a |an |some |your |my |our )?(?:[a-z]+ )?"
+         r"(?:greetings?|welcome|hello|salutations?) to (?=[^ .,;])", "greet "),
+        (r"wish (him|her|them|me|[a-z]+) (?=an? (?:[a-z]+ ){1,3}?"
+         r"(?:day|evening|morning|night|weekend|trip|time|stay|birthday|journey|flight|holiday) )", r"tell \1 have "),
+        (rf"(?:pop|stick|plonk|plop|bung) ((?:it|them|that|{_THE}{_N}))(?:back |away )?"
+         r"(?=(?:in|on|into|onto|inside|at) )", r"put \1 "),
+        (r"take (one|some|it|them|that) over (?:there )?(?=[.?!]|$)", r"bring \1 to them "),
+        (rf"(people|persons|guests|men|women|children|visitors) ((?:on|in|at) (?:the |a )?(?:[a-z]+ ){{1,2}}?)"
+         rf"(?:who|that) (?:are|is) (?:wearing|dressed in) ((?:a |an |the )?(?:[a-z]+ )?(?:{_DRESS})s?) ",
+         r"\1 wearing \3 \2"),
+        (r"bid ((?:[^ .,;!?]+ ){1,12}?)(?:farewell|goodbye|good bye|good night) ", r"say goodbye to \1"),
+        (r"bid ((?:[^ .,;!?]+ ){1,12}?)(?:welcome|good morning|good day|good evening) ", r"greet \1"),
+        (r"(?:provide|give|offer|supply) (?:him |her |them )?(?:an |the |with an )?answers? to "
+         r"(?=(?:[^ .,;]+ ){1,5}?questions? )", "answer "),
+        (r"(?:i (?:want|would like|need|wish) to (?:find out|know|learn|hear)|find out|determine|establish|work out) "
+         r"the (?:number|count|amount) of ", "tell me how many "),
+        (r"(?:tally|total|add) up the (?=[a-z])", "count the "),
+        (r"i (?:want|would like|need|wish) to (?:know|hear|find out|learn) from ((?:the )?(?:[a-z]+ ){1,2}?)"
+         r"(?=(?:what|how|which|when|where|why|who|if|whether) )", r"ask \1"),
+        (r"(?:pass|relay|report|bring|give|convey) (?:his|her|their|the) (?:answer|reply|response) "
+         r"(?:on |back |along |over )?to ", "tell the answer to "),
+        # the way somewhere
+        (r"(?:does not|do not|cannot|can not|did not) (?:know|remember|find) "
+         r"(?:the way|how to get|where to go to get|her way|his way|their way) to ", "needs to go to "),
+        (rf"i (?:am not sure|do not know|have no idea|am unsure|cannot remember|do not remember|forgot) "
+         rf"(?:how to (?:get|find my way|go)|the way|where to go to get|how i (?:can )?get) to ((?:the )?{_N})"
+         rf"(?=,|;|\.|so |and |$)", r"guide me to \1"),
+        # another of the same for somebody else
+        (r"(?:, )?(?:and|plus) (?:one|another|another one|one more|the same) for (?=[^ ])", ". bring one to "),
+        (rf"i (?:want|would like|need|prefer) (?:both )?({_THE}{_N})and ({_THE}{_N})"
+         r"to be (?:placed|put|moved|set|left|stored) (?=(?:on|in|at|to|into|onto|next|under) )",
+         r"put \1 and \2 "),
         # somebody by what is seen of them
         (r"(?:has|have|is|are) (?:raised|lifted|raising) (their |his |her |a |the |one )(left |right )?(arms?|hands?) ",
          r"raises \1 \2 \3 "),
@@ -82,7 +165,8 @@ _RULES = tuple(
         (r"(is|are) (?:just )?(?:about|going|ready|planning|getting ready) to (?:walk|go|leave|head|move|set off) ",
          r"\1 walking "),
         (r"and (?:is|are) (?:currently |now |just )?(?=waiting |standing |sitting |at |in |by |near )", r". they are "),
-        (r"(?:starting|beginning|start|begin) (?:off |out )?(?:from|at) (?=the |a )((?:[a-z]+ )+?), ", r"from \1 , "),
+        (r"(?:starting|beginning|start|begin) (?:off |out )?(?:from|at|in) (?=the |a )((?:[a-z]+ )+?), ",
+         r"from \1 , "),
         (r"([,;.]|and) later (?:on )?(?=[a-z])", r"\1 then "),
         (r"^((?:[a-z]+ ){1,4}), (?=from |out of )", r"\1"),
         (r"^((?:[a-z]+ ){1,3}), ((?:in|at|on|near|by) (?:[a-z]+ ){1,4}), (?=(?:has|is|wants|needs|would|should|must) )",
@@ -121,6 +205,10 @@ _RULES = tuple(
         (rf"((?:on|in|at) (?:the|a) {_N})there is ({_THE}{_N})(?:that |which )?i (?:would like|want|need) "
          r"(?:to have )?",
          r"bring me \2 \1"),
+        (rf"i (?:want|would like|need) ({_THE}{_N})"
+         r"(brought|taken|moved|placed|delivered|carried|opened|closed|handed|given|returned|fetched) ", r"^2 \1"),
+        (rf"^it is ({_THE}{_N})(?:that |which )?i (?:would like|want|need) you to (bring|give|fetch|get) (?:me )?",
+         r"\2 me \1"),
         (rf"({_THE}{_N})should (?:be|go) ((?:on|in|at|to|into|onto) [^.;!?]+)instead ", r"put \1 \2"),
         (r"(?:would it be|is it) possible to (?:get|have) ", "can i get "),
         # what is wanted, in the passive: "could the bowl please be placed on …"
@@ -128,6 +216,8 @@ _RULES = tuple(
          r"(moved|brought|taken|put|placed|delivered|carried|transferred|handed|given|returned) ", r"^2 \1"),
         (rf"(?:could|can|may|should|would) ({_THE}{_N})(?:please )?be "
          r"(placed|put|brought|moved|taken|delivered|carried|opened|closed|fetched|handed|given|returned) ", r"^2 \1"),
+        (rf"((?:take|bring|move|get|remove|fetch|grab|collect) {_THE}{_N}(?:(?:off|from|out of|in|on|at) {_N})?)and "
+         r"(put|place|placed|set|leave|left|lay|laid|moved) (?=(?:on|in|into|onto|to|at|back) )", r"\1 and put it "),
         (rf"({_THE}{_N})would (?:really )?be (?:so )?"
          r"(?:great|nice|lovely|good|perfect|wonderful|fantastic|awesome|helpful|appreciated|welcome|handy) "
          r"(?:right now |now |please |about now |for me )*(?=[.!,] |$)", r"bring me \1"),

@@ -122,7 +122,10 @@ class Planner:
         odd = alone is not None and unknown_things(alone, self.skills, self.world)
         if not odd and not self._unsure(command, space):
             return space
-        steps = self._rewriter.steps(command, cancelled)
+        try:
+            steps = self._rewriter.steps(command, cancelled)
+        except PlanError as error:
+            return refuse(error.reason, str(error)) if odd else space
         if steps is None or odd and unknown_things(steps, self.skills, self.world):
             return space
         return [steps], {}

@@ -266,7 +266,7 @@ class Referee:
         head = w.singular(words[words.index("of") - 1] if "of" in words[1:] else words[-1]) if words else ""
         if "same" in words and set(words) <= VAGUE | {"same"} and self.context.thing:
             return self.context.thing
-        if not words or set(words) <= VAGUE | {"else", "nice", "good", "same"}:
+        if not words or set(words) <= VAGUE | {"else", "nice", "good", "same"} or set(words) & _PRONOUNS:
             raise Question(f"What should I {verb}?", "object", self.gap(item))
         if head in _ABSTRACT and verb in _CARRYING:
             raise Question(f"What do you mean by {text!r}?", "object", self.gap(item))
@@ -327,6 +327,9 @@ class Referee:
         while start and not self.tokens[start - 1].quoted and self.tokens[start - 1].low in before:
             start -= 1
         return start, item.end
+
+
+_PRONOUNS = w.PRONOUNS_PERSON | w.SELF | {"it", "you", "i", "we"}
 
 
 def snake(text: str) -> str:

@@ -76,6 +76,8 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
     if low[0] == "to":
         # "tell him to come": what he is to do, not what the robot does.
         return [], f"Please {' '.join(said.split()[1:])}"
+    if low[:2] in (["have", "a"], ["have", "an"]):
+        return [], said[:1].upper() + said[1:]  # what is wished
     begin = clause.verb.start if clause.verb else content[0]
     inside = [item for item in items if item.end > content[0] or item.end <= begin]
     if (
@@ -94,7 +96,7 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         goals = [goal for item in wanted for goal in find_one(ref, item, None)]
         return goals, f"I found {say_thing(goals[-1])}: {RESULT}"
     if (low[0] in ("whether", "if") or low[:2] in (["is", "there"], ["are", "there"])) and (
-        seen := _whether(ref, inside, said)
+        seen := whether(ref, inside, said)
     ):
         return seen
     if person not in (None, OPERATOR) and _states(low):
@@ -172,7 +174,7 @@ def _states(low: list[str]) -> bool:
 _ASKING = frozenset("what which who whom whose where when why how whether if that about".split())
 
 
-def _whether(ref: Referee, inside: list[Item], said: str):
+def whether(ref: Referee, inside: list[Item], said: str):
     """What finds out whether something is so: a look at a door's or a place's state, else a search; or None."""
     wanted = [
         item
@@ -267,6 +269,8 @@ def counting(ref: Referee, clause: Clause, items: list[Item]):
         and item.names[0] not in ("number", "total number", "number of", "amount", "quantity", "many")
     ]
     kinds = kinds or [item for item in items if item.kind in ("place", "door") and not item.prep]
+    if ref.context.report and (not kinds or kinds[0].kind == "thing_pronoun" or kinds[0].names[0] == "how many"):
+        return [], ref.context.report  # they have been counted
     if not kinds:
         raise Question("What should I count?", "object", (clause.start, clause.start))
     kind, place = kinds[0], None

@@ -26,8 +26,10 @@ from llm_ros.planner.world import World
 SYSTEM = "Say in plain words what the robot is to do."
 MAX_TOKENS = 96
 SURE = -1.2  # chosen on the sets of test/data but the clinic
+_SEEN_THROUGH = ("unsafe", "contradictory")  # what is believed against a plan over things that the world does not know
 _HANDLING = ("find_object", "pick", "place", "hand_over")
 _SENTENCE_ENDS = frozenset(".!?:;")
+_CHOICE = re.compile(rf"(?:{TAG.pattern}) or (?:the |a |an |some )?(?:{TAG.pattern})")
 _DESCRIBED = re.compile(r'(?:^|\n)(?:guide|follow|greet|tell|answer|ask) ("[^"]*")|\bto ("[^"]*")')
 
 # What untrained models are shown: tagged commands and their plain forms.
@@ -83,7 +85,8 @@ class Rewriter:
         return other
 
     def steps(self, command: str, cancelled: Callable[[], bool]) -> list[Step] | None:
-        """The steps of the command's plain form; None if there are none."""
+        """The steps of the command's plain form; None if there are none. Raises PlanError for what is unsafe or
+        contradicts itself."""
         tagged = tag(command, self._interpreter.names)
         asked = [{"role": "system", "content": SYSTEM}]
         for said, plain in (*self._examples, (tagged.text, "")):
@@ -93,20 +96,28 @@ class Rewriter:
         if text is None:
             return None
         unsure = self._trained and isinstance(text, Written) and text.logprob < SURE
-        if unsure or not faithful(text, tagged):
+        refused = text.startswith("refuse ")
+        if unsure or not refused and not faithful(text, tagged):
             return None
         try:
             readings = self._interpreter.read_spoken(self._forms.read(text, tagged))
             return self._completer.complete(readings.readings[0]) if len(readings.readings) == 1 else None
-        except (PlanError, Question, ValueError):
+        except PlanError as error:
+            if self._trained and refused and error.reason in _SEEN_THROUGH:
+                raise
+            return None
+        except (Question, ValueError):
             return None
 
 
 def faithful(plain: str, tagged: Tagged) -> bool:
     """Whether plain words speak of all that the command names: of its tags, and of words that look like names of
-    somebody or something unknown ("my cousin Roderick"). Somebody's description may hold no tag: then it swallowed
+    somebody or something unknown ("my cousin Roderick"). Nobody else may choose between two ("the thing1 or the
+    thing2"). Somebody's description may hold no tag: then it swallowed
     what stands beside it."""
     if tagged.names.keys() - set(TAG.findall(plain)):
+        return False
+    if _CHOICE.search(tagged.text):
         return False
     if any(TAG.search(one) for found in _DESCRIBED.findall(plain) for one in found):
         return False

@@ -7,6 +7,7 @@ stands for the result of the latest count, detect, ask or find step and is fille
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from llm_ros.planner.items import Item
 from llm_ros.planner.lead import know
 from llm_ros.planner.plan import PlanError
 from llm_ros.planner.refer import PEOPLE, THINGS, FreeText, Goal, Question, Referee, people_in, places_in
-from llm_ros.planner.report import RESULT, counting, information, looking_at, say_thing, words_said
+from llm_ros.planner.report import RESULT, counting, information, looking_at, say_thing, whether, words_said
 from llm_ros.planner.world import OPERATOR
 
 
@@ -32,9 +33,10 @@ def say_to(ref: Referee, text, person: str, place: str | None) -> list[Goal]:
 
 def greet(ref: Referee, clause: Clause) -> list[Goal]:
     """Find the person and say hello."""
-    bye = any(
-        token.low in ("goodbye", "bye", "farewell") for token in clause.tokens[max(0, clause.start - 4) : clause.end]
-    )
+    said = [token.low for token in clause.tokens[max(0, clause.start - 4) : clause.end]]
+    hello = "Goodbye" if {"goodbye", "bye", "farewell"} & set(said) else "Hello"
+    wished = (one for good, one in zip(said, said[1:], strict=False) if good == "good" and one in _DAYTIME)
+    hello = next((f"Good {one}" for one in wished), hello)
     intro = clause.verb.word in ("introduce", "present")
     places = places_in(clause)
     where = ref.place(places[0]) if places else None
@@ -50,24 +52,27 @@ def greet(ref: Referee, clause: Clause) -> list[Goal]:
         elif ref.context.person:
             people = [Item("person_pronoun", ("them",), "", clause.start, clause.start)]
     if not people:
-        return [*goals, Goal("say", {"text": _greeting("", bye, intro)})]
+        return [*goals, Goal("say", {"text": _greeting("", hello, intro)})]
     for item in people:
         person = ref.person(item)
         place = ref.where(item) or where
         goals += say_to(
             ref,
-            _greeting("" if item.described or person == OPERATOR else person.replace("_", " ").title(), bye, intro),
+            _greeting(
+                "" if item.described or person == OPERATOR else person.replace("_", " ").title(), hello, intro
+            ),
             person,
             place,
         )
     return goals
 
 
-def _greeting(name: str, bye: bool, intro: bool) -> str:
+_DAYTIME = frozenset("morning afternoon evening night day".split())
+
+
+def _greeting(name: str, hello: str, intro: bool) -> str:
     named = f", {name}" if name else ""
-    if bye:
-        return f"Goodbye{named}!"
-    return f"Hello{named}! I am the service robot." if intro else f"Hello{named}!"
+    return f"{hello}{named}! I am the service robot." if intro else f"{hello}{named}!"
 
 
 def tell(ref: Referee, clause: Clause) -> list[Goal]:
@@ -98,8 +103,11 @@ def tell(ref: Referee, clause: Clause) -> list[Goal]:
             or clause.tokens[k].low not in ("to", "for", "the", "a", "an")
         ]
     content = _trim(clause, content)
+    if recipient is None and clause.verb.word in _TO_SOMEBODY:
+        _refuse_unknown(clause, content)
     items = [item for item in clause.items if item is not recipient]
-    if not content and ref.context.reported and person in (None, ref.context.reported):
+    said_before = recipient is None or recipient.kind == "person_pronoun" or person == ref.context.reported
+    if not content and ref.context.reported and said_before:
         return []
     if not content and recipient is not None and not ref.last and clause.verb.word in ("talk", "speak", "chat"):
         return find_one(ref, recipient, None)  # what is said comes next
@@ -140,6 +148,16 @@ def _let_in(ref: Referee, clause: Clause) -> list[Goal]:
         # Whoever is to be let in waits there.
         goals[-1].facts.setdefault(ref.person(item), next(iter(goals[-1].facts.values())))
     return goals
+
+
+_TO_SOMEBODY = frozenset("tell inform notify remind warn advise alert brief".split())
+
+
+def _refuse_unknown(clause: Clause, content: list[int]) -> None:
+    """Raises PlanError for "tell Zoltan that …" where nobody is called so."""
+    name = list(itertools.takewhile(lambda k: clause.tokens[k].text[:1].isupper(), content))
+    if name and not clause.tokens[name[0]].quoted and clause.tokens[name[0]].low != "i" and len(name) < len(content):
+        raise PlanError("unknown_person", f"I do not know {' '.join(clause.tokens[k].text for k in name)}")
 
 
 def _split_recipient(clause: Clause) -> tuple[Item | None, int, int]:
@@ -305,7 +323,7 @@ def ask(ref: Referee, clause: Clause) -> list[Goal]:
         raise Question(f"What should I ask {person.replace('_', ' ')}?", "text", (clause.end, clause.end))
     ref.context.informed = True
     ref.context.report = f"{person.replace('_', ' ').capitalize()} answered: {RESULT}"
-    text = re.sub(r"^(for|about) (his|her|their|the) (\w+)$", r"What is your \3?", text)
+    text = re.sub(r"^((for|about) the|((for|about) )?(his|her|their)) (\w+)$", r"What is your \6?", text)
     return [Goal("ask", {"person": person, "question": text}, know(ref, person, place) if person != OPERATOR else {})]
 
 
@@ -315,6 +333,13 @@ def question(ref: Referee, clause: Clause) -> list[Goal]:
     content = _trim(clause, list(range(max(0, clause.start - lead), clause.end)))
     items = clause.items
     if clause.question == "is there":
+        said = words_said(clause, content)
+        if any(item.kind == "door" for item in items) or set(said.lower().split()) & STATES:
+            said = re.sub(rf" ({'|'.join(sorted(STATES))})$", r" is \1", said.removeprefix("is "))
+            seen = whether(ref, items, said)
+            if seen is not None:
+                ref.context.report = seen[1]
+                return [*seen[0], *say_to(ref, seen[1], OPERATOR, None)]
         wanted = [item for item in items if item.kind in PEOPLE or item.kind in THINGS]
         places = [item for item in items if item.kind == "place"]
         if not wanted and ref.context.thing and "any" in [t.low for t in clause.tokens[clause.start : clause.end]]:
@@ -331,6 +356,7 @@ def question(ref: Referee, clause: Clause) -> list[Goal]:
     return [*before, *say_to(ref, text, OPERATOR, None)]
 
 
+STATES = frozenset("open closed shut locked unlocked ajar".split())
 # What can be given only in words.
 INFORMATION = frozenset(
     "number amount quantity total count name names time date day answer result results pose gesture posture age "

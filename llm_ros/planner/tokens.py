@@ -59,7 +59,6 @@ _CONTRACTIONS = {
     "it's": ["it", "is"],
     "that's": ["that", "is"],
     "don't": ["do", "not"],
-    "dont": ["do", "not"],
     "i've": ["i", "have"],
     "you're": ["you", "are"],
     "they're": ["they", "are"],
@@ -102,6 +101,12 @@ _CONTRACTIONS = {
     "somebody's": ["somebody", "is"],
     "whoever's": ["whoever", "is"],
     "how's": ["how", "is"],
+}
+# As speech recognition writes them, where that is no other word.
+_CONTRACTIONS |= {
+    short.replace("'", ""): words
+    for short, words in _CONTRACTIONS.items()
+    if short not in ("i'd", "i'll", "it's", "we're", "he'll", "she'll", "she'd")
 }
 
 

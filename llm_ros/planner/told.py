@@ -22,6 +22,7 @@ _BEING = frozenset(
 )
 _ON = frozenset("on in at under onto into inside upon".split())
 _DUTY = frozenset("should ought must needs supposed".split())
+_ABSENT = (("out", "of"), ("there", "no"), ("missing", "from"), ("gone", "from"), ("missing", "on"), ("missing", "in"))
 _STATES = {"open": "open", "opened": "open", "closed": "close", "shut": "close"}
 _WALKING = frozenset(
     "walk walks walking go goes going leave leaves leaving head heads heading move moves moving".split()
@@ -121,7 +122,7 @@ def only_told(ref: Referee, clause: Clause, tasks: list[Clause]) -> bool:
         return False
     leads = [token.low for token in clause.tokens[clause.start : clause.start + 1]] == ["to"] and any(
         item.kind == "person_pronoun" and not item.prep and places_in(following)
-        for following in tasks[number + 1 : number + 2]
+        for following in tasks[number + 1 :]
         if following.verb is not None and following.verb.frame in (*CARRY_GOALS, "guide", "go")
         for item in following.items
     )
@@ -169,7 +170,7 @@ def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last:
     is_said, told = bool(set(low) & _BEING), False
     where_is = any(word in ("where", "way") for word in low)
     wanted = low[:1] == ["there"] and bool(set(low) & {"ought", "must", "needs"})
-    absent = wanted or any(pair in (("out", "of"), ("there", "no")) for pair in zip(low, low[1:], strict=False))
+    absent = wanted or any(pair in _ABSENT for pair in zip(low, low[1:], strict=False))
     people = [item for item in clause.items if item.kind in ("person", "person_pronoun")]
     for item in clause.items:
         if item.kind == "text" and item.place is not None and not last and not is_said:

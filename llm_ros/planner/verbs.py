@@ -56,11 +56,11 @@ FRAMES = {
     "place": "clear|shift|load|insert|slide|tuck|slip|hang|replace|put|place|set|leave|lay|drop|drop off|store|"
     "deposit|position|put down|set down|put away|stow|stow "
     "away|transfer|relocate|stick|"
-    "put back|shelve|lay down|rest|stash|arrange|move over",
+    "put back|shelve|lay down|rest|stash|arrange|move over|spread|spread out|lay out|pop back",
     "guide": "guide|lead|escort|accompany|usher|direct|conduct|steer|show the way|show|help get|help|walk|shepherd|"
     "chaperone|pilot|see",
-    "follow": "follow|go after|go behind|tail|trail|shadow|come after|walk behind|go with|stay behind|chase|stick "
-    "with|keep up with|"
+    "follow": "follow|go after|go behind|tail|trail|shadow|come after|walk behind|walk along behind|go along behind|"
+    "come along behind|come behind|go with|stay behind|chase|stick with|keep up with|"
     "walk after|stay with|tag along with|go along with|pursue|walk with|come with|come along with|keep following|"
     "move behind|"
     "stay close to|keep close to|stay right behind|walk along with|run after|drive behind|drive after",
@@ -100,7 +100,9 @@ HARM = frozenset(
     "strangle beat threaten crush "
     "murder wound injure bite spit electrocute shove insult scare knock ram crash break explode ignite bomb trap "
     "scald trash vandalize "
-    "vandalise scratch tackle strike whip bully gag kidnap spill flood sabotage".split()
+    "vandalise scratch tackle strike whip bully gag kidnap spill flood sabotage whack smack thump clobber "
+    "thrash clout wallop spank trample maim cripple suffocate smother startle terrify frighten taunt humiliate harass "
+    "molest".split()
 )
 HARM_PHRASES = (
     "set fire",

@@ -162,6 +162,7 @@ SYNONYMS = tuple(
         "drawer|drawers|dresser",
         "watering can|sprinkling can",
         "mug|coffee mug",
+        "drink|beverage",
         "cola|coke|coca cola",
         "soda|soft drink|pop",
         "cookie|biscuit",
