@@ -72,7 +72,7 @@ def copy(modules: dict, words: Words, data: Pictures, args) -> None:
             loss.backward()
             left.append(4 * float(loss.detach()))
         advance(optimizers, rate(step, step / args.copy))
-        if (step + 1) % 50 == 0:
+        if step == 0 or (step + 1) % 50 == 0:
             print(f"copying {step + 1}: {np.mean(left):.4f} of the words' variance is left", flush=True)
             left = []
 
@@ -91,9 +91,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="of the whole training, over all its starts")
     parser.add_argument("--batch", type=int, default=2, help="pictures of a step")
     parser.add_argument("--questions", type=int, default=10, help="about each picture")
-    parser.add_argument("--rate", type=float, default=0.001, help="of all")
+    parser.add_argument("--rate", type=float, default=0.001, help="of LoRA")
+    parser.add_argument("--tower-rate", type=float, default=0.0001, help="of tower and projector: more lets go of the words")
     parser.add_argument("--copy", type=int, default=300, help="steps in which tower and projector copy the words")
-    parser.add_argument("--copy-rate", type=float, default=0.004, help="of these steps")
+    parser.add_argument("--copy-rate", type=float, default=0.0005, help="of these steps")
     parser.add_argument("--words", type=float, default=0.1, help="weight of the distance to the labels' words")
     parser.add_argument("--imitate", type=int, default=2000, help="pictures that the projector begins with")
     parser.add_argument("--seed", type=int, default=3)
@@ -114,7 +115,7 @@ def main() -> None:
         module.load_state_dict((read if name in ("lora", "words") else state)[name])
     words.requires_grad_(False)
     slow = torch.optim.AdamW(lm.lora.parameters(), lr=args.rate, betas=(0.9, 0.98), weight_decay=0.0)
-    optimizers = [slow, *optimizers_of({"tower": tower, "projector": projector}, args.rate)]
+    optimizers = [slow, *optimizers_of({"tower": tower, "projector": projector}, args.tower_rate)]
     valid, data = load(args.data / "valid", limit=250), load(args.data / "train", limit=args.limit)
     if path.exists():
         for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
