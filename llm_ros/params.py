@@ -89,7 +89,7 @@ class ModelParams(Group):
     prefix = "model"
     name: str = param(DEFAULT_MODEL, "The model: path of a GGUF file, or a name that `llm-core models` lists")
     speculate: bool = param(True, "Guess tokens ahead where that is faster; answers are the same")
-    mmproj: str = param("", "The vision tower that belongs to the model, path or name of an mmproj file; empty: none")
+    mmproj: str = param("auto", "The model's vision tower: file or name of an mmproj; auto: ours for it; empty: none")
     draft: str = param("", "A smaller model with the same vocabulary that guesses too: path or name; empty: none")
     lora: str = param("", "LoRA adapters: [NAME=]FILE[:SCALE], each path or name, separated by commas; empty: none")
     lora_apply: bool = param(True, "A request that names no adapters gets all of model.lora; false: none of them")

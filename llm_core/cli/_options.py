@@ -49,7 +49,10 @@ def add_model_options(parser: argparse.ArgumentParser, engine: bool = True) -> N
 def add_vision_options(parser: argparse.ArgumentParser) -> None:
     """--mmproj."""
     parser.add_argument(
-        "--mmproj", metavar="P", help="path or name of the model's vision tower (GGUF); then it sees pictures"
+        "--mmproj",
+        metavar="P",
+        help="path or name of the model's vision tower (GGUF); default: the one that comes with this package for the "
+        "model, if there is one",
     )
 
 

@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     params = _options.sampling_params(args)
     if hasattr(sys.stdin, "reconfigure"):
         sys.stdin.reconfigure(errors="strict")  # in the C locale, broken UTF-8 would pass as surrogates
+    args.mmproj = args.mmproj or "auto"
     with _options.open_engine(args) as engine:
         if engine.chat_template is None:
             raise RequestError("the model has no chat template: use `llm-core generate`")

@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
         raise RequestError("--logprobs needs --json")
     prompt = _prompt(args)
     params = _options.sampling_params(args, logprobs=args.logprobs, grammar=_options.grammar(args))
+    if args.mmproj is None and args.image:
+        args.mmproj = "auto"
     with _options.open_engine(args) as engine:
         handle = engine.submit(prompt, params, images=_images(args), deadline_s=args.deadline)
         if not args.json:

@@ -15,7 +15,16 @@ from pathlib import Path
 from llm_core.engine.adapters import AdapterFiles, AdapterInfo, Adapters, Choice, check_files
 from llm_core.engine.cache import BlockCache
 from llm_core.engine.handle import Completion, Event, Handle
-from llm_core.engine.loader import ModelInfo, Parts, Progress, load_draft, load_parts, load_tower, with_eyes
+from llm_core.engine.loader import (
+    ModelInfo,
+    Parts,
+    Progress,
+    load_draft,
+    load_parts,
+    load_tower,
+    shipped_tower,
+    with_eyes,
+)
 from llm_core.engine.loop import EngineStats, Loop
 from llm_core.engine.prompt import Prompt, PromptReader
 from llm_core.engine.request import Limits, Request
@@ -38,7 +47,8 @@ class Engine:
     `max_requests`: requests that run at once; `max_queue`: more that may wait. `speculate`: guess tokens ahead, from
     what the request has said before, where that is faster; `draft_model`: path or name of a smaller model with the
     same vocabulary that guesses too, for a request that runs alone; answers are the same. `mmproj`: path or name of the
-    vision tower that belongs to the model; then prompts may hold pictures (an adapter that its file holds works in
+    vision tower that belongs to the model, or "auto" for the one that comes with this package for it, if there is one;
+    then prompts may hold pictures (an adapter that its file holds works in
     requests with pictures, beside those that they choose). `adapters`: LoRA adapters (GGUF files, by path or name) by
     the names that requests call them by, {name: file} or {name: (file, scale)}, the scale for requests that do not say;
     `default_adapters`: those of requests that do not choose, names or {name: scale}. `progress`: called while loading
@@ -79,11 +89,13 @@ class Engine:
             raise RequestError(f"draft_model is {draft_model!r}: it guesses, but speculate is False")
         files = check_files(adapters or {})
         if isinstance(model, (str, Path)):
-            tower = None if mmproj is None else load_tower(mmproj)
+            tower = None if mmproj in (None, "auto") else load_tower(mmproj)
             # A step may be longer rather than cut a picture whose rows see each other.
             rows = max_rows + tower.n_tokens if tower is not None and tower.sees_whole else max_rows
             paths = {name: path for name, (path, _) in files.items()}
             model = load_parts(model, n_ctx, n_blocks, rows, n_threads, pin, progress, kv_type, adapters=paths)
+            if mmproj == "auto" and (shipped := shipped_tower(model.info.fingerprint)):
+                tower = load_tower(shipped)
             if tower is not None:
                 model = with_eyes(model, tower, progress)
         elif mmproj is not None:

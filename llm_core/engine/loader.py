@@ -119,6 +119,16 @@ def load_tower(mmproj: str | Path):
     return load_vision(resolve(mmproj))
 
 
+def shipped_tower(fingerprint: str) -> Path | None:
+    """The mmproj file that comes with this package for the model of a fingerprint (`ModelInfo.fingerprint`), if any."""
+    from llm_core.gguf import open_gguf
+    from llm_core.gguf.fingerprint import BASE
+    from llm_core.hub import WEIGHTS
+
+    files = ((path, open_gguf(path).metadata) for path in sorted(WEIGHTS.glob("*.gguf")))
+    return next((path for path, found in files if fingerprint and found.str(BASE, default="") == fingerprint), None)
+
+
 def with_eyes(parts: Parts, tower, progress: Progress | None) -> Parts:
     """The parts of an engine that sees, with the tower on the threads of its runner, and the adapter that its file may
     hold. Raises ModelError unless the tower's embeddings are the model's; the runner is closed then."""

@@ -1,7 +1,7 @@
 """Stage C: the tower takes the place of the labels: `python -m training.vision.align DATA OUT`.
 
-Begins with OUT/tower.pt (stage A) and OUT/reader.pt (stage B): the projector is first taught to say what the labels'
-words say (features of some pictures are computed once), then all learn to answer together through the language model.
+Begins with OUT/tower.pt (stage A) and OUT/reader.pt (stage B): tower and projector are first taught to say what the
+labels' words say, then all learn to answer together through the language model.
 Continues from OUT/eyes.pt if that is there; the log is OUT/eyes.csv.
 """
 
@@ -13,36 +13,68 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from training.vision.data import Pictures, jittered, load, pixels
 from training.vision.lm import LanguageModel, Lora, answers, pack, prompt
 from training.vision.pretrain import advance, batch, optimizers_of, save
 from training.vision.read import check, lesson, told
 from training.vision.tower import Projector, Tower, TowerConfig
-from training.vision.words import Words
+from training.vision.words import Words, silent
+
+SILENCE = 0.1  # weight of a cell of which nothing is told
 
 
-def imitate(projector: Projector, words: Words, tower: Tower, data: Pictures, count: int) -> float:
-    """Teach the projector to give the words of `count` pictures, by least squares of its last layer (steps of gradients
-    after that only unsettled it); the mean square that is left, as a part of the words' variance."""
+def imitate(projector: Projector, words: Words, tower: Tower, data: Pictures, count: int) -> None:
+    """Let the projector begin with the words of `count` pictures, by least squares of its last layer: from the scale
+    that stage A leaves, steps of gradients diverge."""
     chosen = np.random.default_rng(0).permutation(len(data))[:count]
-    cells, places, whole = (torch.from_numpy(v[chosen]) for v in (data.cells, data.places, data.whole))
+    cells, places, whole = (torch.from_numpy(v) for v in data.labels(chosen))
     with torch.no_grad():
         features = torch.cat([tower(pixels(data.images[part])) for part in np.array_split(chosen, -(-count // 50))])
         wanted = torch.cat([words(*part) for part in zip(*(v.split(100) for v in (cells, places, whole)), strict=True)])
-        variance = (wanted - wanted.mean((0, 1))).square().mean()
         pooled = torch.cat([projector.pooled(part) for part in features.split(100)]).flatten(0, 1)
-        middle, target = pooled.mean(0), wanted.flatten(0, 1)
-        pooled = pooled - middle
-        square = pooled.T @ pooled
+        weight, target = weights(cells).flatten()[:, None], wanted.flatten(0, 1)
+        middle, mean = (weight * pooled).sum(0) / weight.sum(), (weight * target).sum(0) / weight.sum()
+        pooled, target = pooled - middle, target - mean
+        square = (weight * pooled).T @ pooled
         square += 1e-3 * square.diagonal().mean() * torch.eye(len(square))
-        last = torch.linalg.solve(square, pooled.T @ (target - target.mean(0)))
+        last = torch.linalg.solve(square, (weight * pooled).T @ target)
         projector.mlp_2.weight.copy_(last.T)
-        projector.mlp_2.bias.copy_(target.mean(0) - middle @ last)
+        projector.mlp_2.bias.copy_(mean - middle @ last)
         projector.peg_0.weight.zero_()
         projector.peg_0.bias.zero_()
-        return float((projector(features) - wanted).square().mean() / variance)
+
+
+def weights(cells: torch.Tensor) -> torch.Tensor:
+    """How much each cell [n, cells] counts."""
+    return torch.where(silent(cells), SILENCE, 1.0)
+
+
+def apart(found: torch.Tensor, wanted: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """Mean square between embeddings and words, as a part of the words' own."""
+    weight = weights(cells)[..., None]
+    centre = (weight * wanted).sum((0, 1)) / weight.sum()
+    return (weight * (found - wanted).square()).sum() / (weight * (wanted - centre).square()).sum()
+
+
+def copy(modules: dict, words: Words, data: Pictures, args) -> None:
+    """Tower and projector learn the words of many pictures by gradients."""
+    optimizers = optimizers_of(modules, args.copy_rate)
+    left = []
+    for step in range(args.copy):
+        rng = np.random.default_rng([args.seed, 1, step])
+        images, cells, places, whole, _ = batch(data, rng.integers(len(data), size=32), rng)
+        wanted = words(cells, places, whole)
+        images = jittered(images, torch.Generator().manual_seed(step))
+        for part in range(0, 32, 8):  # what fits the cache
+            cut = slice(part, part + 8)
+            loss = apart(modules["projector"](modules["tower"](images[cut])), wanted[cut], cells[cut]) / 4
+            loss.backward()
+            left.append(4 * float(loss.detach()))
+        advance(optimizers, rate(step, step / args.copy))
+        if step == 0 or (step + 1) % 50 == 0:
+            print(f"copying {step + 1}: {np.mean(left):.4f} of the words' variance is left", flush=True)
+            left = []
 
 
 def rate(step: int, done: float) -> float:
@@ -57,9 +89,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--minutes", type=float, default=60, help="of the whole training, over all its starts")
-    parser.add_argument("--batch", type=int, default=1, help="pictures of a step")
-    parser.add_argument("--questions", type=int, default=20, help="about each picture")
-    parser.add_argument("--rate", type=float, default=0.001, help="of LoRA; the tower has a fifth")
+    parser.add_argument("--batch", type=int, default=2, help="pictures of a step")
+    parser.add_argument("--questions", type=int, default=10, help="about each picture")
+    parser.add_argument("--rate", type=float, default=0.001, help="of LoRA")
+    parser.add_argument("--tower-rate", type=float, default=0.0001, help="of tower and projector: more lets go of the words")
+    parser.add_argument("--copy", type=int, default=300, help="steps in which tower and projector copy the words")
+    parser.add_argument("--copy-rate", type=float, default=0.0005, help="of these steps")
     parser.add_argument("--words", type=float, default=0.1, help="weight of the distance to the labels' words")
     parser.add_argument("--imitate", type=int, default=2000, help="pictures that the projector begins with")
     parser.add_argument("--seed", type=int, default=3)
@@ -80,15 +115,15 @@ def main() -> None:
         module.load_state_dict((read if name in ("lora", "words") else state)[name])
     words.requires_grad_(False)
     slow = torch.optim.AdamW(lm.lora.parameters(), lr=args.rate, betas=(0.9, 0.98), weight_decay=0.0)
-    optimizers = [slow, *optimizers_of({"tower": tower, "projector": projector}, 0.2 * args.rate)]
+    optimizers = [slow, *optimizers_of({"tower": tower, "projector": projector}, args.tower_rate)]
     valid, data = load(args.data / "valid", limit=250), load(args.data / "train", limit=args.limit)
     if path.exists():
         for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
         step, before = state["step"], state["seconds"]
     else:
-        left = imitate(projector, words, tower, data, min(args.imitate, len(data)))
-        print(f"of the words' variance {left:.3f} is left", flush=True)
+        imitate(projector, words, tower, data, min(args.imitate, len(data)))
+        copy({"tower": tower, "projector": projector}, words, data, args)
 
     def seen(chosen: list[int]) -> torch.Tensor:
         return projector(tower(pixels(valid.images[chosen])))
@@ -112,12 +147,12 @@ def main() -> None:
         prompts = [[prompt(lm, question) for question in questions] for questions in asked]
         embeddings = projector(tower(jittered(images, torch.Generator().manual_seed(step))))
         loss, _ = answers(lm, embeddings, pack(prompts, embeddings.shape[1]))
-        apart = F.mse_loss(embeddings, words(cells, places, whole)) / words.std**2
-        (loss + args.words * apart).backward()
+        distance = apart(embeddings, words(cells, places, whole), cells)
+        (loss + args.words * distance).backward()
         for part in (lm.lora, tower, projector):
             torch.nn.utils.clip_grad_norm_(part.parameters(), 1.0)
         advance(optimizers, rate(step, done))
-        losses.append((float(loss.detach()), float(apart.detach())))
+        losses.append((float(loss.detach()), float(distance.detach())))
         step += 1
         if step % 10 == 0:
             line = f"{step},{before + time.time() - began:.0f}," + ",".join(f"{v:.4f}" for v in np.mean(losses, 0))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -19,26 +21,37 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 COLOUR_NAMES = tuple(COLOURS)
 SUPPORTS = ("surface", "table", "thing")
 NONE = -100  # a label that no loss is taken of
-# Columns of a cell's labels
+# Columns of a cell's labels. A thing is told as a text would: the cell of its middle says its shape (SECOND), the cell
+# before it says its colour (FIRST).
 CELL_LABELS = ("part_shape", "part_colour", "shape", "colour", "support", "under", "same_shape", "same_colour", "rank",
                "order", "below")  # fmt: skip
-CELL_CLASSES = (len(SHAPES) + 1, len(COLOURS) + 1, len(SHAPES) + 1, len(COLOURS), 3, 2, 6, 6, 6, 6, len(COLOURS))
+CELL_CLASSES = (len(SHAPES) + 1, len(COLOURS) + 1, len(SHAPES) + 1, len(COLOURS) + 1, 3, 2, 6, 6, 6, 6, len(COLOURS))
+FIRST, SECOND = [3, 4, 7, 9], [2, 5, 6, 8, 10]
+NOTHING = {0: len(SHAPES), 1: len(COLOURS), 2: len(SHAPES), 3: len(COLOURS)}  # labels of what is not there
 PLACES = 3  # x and y in the cell, distance ahead
 WHOLE_CLASSES = (7,) + (7,) * len(SHAPES) + (7,) * len(COLOURS) + (2, 2)  # counts of all, each shape, each colour
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """images uint8 [n, side, side, 3] with their facts and labels."""
+    """images uint8 [n, side, side, 3] with their facts, and which parts of cells things cover [n, things, cells]."""
 
     images: np.ndarray
     facts: list[Facts]
-    cells: np.ndarray
-    places: np.ndarray
-    whole: np.ndarray
+    covered: np.ndarray
 
     def __len__(self) -> int:
         return len(self.facts)
+
+    def labels(self, chosen: Iterable[int], turned: Iterable[bool] | None = None) -> tuple[np.ndarray, ...]:
+        """(cells, places, whole) of pictures, those that are `turned` as in a mirror."""
+        made = []
+        for i, turn in zip(chosen, repeat(False) if turned is None else turned, strict=False):
+            covered = self.covered[i].astype(np.float32)
+            if turn:
+                covered = covered.reshape(-1, CELLS, CELLS)[:, :, ::-1].reshape(len(covered), -1)
+            made.append(labels(self.facts[i].mirrored() if turn else self.facts[i], covered))
+        return tuple(np.stack(part) for part in zip(*made, strict=True))
 
 
 def load(folder: Path, limit: int | None = None, minimum: int = 0, images: bool = True) -> Pictures:
@@ -59,9 +72,7 @@ def load(folder: Path, limit: int | None = None, minimum: int = 0, images: bool 
                 pictures[i * size : (i + 1) * size] = shard["images"]
             covered.append(shard["covered"])
             facts += [Facts.read(found) for found in json.loads(str(shard["facts"]))]
-    made = [labels(f, c.astype(np.float32)) for f, c in zip(facts, np.concatenate(covered), strict=True)]
-    cells, places, whole = (np.stack(part) for part in zip(*made, strict=True))
-    return Pictures(pictures, facts, cells, places, whole)
+    return Pictures(pictures, facts, np.concatenate(covered))
 
 
 def labels(facts: Facts, covered: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -71,7 +82,8 @@ def labels(facts: Facts, covered: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     colours = [COLOUR_NAMES.index(t.colour) for t in things]
     cells = np.full((CELLS * CELLS, len(CELL_LABELS)), NONE, np.int16)
     places = np.zeros((CELLS * CELLS, PLACES), np.float32)
-    cells[:, 0], cells[:, 1], cells[:, 2] = len(SHAPES), len(COLOURS), len(SHAPES)
+    for label, nothing in NOTHING.items():
+        cells[:, label] = nothing
     most = covered.max(0)
     owner = covered.argmax(0)
     for i, (shape, colour) in enumerate(zip(shapes, colours, strict=True)):
@@ -82,28 +94,20 @@ def labels(facts: Facts, covered: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     for i in near[::-1]:  # where two things have one cell, the nearer one counts
         thing = things[i]
         column, row = (min(CELLS - 1, max(0, int(v * CELLS))) for v in (thing.x, thing.y))
+        column = max(1, column)
         at = row * CELLS + column
-        cells[at, 2:] = (
-            shapes[i], colours[i], SUPPORTS.index(thing.support), thing.under_table,
-            shapes.count(shapes[i]) - 1, colours.count(colours[i]) - 1,
-            int(np.where(near == i)[0][0]), int(np.where(left == i)[0][0]),
-            colours[thing.base] if thing.base >= 0 else NONE,
-        )  # fmt: skip
+        told = {
+            2: shapes[i], 3: colours[i], 4: SUPPORTS.index(thing.support), 5: thing.under_table,
+            6: shapes.count(shapes[i]) - 1, 7: colours.count(colours[i]) - 1,
+            8: int(np.where(near == i)[0][0]), 9: int(np.where(left == i)[0][0]),
+            10: colours[thing.base] if thing.base >= 0 else NONE,
+        }  # fmt: skip
+        cells[at - 1, FIRST] = [told[label] for label in FIRST]
+        cells[at, SECOND] = [told[label] for label in SECOND]
         places[at] = thing.x * CELLS - column - 0.5, thing.y * CELLS - row - 0.5, (thing.ahead - 0.8) * 3
     counts = [len(things), *(shapes.count(s) for s in range(len(SHAPES)))]
     counts += [*(colours.count(c) for c in range(len(COLOURS))), facts.kind == "room", facts.has_table]
     return cells, places, np.array(counts, np.int16)
-
-
-def mirrored(cells: np.ndarray, places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of the mirror image of a picture with `count` things."""
-    order = CELL_LABELS.index("order")
-    cells = cells.reshape(CELLS, CELLS, -1)[:, ::-1].reshape(CELLS * CELLS, -1).copy()
-    places = places.reshape(CELLS, CELLS, -1)[:, ::-1].reshape(CELLS * CELLS, -1).copy()
-    known = cells[:, order] != NONE
-    cells[known, order] = count - 1 - cells[known, order]
-    places[:, 0] *= -1
-    return cells, places
 
 
 def pixels(images: np.ndarray) -> torch.Tensor:

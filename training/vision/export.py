@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from llm_core.gguf import GGMLType, GGUFWriter
+from llm_core.gguf import GGMLType, GGUFWriter, open_gguf
+from llm_core.gguf.fingerprint import BASE, fingerprint
+from llm_core.hub import resolve
 from llm_core.quants import quantize
 from training.vision.data import MEAN, STD
 from training.vision.tower import Projector, Tower, TowerConfig
@@ -20,13 +22,17 @@ from training.vision.tower import Projector, Tower, TowerConfig
 FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7}
 
 
-def write(path: Path, tower: Tower, projector: Projector, kind: str, lora: dict[str, np.ndarray]) -> None:
+def write(
+    path: Path, tower: Tower, projector: Projector, kind: str, lora: dict[str, np.ndarray], base: str = ""
+) -> None:
     """Matrices as `kind`, the patches' kernel and what `kind` has no whole blocks for as F16 at most, vectors,
-    positions and the projector's kernel as F32."""
+    positions and the projector's kernel as F32. base: the fingerprint of the language model that it is for."""
     c = tower.config
     with GGUFWriter(path) as writer:
         writer.add("general.architecture", "clip").add("general.type", "mmproj").add("general.name", path.stem)
         writer.add("general.license", "apache-2.0")
+        if base:
+            writer.add(BASE, base)
         writer.add("general.file_type", FILE_TYPES[kind]).add("general.quantization_version", 2)
         for key, value in {
             "clip.has_vision_encoder": True,
@@ -94,9 +100,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--model", default="smollm2-135m-instruct", help="the language model that it was trained for")
     parser.add_argument("--type", choices=FILE_TYPES, default="Q8_0")
     args = parser.parse_args()
-    write(args.out, *load(args.checkpoint), args.type, load_lora(args.checkpoint))
+    base = fingerprint(open_gguf(resolve(args.model)))
+    write(args.out, *load(args.checkpoint), args.type, load_lora(args.checkpoint), base)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training.vision.data import CELL_CLASSES, CELL_LABELS, CELLS, NONE, Pictures, jittered, load, mirrored, pixels
+from training.vision.data import CELL_CLASSES, CELL_LABELS, CELLS, NONE, Pictures, jittered, load, pixels
 from training.vision.muon import Muon
 from training.vision.tower import Heads, Projector, Tower, TowerConfig, heads_loss, patches_of
 
@@ -24,15 +24,9 @@ ELSEWHERE = [CELL_LABELS.index(k) for k in ("same_shape", "same_colour", "rank",
 def batch(data: Pictures, chosen: np.ndarray, rng: np.random.Generator):
     """(images, cells, places, whole, which are mirrored), each second picture mirrored."""
     flip = rng.random(len(chosen)) < 0.5
-    images, cells, places = [], [], []
-    for i, turn in zip(chosen, flip, strict=True):
-        images.append(data.images[i, :, ::-1] if turn else data.images[i])
-        c, p = data.cells[i], data.places[i]
-        c, p = mirrored(c, p, len(data.facts[i].things)) if turn else (c, p)
-        cells.append(c)
-        places.append(p)
-    tensors = (torch.from_numpy(np.stack(v)) for v in (cells, places, data.whole[chosen]))
-    return pixels(np.stack(images)), *tensors, flip
+    turns = zip(chosen, flip, strict=True)
+    images = pixels(np.stack([data.images[i, :, ::-1] if turn else data.images[i] for i, turn in turns]))
+    return images, *(torch.from_numpy(v) for v in data.labels(chosen, flip)), flip
 
 
 def windows(data: Pictures, chosen: np.ndarray, rng: np.random.Generator):
@@ -42,12 +36,9 @@ def windows(data: Pictures, chosen: np.ndarray, rng: np.random.Generator):
     pixel = data.images.shape[1] // CELLS
     images, cells, places, where = [], [], [], []
     for i in chosen:
-        c, p = (v.reshape(CELLS, CELLS, -1) for v in (data.cells[i], data.places[i]))
-        image = data.images[i]
-        if rng.random() < 0.5:
-            flat = (v.reshape(CELLS * CELLS, -1) for v in (c, p))
-            c, p = (v.reshape(CELLS, CELLS, -1) for v in mirrored(*flat, len(data.facts[i].things)))
-            image = image[:, ::-1]
+        turn = rng.random() < 0.5
+        c, p = (v.reshape(CELLS, CELLS, -1) for v in data.labels([i], [turn])[:2])
+        image = data.images[i, :, ::-1] if turn else data.images[i]
         middles = np.argwhere(c[..., 2] < CELL_CLASSES[2] - 1)
         if len(middles) and rng.random() < 0.95:
             corner = middles[rng.integers(len(middles))] - rng.integers(0, WINDOW, 2)
@@ -104,7 +95,7 @@ def check(tower: Tower, projector: Projector, heads: Heads, data: Pictures) -> t
     for at in range(0, len(data), 100):
         part = slice(at, at + 100)
         found = heads(projector(tower(pixels(data.images[part]))))
-        loss, right = heads_loss(found, *(torch.from_numpy(v[part]) for v in (data.cells, data.places, data.whole)))
+        loss, right = heads_loss(found, *(torch.from_numpy(v) for v in data.labels(range(len(data))[part])))
         losses.append(float(loss))
         rights.append(right)
     return float(np.mean(losses)), {k: float(np.mean([r[k] for r in rights if k in r])) for k in rights[0]}

@@ -180,7 +180,7 @@ class Heads(nn.Module):
         return self.cell(x), self.whole(x.mean(1))
 
 
-EMPTY = {0: 0.15, 1: 0.15, 2: 0.05}  # weights of "nothing", which most cells show
+EMPTY = {0: 0.15, 1: 0.15, 2: 0.05, 3: 0.05}  # weights of "nothing", which most cells show
 SHARES = {0: 2.0, 2: 2.0}  # of labels in the loss; others count once
 
 
