@@ -167,7 +167,8 @@ class LLMNode(LifecycleNode):
         count = len(message.images) + len(message.compressed_images)
         if count and not serving.engine.info.vision:
             raise RequestError(
-                f"{count} pictures, but {self.get_name()}'s model takes none: its parameter model.mmproj names no vision tower"
+                f"{count} pictures, but {self.get_name()}'s model takes none: its parameter model.mmproj names no "
+                "vision tower"
             )
 
     def _generate(self, request, reply):

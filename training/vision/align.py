@@ -1,6 +1,6 @@
 """Stage C: the tower takes the place of the labels: `python -m training.vision.align DATA OUT`.
 
-Begins with OUT/tower.pt (stage A) and OUT/reader.pt (stage B): tower and projector are first taught to say what the
+Begins with OUT/tower.pt (stage A) and OUT/reader.pt (stage B): the projector is first taught to say what the
 labels' words say, then all learn to answer together through the language model.
 Continues from OUT/eyes.pt if that is there; the log is OUT/eyes.csv.
 """
@@ -57,26 +57,6 @@ def apart(found: torch.Tensor, wanted: torch.Tensor, cells: torch.Tensor) -> tor
     return (weight * (found - wanted).square()).sum() / (weight * (wanted - centre).square()).sum()
 
 
-def copy(modules: dict, words: Words, data: Pictures, args) -> None:
-    """Tower and projector learn the words of many pictures by gradients."""
-    optimizers = optimizers_of(modules, args.copy_rate)
-    left = []
-    for step in range(args.copy):
-        rng = np.random.default_rng([args.seed, 1, step])
-        images, cells, places, whole, _ = batch(data, rng.integers(len(data), size=32), rng)
-        wanted = words(cells, places, whole)
-        images = jittered(images, torch.Generator().manual_seed(step))
-        for part in range(0, 32, 8):  # what fits the cache
-            cut = slice(part, part + 8)
-            loss = apart(modules["projector"](modules["tower"](images[cut])), wanted[cut], cells[cut]) / 4
-            loss.backward()
-            left.append(4 * float(loss.detach()))
-        advance(optimizers, rate(step, step / args.copy))
-        if step == 0 or (step + 1) % 50 == 0:
-            print(f"copying {step + 1}: {np.mean(left):.4f} of the words' variance is left", flush=True)
-            left = []
-
-
 def rate(step: int, done: float) -> float:
     """Part of the top rate: a short way up, and linear down to nothing at done = 1."""
     return min(1.0, (step + 1) / 20) * max(0.0, 1 - done)
@@ -92,9 +72,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2, help="pictures of a step")
     parser.add_argument("--questions", type=int, default=10, help="about each picture")
     parser.add_argument("--rate", type=float, default=0.001, help="of LoRA")
-    parser.add_argument("--tower-rate", type=float, default=0.0001, help="of tower and projector: more lets go of the words")
-    parser.add_argument("--copy", type=int, default=300, help="steps in which tower and projector copy the words")
-    parser.add_argument("--copy-rate", type=float, default=0.0005, help="of these steps")
+    parser.add_argument("--tower-rate", type=float, default=0.0001, help="of the tower; more unlearns the words")
     parser.add_argument("--words", type=float, default=0.1, help="weight of the distance to the labels' words")
     parser.add_argument("--imitate", type=int, default=2000, help="pictures that the projector begins with")
     parser.add_argument("--seed", type=int, default=3)
@@ -123,7 +101,6 @@ def main() -> None:
         step, before = state["step"], state["seconds"]
     else:
         imitate(projector, words, tower, data, min(args.imitate, len(data)))
-        copy({"tower": tower, "projector": projector}, words, data, args)
 
     def seen(chosen: list[int]) -> torch.Tensor:
         return projector(tower(pixels(valid.images[chosen])))
