@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from llm_ros.sim.scene import COLOURS, SHAPES
 from training.vision.data import CELL_CLASSES, CELL_LABELS, CELLS, NONE, Pictures, jittered, load, pixels
 from training.vision.muon import Muon
 from training.vision.tower import Heads, Projector, Tower, TowerConfig, heads_loss, patches_of
@@ -27,6 +28,22 @@ def batch(data: Pictures, chosen: np.ndarray, rng: np.random.Generator):
     turns = zip(chosen, flip, strict=True)
     images = pixels(np.stack([data.images[i, :, ::-1] if turn else data.images[i] for i, turn in turns]))
     return images, *(torch.from_numpy(v) for v in data.labels(chosen, flip)), flip
+
+
+COLOURED = [CELL_LABELS.index(k) for k in ("part_colour", "colour", "same_colour", "below")]
+WHOLE_COLOURS = slice(1 + len(SHAPES), 1 + len(SHAPES) + len(COLOURS))
+
+
+def recoloured(
+    images: torch.Tensor, cells: torch.Tensor, whole: torch.Tensor, rng: np.random.Generator
+) -> torch.Tensor:
+    """Each second picture with its red, green and blue exchanged, and without labels of colours: a shape is one in
+    colours that training never gives it."""
+    for i in np.flatnonzero(rng.random(len(images)) < 0.5):
+        images[i] = images[i, torch.from_numpy(rng.permutation(3))]
+        cells[i, :, COLOURED] = NONE
+        whole[i, WHOLE_COLOURS] = NONE
+    return images
 
 
 def windows(data: Pictures, chosen: np.ndarray, rng: np.random.Generator):
@@ -145,6 +162,7 @@ def main() -> None:
         else:
             images, cells, places, whole, _ = batch(data, rng.integers(len(data), size=args.batch), rng)
             where = None
+            images = recoloured(images, cells, whole, rng)
         found = heads(projector(tower(jittered(images, generator), where)))
         loss, right = heads_loss(found, cells, places, whole)
         loss.backward()
