@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import tempfile
 import threading
 import time
-import zlib
 
 import rclpy
 from rclpy.executors import MultiThreadedExecutor
@@ -23,12 +23,16 @@ DEADLINE_S = 20.0
 
 DOMAINS = range(1, 101)  # the ports of higher ones lie where the system takes ports from
 _claimed: dict[str, tuple[int, object]] = {}
+_turn = itertools.count(os.getpid())
 
 
 def domain_for(name: str) -> int:
-    """A ROS_DOMAIN_ID for a test that no other test of this machine has until `release_domain` or the process' end."""
+    """A ROS_DOMAIN_ID for a test that no other test of this machine has until `release_domain` or the process' end.
+
+    They are given out in turn: a server that an earlier test left hanging is still seen in that test's domain.
+    """
     if name not in _claimed:
-        first = zlib.crc32(f"{os.getpid()} {name}".encode())
+        first = next(_turn)
         for i in range(len(DOMAINS)):
             domain = DOMAINS[(first + i) % len(DOMAINS)]
             claim = open(f"{tempfile.gettempdir()}/llm_ros_test_domain_{domain}", "w")  # noqa: SIM115

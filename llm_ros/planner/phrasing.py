@@ -66,7 +66,8 @@ _RULES = tuple(
          r"(?:you should|you must|you are to|needs to be) answer(?:ed)? ", r"answer the question of \1"),
         (r", where (?:(?:you|we) (?:will|can|should|may) (?:find|see) (?:it|them)|it is|they are) , ", ""),
         (r"find out from ((?:the )?(?:[a-z]+ ){1,2}?)(?=(?:what|how|which|when|where|why|who|if|whether) )", r"ask \1"),
-        (r"((?:the )?[a-z]+ (?:(?:in|at|on) the (?:[a-z]+ ){1,3}?)?)should (?:then |also |afterwards )?be told ",
+        (r"((?:the )?[a-z]+ (?:(?:in|at|on) the (?:[a-z]+ ){1,3}?)?)"
+         r"should (?:then |also |afterwards )?be told (?!so |it |this )",
          r"then tell \1"),
         (r"([a-z]+) , (?:who|whom) (?:you (?:will|can) find|is|can be found) "
          r"((?:in|at|on) (?:the )?(?:[a-z]+ ){1,3}?), "

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
 from collections import defaultdict
 from pathlib import Path
@@ -16,17 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from llm_core import Engine, SamplingParams
+from llm_ros.planner.judge import wilson
 from llm_ros.sim.facts import Facts
 from llm_ros.sim.questions import ask
 
 RELATIONS = ("side", "depth", "place", "support")
-
-
-def wilson(right: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """The interval of a share (Wilson, 1927)."""
-    p = right / n
-    middle, half = p + z * z / 2 / n, z * math.sqrt(p * (1 - p) / n + z * z / 4 / n / n)
-    return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 
 
 def classes(kind: str, answer: str) -> set[str]:
