@@ -37,10 +37,11 @@ WHOLE_COLOURS = slice(1 + len(SHAPES), 1 + len(SHAPES) + len(COLOURS))
 def recoloured(
     images: torch.Tensor, cells: torch.Tensor, whole: torch.Tensor, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Each second picture with its red, green and blue exchanged, and without labels of colours: a shape is one in
-    colours that training never gives it."""
+    """Each second picture with mixtures of its red, green and blue in their places, and without labels of colours: a
+    shape is one in colours that training never gives it."""
     for i in np.flatnonzero(rng.random(len(images)) < 0.5):
-        images[i] = images[i, torch.from_numpy(rng.permutation(3))]
+        mixture = torch.from_numpy(rng.dirichlet([0.3, 0.3, 0.3], 3).astype(np.float32))
+        images[i] = torch.einsum("oc,cyx->oyx", mixture, images[i])
         cells[i, :, COLOURED] = NONE
         whole[i, WHOLE_COLOURS] = NONE
     return images
