@@ -16,7 +16,7 @@ import torch
 
 from training.vision.data import Pictures, jittered, load, pixels
 from training.vision.lm import LanguageModel, Lora, answers, pack, prompt
-from training.vision.pretrain import advance, batch, optimizers_of, save
+from training.vision.pretrain import advance, batch, optimizers_of, recoloured, save
 from training.vision.read import check, lesson, told
 from training.vision.tower import Projector, Tower, TowerConfig
 from training.vision.words import Words, silent
@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.001, help="of LoRA")
     parser.add_argument("--tower-rate", type=float, default=0.0001, help="of the tower; more unlearns the words")
     parser.add_argument("--words", type=float, default=0.1, help="weight of the distance to the labels' words")
+    parser.add_argument("--recoloured", type=float, default=0.35, help="share of pictures in strange colours")
     parser.add_argument("--imitate", type=int, default=2000, help="pictures that the projector begins with")
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -120,19 +121,23 @@ def main() -> None:
         chosen = rng.integers(len(data), size=args.batch)
         images, cells, places, whole, flip = batch(data, chosen, rng)
         facts = [data.facts[i].mirrored() if turn else data.facts[i] for i, turn in zip(chosen, flip, strict=True)]
-        asked = [lesson(f, f"{args.seed} {step} {i}", args.questions) for i, f in enumerate(facts)]
+        strange = recoloured(images, cells, whole, rng, args.recoloured)
+        asked = [
+            lesson(f, f"{args.seed} {step} {i}", args.questions, colours=not strange[i]) for i, f in enumerate(facts)
+        ]
         prompts = [[prompt(lm, question) for question in questions] for questions in asked]
         embeddings = projector(tower(jittered(images, torch.Generator().manual_seed(step))))
         loss, _ = answers(lm, embeddings, pack(prompts, embeddings.shape[1]))
-        distance = apart(embeddings, words(cells, places, whole), cells)
-        (loss + args.words * distance).backward()
+        plain = torch.from_numpy(~strange)
+        distance = apart(embeddings[plain], words(cells[plain], places[plain], whole[plain]), cells[plain])
+        (loss + (args.words * distance if plain.any() else 0.0)).backward()
         for part in (lm.lora, tower, projector):
             torch.nn.utils.clip_grad_norm_(part.parameters(), 1.0)
         advance(optimizers, rate(step, done))
-        losses.append((float(loss.detach()), float(distance.detach())))
+        losses.append((float(loss.detach()), float(distance.detach()) if plain.any() else np.nan))
         step += 1
         if step % 10 == 0:
-            line = f"{step},{before + time.time() - began:.0f}," + ",".join(f"{v:.4f}" for v in np.mean(losses, 0))
+            line = f"{step},{before + time.time() - began:.0f}," + ",".join(f"{v:.4f}" for v in np.nanmean(losses, 0))
             losses = []
             if step % 20 == 0:
                 keep()

@@ -35,16 +35,17 @@ WHOLE_COLOURS = slice(1 + len(SHAPES), 1 + len(SHAPES) + len(COLOURS))
 
 
 def recoloured(
-    images: torch.Tensor, cells: torch.Tensor, whole: torch.Tensor, rng: np.random.Generator
-) -> torch.Tensor:
-    """Each second picture with mixtures of its red, green and blue in their places, and without labels of colours: a
-    shape is one in colours that training never gives it."""
-    for i in np.flatnonzero(rng.random(len(images)) < 0.5):
+    images: torch.Tensor, cells: torch.Tensor, whole: torch.Tensor, rng: np.random.Generator, share: float = 0.5
+) -> np.ndarray:
+    """Put mixtures of their red, green and blue in the places of these, in a share of the pictures, which lose their
+    labels of colours; bool [n], in which. So a shape is one in colours that training never gives it."""
+    which = rng.random(len(images)) < share
+    for i in np.flatnonzero(which):
         mixture = torch.from_numpy(rng.dirichlet([0.3, 0.3, 0.3], 3).astype(np.float32))
         images[i] = torch.einsum("oc,cyx->oyx", mixture, images[i])
         cells[i, :, COLOURED] = NONE
         whole[i, WHOLE_COLOURS] = NONE
-    return images
+    return which
 
 
 def windows(data: Pictures, chosen: np.ndarray, rng: np.random.Generator):
@@ -163,7 +164,7 @@ def main() -> None:
         else:
             images, cells, places, whole, _ = batch(data, rng.integers(len(data), size=args.batch), rng)
             where = None
-            images = recoloured(images, cells, whole, rng)
+            recoloured(images, cells, whole, rng)
         found = heads(projector(tower(jittered(images, generator), where)))
         loss, right = heads_loss(found, cells, places, whole)
         loss.backward()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import time
 from pathlib import Path
 
@@ -14,12 +15,14 @@ import torch
 
 from llm_ros.sim.facts import Facts
 from llm_ros.sim.questions import Question, ask
+from llm_ros.sim.scene import COLOURS
 from training.vision.data import Pictures, load
 from training.vision.lm import LanguageModel, Lora, answers, pack, prompt
 from training.vision.pretrain import save
 from training.vision.words import Words, left_out
 
 SHARES = {"exists": 3.0, "count": 2.5, "side": 3.0, "depth": 2.5, "support": 1.5, "describe": 0.3}  # of the questions
+COLOUR_WORDS = frozenset(COLOURS)
 
 
 def labels_of(data: Pictures, chosen: np.ndarray, flip: np.ndarray):
@@ -28,10 +31,13 @@ def labels_of(data: Pictures, chosen: np.ndarray, flip: np.ndarray):
     return *(torch.from_numpy(v) for v in data.labels(chosen, flip)), facts
 
 
-def lesson(facts: Facts, seed: str, count: int) -> list[Question]:
-    """Questions to learn from: as `ask` makes them, more of the kinds that are slow to learn."""
+def lesson(facts: Facts, seed: str, count: int, colours: bool = True) -> list[Question]:
+    """Questions to learn from: as `ask` makes them, more of the kinds that are slow to learn. colours: may they and
+    their answers speak of any?"""
     rng = random.Random(seed)
     asked = ask(facts, rng, 2 * count)
+    if not colours:
+        asked = [q for q in asked if COLOUR_WORDS.isdisjoint(re.findall("[a-z]+", f"{q.text} {q.answer}".lower()))]
     order = sorted(asked, key=lambda q: rng.random() ** (1 / SHARES.get(q.kind, 1.0)), reverse=True)
     return order[:count]
 
