@@ -116,17 +116,24 @@ class Planner:
         """What `rewrite` makes of a command, where it is asked; else, and where it has nothing better, `space`.
 
         It is also asked about a plan over things that the world does not know: words that were mistaken for things ("I
-        want eyes on her, wherever she wanders") are none in the plain words. A "blue mug" is one there too.
+        want eyes on her, wherever she wanders") are none in the plain words. A "blue mug" is one there too. And about a
+        plan that passes over a place that the command names ("Kenji's in the lobby and can't find the bar. Would you
+        walk him there?").
         """
         alone = None if isinstance(space, Plan) or len(space[0]) != 1 else space[0][0]
         odd = alone is not None and unknown_things(alone, self.skills, self.world)
-        if not odd and not self._unsure(command, space):
+        short = alone is not None and self._rewriter.passed_over(command, alone)
+        if not odd and not short and not self._unsure(command, space):
             return space
         try:
             steps = self._rewriter.steps(command, cancelled)
         except PlanError as error:
             return refuse(error.reason, str(error)) if odd else space
-        if steps is None or odd and unknown_things(steps, self.skills, self.world):
+        if steps is None:
+            return space
+        if alone is not None and (
+            unknown_things(steps, self.skills, self.world) or self._rewriter.passed_over(command, steps)
+        ):
             return space
         return [steps], {}
 
