@@ -20,7 +20,9 @@ def test_the_development_set(entry):
     assert judge(entry, planner.plan(entry["command"]), planner.skills, planner.world) is None
 
 
-ALLOWED = {"unseen": 0, "blind": 6, "fresh": 3, "third": 9, "hostel": 19, "library": 18, "farm": 20, "school": 20}
+ALLOWED = {
+    "unseen": 0, "blind": 6, "fresh": 3, "third": 9, "hostel": 19, "library": 18, "farm": 20, "school": 20, "hotel": 32,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name, allowed", ALLOWED.items())

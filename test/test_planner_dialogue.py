@@ -205,10 +205,12 @@ def test_without_a_terminal_the_question_is_the_answer(monkeypatch, capsys):
 TASKS = """bring me an apple; then also bring a spoon; could you please open the front door; come here; follow him; wait
 where is the apple?; how many apples are on the kitchen table?; a cola please; tell Alice that dinner is ready; kill Bob
 what time is it?; bring me the thing; put the apple on the table; what do you see on the desk?; clean the kitchen
-is Emil in the office?; I need the scissors from the desk; drive to the moon; don't go into the bathroom"""
+is Emil in the office?; I need the scissors from the desk; drive to the moon; don't go into the bathroom
+two colas for Alice, please; Bruno has a question, go and answer it; answer Alice's question, she is in the kitchen"""
 TALK = """hello; how are you?; what is the capital of France?; tell me a joke; thank you; my name is Alice; count to ten
 do you like music?; what is an apple?; I love apples; write a poem about the sea; sing a song; what can you do?; ...
-can you help me?; give me an example; nice to meet you; are you happy?; say that again; is it going to rain?; hi"""
+can you help me?; give me an example; nice to meet you; are you happy?; say that again; is it going to rain?; hi
+what would you do in the kitchen all day?; how do you make coffee in the kitchen?"""
 
 
 def test_tasks_are_told_from_talk():

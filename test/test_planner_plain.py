@@ -47,6 +47,22 @@ def test_an_unclear_command_is_planned_by_its_plain_form():
     assert "Zola" not in asked[0][0][-1]["content"]
 
 
+@pytest.mark.parametrize(
+    "text, written, task",
+    [
+        ("Marek, who's in the staff room, should be told that it rains", 'tell person1 in place1 "it rains"', True),
+        ("The bench, I think, should be painted", "refuse impossible", False),
+        ("I'd be lost without lemon tea", 'bring "comfort" to me', False),
+        ("Lemon tea helps against a sore throat", "bring thing1 to me", False),
+    ],
+)
+def test_in_a_conversation_a_wish_that_is_not_understood_is_put_into_plain_words(text, written, task):
+    asked = []
+    assert planner("", []).is_task("Bring me a lemon tea")
+    assert planner(written, asked).is_task(text) is task
+    assert bool(asked) is not text.startswith("Lemon")  # who wishes for nothing is not heard out
+
+
 def test_plain_words_are_planned_over_what_is_known_now():
     moved = planner("bring thing1 to me").knowing({"lemon_tea": "front_desk"})
     plan = moved.plan("Life without that lemon tea is hardly worth the bother, I'd say")

@@ -214,14 +214,18 @@ class PlannerNode(Node):
 
         planner = self._knowledge.planner()
         outcome = job.command if job.inquiry is None else planner.answered(job.inquiry, job.command)
+
+        def cancelled():
+            return job.stopped is not None
+
         if isinstance(outcome, str):
             job.command = outcome
-            if job.handle.request.conversation and not planner.is_task(outcome):
+            if job.handle.request.conversation and not planner.is_task(outcome, cancelled):
                 self._end(job, SUCCEED, "", Plan(command=outcome, status=Plan.TALK))
                 return
             outcome = planner.plan(
                 outcome,
-                cancelled=lambda: job.stopped is not None,
+                cancelled=cancelled,
                 on_text=lambda piece: feedback(text=convert.safe_text(piece)),
                 on_step=on_step,
             )

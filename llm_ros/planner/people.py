@@ -298,7 +298,8 @@ _LOOKS = frozenset("dark light bright long short big".split())
 CLOTHES = frozenset(
     "coat jacket sweater shirt blouse jeans dress skirt hat cap scarf suit hoodie pullover jumper t-shirt "
     "trousers pants vest tie glasses "
-    "uniform shoes cardigan apron boots".split()
+    "uniform shoes cardigan apron boots waistcoat blazer tracksuit pinafore anorak smock headscarf dungarees overalls "
+    "raincoat tunic gown shorts leggings sweatshirt parka poncho beanie sandals trainers sneakers polo".split()
 )
 _POSES = frozenset("waving sitting standing lying pointing raising seated kneeling crouching squatting".split())
 _POSE_REST = frozenset("to the left right their his her arm hand both arms hands up down".split())

@@ -28,6 +28,10 @@ _STATES = (
     r"somebody|someone)"
 )
 _BOUND = r"where|if|that|whether|when|while|because|as|and|or|until|till|who|what|since|once|before|after|,|\.|;|:"
+_PAST = (
+    "went|came|popped|brought|took|told|gave|found|asked|said|showed|walked|got|fetched|followed|guided|checked|looked|"
+    "counted|let|handed|put|opened|closed|greeted|answered|led|carried|moved"
+)
 _RULES = tuple(
     (re.compile(rf"(?<![^ ]){pattern}"), said)
     for pattern, said in (
@@ -72,6 +76,47 @@ _RULES = tuple(
         (r"([a-z]+) , (?:who|whom) (?:you (?:will|can) find|is|can be found) "
          r"((?:in|at|on) (?:the )?(?:[a-z]+ ){1,3}?), "
          r"(?:has|needs|ought|is) to be (followed|guided|greeted|led|taken|brought|escorted) ", r"^3 \1 \2"),
+        # "it would be lovely if you went and said hello"
+        (rf"if you ({_PAST}) and ({_PAST}) ", r"if you could ^1 and ^2 "),
+        (rf"if you ({_PAST}) ", r"if you could ^1 "),
+        (r"(?:it )?(?:looks|seems|appears) (?:to me )?(?:as if|as though|like|that) (?=there |the |[a-z]+ people )",
+         ""),
+        # when a wait is over; as far as somebody goes
+        (r"(?:, )?(?:when|once|after) (?:the|that|your|this) (?:time|minutes?|seconds?|wait|pause) "
+         r"(?:is|are|has|have) (?:up|over|passed|gone by|elapsed) (?:, )?", ", then "),
+        (r"((?:follow|behind|after) [^.,;!?]+?)(?:until|till) (?:they|he|she|you) (?:get|gets|are|is|arrive|arrives) "
+         r"(?:over |up |down )?there ", r"\1 there "),
+        (r"set(?:ting)? off (?:from )?(the (?:[a-z]+ ){1,3}?)for (?=the )", r"walking from \1 to "),
+        (r"go after (him|her|them) ", r"follow \1 "),
+        # people who have come, and what they are there for
+        (r"(is|are|has|have) (?:just |only just |now )?(?:arrived|checked in|turned up|come in|sat down|settled down|"
+         r"shown up) (?=(?:at|in|on) )", "is "),
+        (r"(is|are|has|have) (?:just |only just |now )?(?:come|walked|gone) (?:up |over |down )?to ", "is at "),
+        (r"(?:would (?:love|like)|wants|hopes|longs) to see (?=the (?:[a-z]+ ){1,3}?[.,;!?])", "wants to go to "),
+        (r"(?<=[.,;] )(?:he|she|they) (?:needs|need|has|have|wants|want|ought) to be "
+         r"(taken|guided|led|brought|escorted|walked|shown|accompanied) (?:over |up |down )?to ", r"^1 them to "),
+        (r"(?:and )?(?:, )?(?:once|when|after) (?:he|she|they|you both|you two|you) (?:is|are) (?:both )?there , "
+         r"(told|given|asked) ", r"and ^1 them "),
+        (rf"({_THE}{_N})(is|are) in ((?:the|a) (?:[a-z]+ ){{1,3}}?), (?:which|but) (?:you|it) (?:will )?"
+         r"(?:have|need|has|needs) to (?:be )?open(?:ed)? first ", r"open \3 . \1 \2 in \3 "),
+        # what is told or looked at
+        (r"(?:entertain|amuse|cheer up|cheer) ((?:[^ .,;]+ ){1,8}?)(?:up )?with "
+         r"(a (?:[a-z]+ )?(?:joke|story|riddle|poem)) ", r"tell \1 \2 "),
+        (r"(?:pass|give|report|hand|relay) (?:the|that) (?:figure|number|total|tally|count|sum) (?:on |over |along )?"
+         r"(?=to )", "tell the result "),
+        (r"describe (?:to (?:me|us) )?(?=the (?:pose|posture|gesture) of )", "tell me "),
+        (r"(?:see|find out|check|look at) (what [^.;]+?)(?:, |and )(?:then |and )?(?:describe|tell|report) "
+         r"(?:it|them|that) to me ", r"tell me \1 "),
+        (r"(needs to know (?:that )?[^.;!?]+)[;.,] (?:so |please |do |and )*tell (?:him|her|them) (?:so|that) ",
+         r"\1 "),
+        (r"^((?:in|at|on|by|near) the (?:[a-z]+ ){1,3}?)is (someone|somebody) ", r"there is \2 \1 "),
+        (rf"(someone|somebody|(?:the|a) (?:person|man|woman|lady|guy|guest|girl|boy)) ((?:in|at|by|on|near) the "
+         rf"(?:[a-z]+ ){{1,3}}?)((?:in|wearing|with) (?:a|an|the) (?:[a-z]+ )?(?:{_DRESS})) ", r"\1 \3 \2"),
+        (r"(?:keep|stay|walk|stick|remain) (?:right |close |closely |just |directly )?behind (him|her|them) ",
+         r"follow \1 "),
+        (r"i am (?:just |now )?(?:off|headed|on my way|about to go) (?:over |up |down )?to ", "i am going to "),
+        (r"(?:pop|nip|run|drop) (?:over|by|across|round|up|down)(?: there)? and (?=tell |let |say |ask |give )", ""),
+        (rf"clear ({_THE}{_N})(?:off|from|out of) (the (?:[a-z]+ ){{1,3}}?)and ", r"take \1 from \2 and "),
         # reasons, asides
         (r"its (?=(?:on|in|at|under|near|by|behind|probably|still|somewhere) )", "it is "),
         (r"(?:, )?(?:there is )?no (?:hurry|rush|need to hurry)(?: at all| though)? (?=[.!?]|$)", ""),
@@ -228,7 +273,10 @@ _GROUP = re.compile(r"[\\^](\d)")
 _BASE = dict(
     moved="move", brought="bring", taken="take", put="put", placed="place", delivered="deliver", carried="carry",
     transferred="transfer", handed="hand", given="give", returned="return", opened="open", closed="close",
-    fetched="fetch", led="lead", guided="guide", escorted="escort", followed="follow", greeted="greet",
+    fetched="fetch", led="lead", guided="guide", escorted="escort", followed="follow", greeted="greet", went="go",
+    came="come", popped="pop", took="take", told="tell", gave="give", found="find", asked="ask",
+    said="say", showed="show", shown="show", walked="walk", got="get", checked="check", looked="look", counted="count",
+    let="let", answered="answer", accompanied="accompany",
 )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from llm_ros.planner.plan import REFUSALS, LineReader, Plan, PlanError, Step, cl
 from llm_ros.planner.refer import FreeText, Goal
 from llm_ros.planner.rewrite import Rewriter, unknown_things
 from llm_ros.planner.skills import Skills
-from llm_ros.planner.talk import is_task
+from llm_ros.planner.talk import is_task, takes_a_robot, wished
 from llm_ros.planner.validate import check_step
 from llm_ros.planner.world import OPERATOR, World
 
@@ -116,24 +116,40 @@ class Planner:
         """What `rewrite` makes of a command, where it is asked; else, and where it has nothing better, `space`.
 
         It is also asked about a plan over things that the world does not know: words that were mistaken for things ("I
-        want eyes on her, wherever she wanders") are none in the plain words. A "blue mug" is one there too.
+        want eyes on her, wherever she wanders") are none in the plain words. A "blue mug" is one there too. And about a
+        plan that passes over a place that the command names ("Kenji's in the lobby and can't find the bar. Would you
+        walk him there?").
         """
         alone = None if isinstance(space, Plan) or len(space[0]) != 1 else space[0][0]
         odd = alone is not None and unknown_things(alone, self.skills, self.world)
-        if not odd and not self._unsure(command, space):
+        short = alone is not None and self._rewriter.passed_over(command, alone)
+        if not odd and not short and not self._unsure(command, space):
             return space
         try:
             steps = self._rewriter.steps(command, cancelled)
         except PlanError as error:
             return refuse(error.reason, str(error)) if odd else space
-        if steps is None or odd and unknown_things(steps, self.skills, self.world):
+        if steps is None:
+            return space
+        if alone is not None and (
+            unknown_things(steps, self.skills, self.world) or self._rewriter.passed_over(command, steps)
+        ):
             return space
         return [steps], {}
 
-    def is_task(self, text: str) -> bool:
-        """Whether a text out of a conversation is something to plan, and no mere talk; the model is not asked."""
+    def is_task(self, text: str, cancelled: Callable[[], bool] = lambda: False) -> bool:
+        """Whether a text out of a conversation is something to plan, and no mere talk. `rewrite` is asked about a text
+        that wishes for something without being a command that is understood."""
         text = self._clean(text)
-        return isinstance(text, str) and is_task(text, self._interpreter)
+        if not isinstance(text, str) or is_task(text, self._interpreter):
+            return isinstance(text, str)
+        if self._rewriter is None or not wished(text):
+            return False
+        try:
+            steps = self._rewriter.steps(text, cancelled) or []
+        except PlanError:
+            return False
+        return takes_a_robot(steps, self.skills) and not unknown_things(steps, self.skills, self.world)
 
     def answered(self, inquiry: Inquiry, answer: str) -> str | Plan:
         """The command that an answer to the question of an earlier plan leads to, for `plan`; or what else comes of it:

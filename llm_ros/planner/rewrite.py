@@ -19,7 +19,7 @@ from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.refer import Question
 from llm_ros.planner.skills import Skills
 from llm_ros.planner.tags import TAG, Tagged, tag
-from llm_ros.planner.tokens import tokenize
+from llm_ros.planner.tokens import corrected, tokenize
 from llm_ros.planner.words import singular
 from llm_ros.planner.world import World
 
@@ -28,6 +28,7 @@ MAX_TOKENS = 96
 SURE = -1.2  # chosen on the sets of test/data but the clinic
 _SEEN_THROUGH = ("unsafe", "contradictory")  # what is believed against a plan over things that the world does not know
 _HANDLING = ("find_object", "pick", "place", "hand_over")
+_NOT_THERE = r"\b(?:not|never|instead of|rather than|except|without|avoid|avoiding|\w+n'?t) (?:[\w']+ ){0,4}"
 _SENTENCE_ENDS = frozenset(".!?:;")
 _CHOICE = re.compile(rf"(?:{TAG.pattern}) or (?:the |a |an |some )?(?:{TAG.pattern})")
 _DESCRIBED = re.compile(r'(?:^|\n)(?:guide|follow|greet|tell|answer|ask) ("[^"]*")|\bto ("[^"]*")')
@@ -83,6 +84,24 @@ class Rewriter:
         other = copy.copy(self)
         other._interpreter, other._completer = interpreter, completer
         return other
+
+    def passed_over(self, command: str, steps: Sequence[Step]) -> set[str]:
+        """The places that a command names and steps neither go to nor speak of, as tags: what a reading that is wrong
+        often leaves out. None where the command takes words back, or names the place as not meant."""
+        tokens = tokenize(command)
+        if corrected(tokens) != tokens:
+            return set()
+        tagged, world = tag(command, self._interpreter.names), self._completer.world
+        values = [str(value) for step in steps for value in step.args.values()]
+        there = {*values, *(world.room_of(value) for value in values if value in world.locations)}
+        texts = " ".join(values).lower()
+        return {
+            one
+            for one in tagged.of_kind("place")
+            if there.isdisjoint(name for mention in tagged.names[one].mentions for name in mention.names)
+            and " ".join(token.low for token in tagged.names[one].tokens) not in texts
+            and not re.search(f"{_NOT_THERE}{one}\\b", tagged.text.lower())
+        }
 
     def steps(self, command: str, cancelled: Callable[[], bool]) -> list[Step] | None:
         """The steps of the command's plain form; None if there are none. Raises PlanError for what is unsafe or

@@ -53,14 +53,13 @@ def greet(ref: Referee, clause: Clause) -> list[Goal]:
             people = [Item("person_pronoun", ("them",), "", clause.start, clause.start)]
     if not people:
         return [*goals, Goal("say", {"text": _greeting("", hello, intro)})]
+    known = set(ref.world.people) - {OPERATOR}
     for item in people:
         person = ref.person(item)
         place = ref.where(item) or where
         goals += say_to(
             ref,
-            _greeting(
-                "" if item.described or person == OPERATOR else person.replace("_", " ").title(), hello, intro
-            ),
+            _greeting(person.replace("_", " ").title() if person in known else "", hello, intro),
             person,
             place,
         )

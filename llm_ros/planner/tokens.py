@@ -101,12 +101,21 @@ _CONTRACTIONS = {
     "somebody's": ["somebody", "is"],
     "whoever's": ["whoever", "is"],
     "how's": ["how", "is"],
+    "it'd": ["it", "would"],
+    "that'd": ["that", "would"],
+    "who'd": ["who", "would"],
+    "there'd": ["there", "would"],
+    "we'd": ["we", "would"],
+    "there'll": ["there", "will"],
+    "that'll": ["that", "will"],
+    "who'll": ["who", "will"],
+    "who've": ["who", "have"],
 }
 # As speech recognition writes them, where that is no other word.
 _CONTRACTIONS |= {
     short.replace("'", ""): words
     for short, words in _CONTRACTIONS.items()
-    if short not in ("i'd", "i'll", "it's", "we're", "he'll", "she'll", "she'd")
+    if short not in ("i'd", "i'll", "it's", "we're", "he'll", "she'll", "she'd", "we'd")
 }
 
 
