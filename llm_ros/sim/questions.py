@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from llm_ros.sim.draw import HELD_OUT_PAIRS
@@ -37,7 +37,8 @@ def ask(facts: Facts, rng: random.Random, count: int, *, held_out: bool = False)
         for kind in kinds:
             question = KINDS[kind](asker)
             if question is not None and len(questions) < count:
-                questions.setdefault(question[0], Question(kind, *question))
+                text = asker.said(question[0])
+                questions.setdefault(text, Question(kind, text, question[1]))
     return list(questions.values())
 
 
@@ -66,10 +67,26 @@ class Asker:
         self.shapes = Counter(t.shape for t in self.things)
         self.colours = Counter(t.colour for t in self.things)
         self.ground = "table" if facts.kind == "table" else "floor"
+        self.all_on_ground = all(t.support == "surface" and not t.under_table for t in self.things)
 
     def pick(self, *texts: str) -> str:
         """One of several wordings."""
         return self.rng.choice(texts)
+
+    def said(self, text: str) -> str:
+        """A question as people put it: now and then with a word before it, or as speech recognition writes it."""
+        spot = self.rng.random()
+        if spot < 0.08:
+            return self.pick("Please tell me: ", "Look at the picture. ", "Look at the image: ", "Tell me: ") + text
+        return text.lower().rstrip("?.") if spot < 0.13 else text
+
+    def here(self) -> str:
+        """" on the table", where everything is; or nothing."""
+        return self.pick(f" on the {self.ground}", "", "") if self.all_on_ground else ""
+
+    def paired(self, shape: str, colour: str) -> bool:
+        """May a question pair these two?"""
+        return self.held_out or (shape, colour) not in HELD_OUT_PAIRS
 
     def known_by(self, thing: Fact) -> str | None:
         """A description that fits this thing alone, or None."""
@@ -98,7 +115,7 @@ class Asker:
 
     def absent(self) -> str:
         """A colour and shape that may not be there, near to what is."""
-        pool = [(c, s) for c in COLOURS for s in SHAPES if self.held_out or (s, c) not in HELD_OUT_PAIRS]
+        pool = [(c, s) for c in COLOURS for s in SHAPES if self.paired(s, c)]
         near = [(c, s) for c, s in pool if self.shapes[s] or self.colours[c]]
         colour, shape = self.rng.choice(near if near and self.rng.random() < 0.7 else pool)
         return f"{colour} {shape}"
@@ -113,10 +130,15 @@ def exists(a: Asker):
         name = a.pick(a.absent(), a.absent(), a.rng.choice(SHAPES), f"{a.rng.choice(list(COLOURS))} object")
     colour, _, kind = name.rpartition(" ")
     there = any(t.shape in (kind, t.shape if kind == "object" else kind) and colour in ("", t.colour) for t in a.things)
-    one = with_article(name)
-    text = a.pick(f"Is there {one}?", f"Do you see {one}?", f"Can you see {one} in the picture?", f"Is {one} there?",
-                  f"Does the picture show {one}?", f"Is there {one} in the picture?", f"Can you find {one}?",
-                  f"Is {one} visible?", f"Is there {one} here?")  # fmt: skip
+    one, many, here = with_article(name), f"{colour} {PLURALS.get(kind, 'objects')}".strip(), a.here()
+    if kind == "object" and a.rng.random() < 0.4:
+        text = a.pick(f"Is there anything {colour}{here}?", f"Do you see anything {colour}{here}?")
+    else:
+        text = a.pick(f"Is there {one}{here}?", f"Do you see {one}{here}?", f"Can you see {one}{here}?",
+                      f"Is {one} there?", f"Does the picture show {one}?", f"Is there {one} in the picture?",
+                      f"Can you find {one}{here}?", f"Is {one} visible?", f"Is there {one} here?",
+                      f"Are there any {many}{here}?", f"Do you see any {many}{here}?",
+                      f"Is {one}{here or ' in the picture'}?")  # fmt: skip
     return text, "Yes." if there else "No."
 
 
@@ -126,11 +148,44 @@ def colour(a: Asker):
     if not once:
         return None
     thing = a.rng.choice(once)
-    s, word = thing.shape, a.pick("colour", "color")
-    text = a.pick(f"What {word} is the {s}?", f"What is the {word} of the {s}?", f"Which {word} does the {s} have?",
-                  f"Tell me the {word} of the {s}.", f"What {word} does the {s} have?",
-                  f"Which {word} is the {s}?")  # fmt: skip
+    s, word, here = thing.shape, a.pick("colour", "color"), a.here()
+    other = _another(a, COLOURS, thing.colour, lambda colour: a.paired(s, colour))
+    if other and a.rng.random() < 0.15:
+        first, second = a.rng.sample((thing.colour, other), 2)
+        return f"Is the {s}{here} {first} or {second}?", sentence(thing.colour)
+    text = a.pick(f"What {word} is the {s}{here}?", f"What is the {word} of the {s}{here}?",
+                  f"Which {word} does the {s} have?", f"Tell me the {word} of the {s}.",
+                  f"What {word} does the {s} have?", f"Which {word} is the {s}{here}?",
+                  f"The {s}: what {word} is it?", f"Tell me what {word} the {s} is.")  # fmt: skip
     return text, sentence(thing.colour)
+
+
+def check(a: Asker):
+    """Is the mug red? Is the red thing a mug?"""
+    by_shape = a.rng.random() < 0.5
+    of = (lambda t: t.shape) if by_shape else (lambda t: t.colour)
+    counts = a.shapes if by_shape else a.colours
+    once = [t for t in a.things if counts[of(t)] == 1 and a.paired(t.shape, t.colour)]
+    if not once:
+        return None
+    thing = a.rng.choice(once)
+    colour, shape = thing.colour, thing.shape
+    right = a.rng.random() < 0.5
+    if not right and by_shape:
+        colour = _another(a, COLOURS, colour, lambda one: a.paired(shape, one))
+    elif not right:
+        shape = _another(a, SHAPES, shape, lambda one: a.paired(one, colour))
+    if by_shape:
+        text = a.pick(f"Is the {shape}{a.here()} {colour}?", f"Is the colour of the {shape} {colour}?")
+    else:
+        text = a.pick(f"Is the {colour} object {with_article(shape)}?", f"Is the {colour} thing {with_article(shape)}?")
+    return text, "Yes." if right else "No."
+
+
+def _another(a: Asker, names: Iterable[str], one: str, allowed: Callable[[str], bool]) -> str | None:
+    """Another of the names, or None."""
+    found = [name for name in names if name != one and allowed(name)]
+    return a.rng.choice(found) if found else None
 
 
 def shape(a: Asker):
@@ -139,18 +194,24 @@ def shape(a: Asker):
     if not once:
         return None
     thing = a.rng.choice(once)
-    c = thing.colour
-    text = a.pick(f"What is the {c} object?", f"What is the {c} thing?", f"What shape is the {c} object?",
-                  f"Which kind of object is {c}?", f"What is the thing that is {c}?",
-                  f"Name the {c} object.")  # fmt: skip
-    return text, sentence(with_article(thing.shape))
+    c, here = thing.colour, a.here()
+    other = _another(a, SHAPES, thing.shape, lambda shape: a.paired(shape, c))
+    answer = sentence(with_article(thing.shape))
+    if other and a.rng.random() < 0.15:
+        first, second = map(with_article, a.rng.sample((thing.shape, other), 2))
+        return f"Is the {c} {a.pick('object', 'thing')} {first} or {second}?", answer
+    text = a.pick(f"What is the {c} object{here}?", f"What is the {c} thing{here}?", f"What shape is the {c} object?",
+                  f"Which kind of object is {c}?", f"What is the thing that is {c}?", f"Name the {c} object{here}.",
+                  f"What kind of object is {c}?", f"Which object is {c}?", f"Which object{here} is {c}?",
+                  f"What {c} object do you see{here}?")  # fmt: skip
+    return text, answer
 
 
 def count(a: Asker):
     """How many …?"""
     spot = a.rng.random()
     if spot < 0.35:
-        name, n = a.pick("objects", "things"), len(a.things)
+        name, n = a.pick("objects", "things", "items"), len(a.things)
     elif spot < 0.8:
         shapes = [t.shape for t in a.things] or list(SHAPES)
         s = a.rng.choice(shapes if a.rng.random() < 0.85 else SHAPES)
@@ -158,10 +219,15 @@ def count(a: Asker):
     else:
         colours = [t.colour for t in a.things] or list(COLOURS)
         c = a.rng.choice(colours if a.rng.random() < 0.85 else list(COLOURS))
-        name, n = f"{c} objects", a.colours[c]
-    text = a.pick(f"How many {name} are there?", f"How many {name} do you see?", f"Count the {name}.",
-                  f"What is the number of {name}?", f"How many {name} are in the picture?",
-                  f"How many {name} can you see?", f"How many {name} can you count?")  # fmt: skip
+        name, n = f"{c} {a.pick('objects', 'objects', 'things', 'items')}", a.colours[c]
+        if a.rng.random() < 0.3:
+            return f"How many of the {a.pick('objects', 'things')}{a.here()} are {c}?", f"{n}."
+    here = a.here()
+    text = a.pick(f"How many {name} are{here or ' there'}?", f"How many {name} do you see{here}?",
+                  f"Count the {name}{here}.", f"What is the number of {name}{here}?",
+                  f"How many {name} are in the picture?", f"How many {name} can you see{here}?",
+                  f"How many {name} can you count?", f"How many {name} are there{here}?",
+                  f"Tell me how many {name} there are{here}.", f"Count how many {name} there are.")  # fmt: skip
     return text, f"{n}."
 
 
@@ -177,7 +243,8 @@ def side(a: Asker):
         text = a.pick(*(f"Is the {name} {words} the {other}?" for words in SIDES[asked]))
         return text, "Yes." if asked == where else "No."
     text = a.pick(f"Is the {name} to the left or to the right of the {other}?",
-                  f"On which side of the {other} is the {name}?")  # fmt: skip
+                  f"On which side of the {other} is the {name}?", f"Is the {name} left or right of the {other}?",
+                  f"Seen from the camera, is the {name} left or right of the {other}?")  # fmt: skip
     return text, sentence(where)
 
 
@@ -193,7 +260,9 @@ def depth(a: Asker):
         text = f"Is the {name} {'in front of' if asked == 'in front' else asked} the {other}?"
         return text, "Yes." if asked == where else "No."
     text = a.pick(f"Is the {name} in front of or behind the {other}?",
-                  f"Is the {name} behind or in front of the {other}?")  # fmt: skip
+                  f"Is the {name} behind or in front of the {other}?",
+                  f"Is the {name} behind the {other} or in front of it?",
+                  f"Seen from the camera, is the {name} in front of or behind the {other}?")  # fmt: skip
     return text, sentence(where)
 
 
@@ -207,6 +276,9 @@ def place(a: Asker):
     answer = next((words for low, high, words in edges if low <= thing.x <= high), None)
     text = a.pick(f"Where in the picture is the {name}?", f"Is the {name} on the left, in the middle or on the right?",
                   f"In which part of the picture is the {name}?")  # fmt: skip
+    if answer and "middle" not in answer and a.rng.random() < 0.3:
+        text = a.pick(f"Is the {name} on the left or on the right of the picture?",
+                      f"Is the {name} on the left or on the right?")  # fmt: skip
     return None if answer is None else (text, answer)
 
 
@@ -226,6 +298,19 @@ def nearest(a: Asker):
     if abs(best.distance - second.distance) < NEARER and best.name != second.name:
         return None
     return text, sentence(f"the {best.name}")
+
+
+def edge(a: Asker):
+    """Which is farthest left, farthest right?"""
+    if len(a.things) < 2:
+        return None
+    side = a.pick("left", "right")
+    first, second = sorted(a.things, key=lambda t: t.x if side == "left" else -t.x)[:2]
+    if abs(first.x - second.x) < ASIDE and first.name != second.name:
+        return None
+    text = a.pick(f"What is the {side}most object?", f"Which object is farthest to the {side}?",
+                  f"Which thing is {side}most?")  # fmt: skip
+    return text, sentence(f"the {first.name}")
 
 
 def support(a: Asker):
@@ -277,8 +362,8 @@ def describe(a: Asker):
 
 
 KINDS: dict[str, Callable] = {
-    "exists": exists, "colour": colour, "shape": shape, "count": count, "side": side, "depth": depth, "place": place,
-    "nearest": nearest, "support": support, "describe": describe,
+    "exists": exists, "colour": colour, "check": check, "shape": shape, "count": count, "side": side, "depth": depth,
+    "place": place, "nearest": nearest, "edge": edge, "support": support, "describe": describe,
 }  # fmt: skip
 
 

@@ -21,7 +21,9 @@ from training.vision.lm import LanguageModel, Lora, answers, pack, prompt
 from training.vision.pretrain import save
 from training.vision.words import Words, left_out
 
-SHARES = {"exists": 3.0, "count": 2.5, "side": 3.0, "depth": 2.5, "support": 1.5, "describe": 0.3}  # of the questions
+SHARES = {  # of the questions
+    "exists": 3.0, "count": 2.5, "check": 1.5, "edge": 0.6, "side": 3.0, "depth": 2.5, "support": 1.5, "describe": 0.3,
+}  # fmt: skip
 COLOUR_WORDS = frozenset(COLOURS)
 
 
