@@ -127,7 +127,11 @@ def main() -> None:
         ]
         prompts = [[prompt(lm, question) for question in questions] for questions in asked]
         embeddings = projector(tower(jittered(images, torch.Generator().manual_seed(step))))
-        loss, _ = answers(lm, embeddings, pack(prompts, embeddings.shape[1]))
+        asked_about = [i for i, questions in enumerate(prompts) if questions]
+        loss = embeddings.sum() * 0
+        if asked_about:
+            batched = pack([prompts[i] for i in asked_about], embeddings.shape[1])
+            loss, _ = answers(lm, embeddings[asked_about], batched)
         plain = torch.from_numpy(~strange)
         distance = apart(embeddings[plain], words(cells[plain], places[plain], whole[plain]), cells[plain])
         (loss + (args.words * distance if plain.any() else 0.0)).backward()
