@@ -11,6 +11,25 @@ from llm_ros.planner.phrasing import plainly
 from llm_ros.planner.tokens import tokenize
 
 SAME = {
+    "tell Emil at the desk what is on the coffee table": (
+        "Emil is at the desk and he'd like to know what's on the coffee table; have a look there and then tell him.",
+        "Emil at the desk wants to know what is on the coffee table",
+    ),
+    "wait in the kitchen for twenty seconds, then find Emil in the office": (
+        "Wait in the kitchen for twenty seconds and, when the time's up, find Emil in the office",
+    ),
+    "go to the kitchen and tell Emil a joke": ("Go to the kitchen and entertain Emil with a joke",),
+    "guide the person wearing a white coat from the sofa to the bedroom": (
+        "There is someone at the sofa in a white coat who'd love to see the bedroom; please take them there.",
+    ),
+    "say hello to the person wearing a blue jacket in the hallway": (
+        "It'd be lovely if you went and said hello to the person in the hallway wearing a blue jacket",
+    ),
+    "guide Dana from the sofa to the office": ("Dana has just sat down at the sofa. Accompany her to the office",),
+    "count the sitting people in the kitchen and tell the result to Emil": (
+        "Count the people sitting in the kitchen and pass the figure on to Emil",
+    ),
+    "follow me to the kitchen": ("I'm off to the kitchen now and I'd like you to follow me there",),
     "follow the person pointing to the left in the office": (
         "Follow the person in the office who is pointing to the left",
         "Somebody in the office points to the left; follow that person.",

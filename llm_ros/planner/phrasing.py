@@ -28,6 +28,7 @@ _STATES = (
     r"somebody|someone)"
 )
 _BOUND = r"where|if|that|whether|when|while|because|as|and|or|until|till|who|what|since|once|before|after|,|\.|;|:"
+_CURIOUS = r"(?:would like|wants|needs|is keen|is curious|is waiting|is dying|is wondering)"
 _PAST = (
     "went|came|popped|brought|took|told|gave|found|asked|said|showed|walked|got|fetched|followed|guided|checked|looked|"
     "counted|let|handed|put|opened|closed|greeted|answered|led|carried|moved"
@@ -99,6 +100,18 @@ _RULES = tuple(
          r"(told|given|asked) ", r"and ^1 them "),
         (rf"({_THE}{_N})(is|are) in ((?:the|a) (?:[a-z]+ ){{1,3}}?), (?:which|but) (?:you|it) (?:will )?"
          r"(?:have|need|has|needs) to (?:be )?open(?:ed)? first ", r"open \3 . \1 \2 in \3 "),
+        # who wants to know something, which is looked at first
+        (rf"{_CURIOUS} to (?:know|hear|find out) ((?:what|how many|which|whether|if) [^.;!?]+?)(?:, |; |\. )"
+         r"(?:so |please |could you |can you |would you |go |and )*"
+         r"(?:have a look|take a look|look|check|count them|count|find out|see)(?: there| it| up| over there)? "
+         r"(?:, )?(?:and |then )+(?:please )?(?:tell|inform|let) "
+         r"(?:him|her|them) (?:know )?", r"wants to know \1 "),
+        (rf"(?<![a-z] )((?!i |we |you |they |he |she |who )[a-z]+) (?:is )?"
+         rf"((?:at|in|on|by|near) the (?:[a-z]+ ){{1,3}}?)(?:and )?(?:he |she |they )?"
+         rf"{_CURIOUS} to (?:know|hear|find out) "
+         r"(?=(?:what is|what are|how many|which|whether there|if there) )", r"tell \1 \2"),
+        (rf"(?<![a-z] )((?!i |we |you |they |he |she |who )[a-z]+) {_CURIOUS} to (?:know|hear|find out) "
+         r"(?=(?:what is|what are|how many|which|whether there|if there) )", r"tell \1 "),
         # what is told or looked at
         (r"(?:entertain|amuse|cheer up|cheer) ((?:[^ .,;]+ ){1,8}?)(?:up )?with "
          r"(a (?:[a-z]+ )?(?:joke|story|riddle|poem)) ", r"tell \1 \2 "),
@@ -115,6 +128,10 @@ _RULES = tuple(
         (r"(?:keep|stay|walk|stick|remain) (?:right |close |closely |just |directly )?behind (him|her|them) ",
          r"follow \1 "),
         (r"i am (?:just |now )?(?:off|headed|on my way|about to go) (?:over |up |down )?to ", "i am going to "),
+        (r"is (?:on (?:their|his|her) way|walking|going|heading|off) to (the (?:[a-z]+ ){1,3}?)([;.,]) "
+         r"(?:and |so )?((?:please )?follow (?:him|her|them)) there ", r"is walking \2 \3 to \1"),
+        (r"i am going to (the (?:[a-z]+ ){1,3}?)(?:now )?(?:, |; )?(?:and |so )?(?:i (?:would like|want|need) you to |"
+         r"please |could you |can you )+(?:follow|come with|accompany) me (?:there |along )?", r"follow me to \1"),
         (r"(?:pop|nip|run|drop) (?:over|by|across|round|up|down)(?: there)? and (?=tell |let |say |ask |give )", ""),
         (rf"clear ({_THE}{_N})(?:off|from|out of) (the (?:[a-z]+ ){{1,3}}?)and ", r"take \1 from \2 and "),
         # reasons, asides
