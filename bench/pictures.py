@@ -1,8 +1,8 @@
-"""Questions about pictures that somebody else made: `python bench/pictures.py [--model M] [--mmproj P] [--json OUT]`.
+"""Questions about pictures of independent making: `python bench/pictures.py [--model M] [--mmproj P] [--json OUT]`.
 
-`data/pictures.zip` holds 120 scenes rendered by an author who did not know the generator of our training scenes (320 *
-240, tables and floors with up to five things), and 1,101 questions in wordings of their own with the word that the
-answer must hold. Prints right answers by kind of question, with 95 % intervals (Wilson's).
+`data/pictures.zip` holds 120 scenes that were drawn without a look at the generator of our training scenes (320 * 240,
+tables and floors with up to five things), and 1,101 questions in wordings of their own with the word that the answer
+must hold. Prints right answers by kind of question, with 95 % intervals (Wilson's).
 """
 
 from __future__ import annotations

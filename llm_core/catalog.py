@@ -143,7 +143,7 @@ ENTRIES = (
         description="A vision tower of our own for the default model, Q8_0: simulated table and room scenes",
         license="Apache-2.0",
         size=9421152,
-        sha256="608a979b168e7bee3471a20c1257f5281df1d1eb4d8a31125df052bbf481c617",
+        sha256="ba7c317134ad9cae123ed0c2d841cc5f51f67a84a732d5044a534d9d61e47d74",
         parts=(),
     ),
 )
