@@ -29,6 +29,7 @@ SAME = {
     "count the sitting people in the kitchen and tell the result to Emil": (
         "Count the people sitting in the kitchen and pass the figure on to Emil",
     ),
+    "tell Emil at the desk that i am sorry for the wait": ("Please apologise to Emil at the desk for the wait.",),
     "follow me to the kitchen": ("I'm off to the kitchen now and I'd like you to follow me there",),
     "follow the person pointing to the left in the office": (
         "Follow the person in the office who is pointing to the left",

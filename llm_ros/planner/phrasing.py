@@ -117,6 +117,7 @@ _RULES = tuple(
          r"(a (?:[a-z]+ )?(?:joke|story|riddle|poem)) ", r"tell \1 \2 "),
         (r"(?:pass|give|report|hand|relay) (?:the|that) (?:figure|number|total|tally|count|sum) (?:on |over |along )?"
          r"(?=to )", "tell the result "),
+        (r"apologi[sz]e to ((?:[^ .,;]+ ){1,14}?)(?=for |about |because |that )", r"tell \1 that i am sorry "),
         (r"describe (?:to (?:me|us) )?(?=the (?:pose|posture|gesture) of )", "tell me "),
         (r"(?:see|find out|check|look at) (what [^.;]+?)(?:, |and )(?:then |and )?(?:describe|tell|report) "
          r"(?:it|them|that) to me ", r"tell me \1 "),
