@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from llm_ros.action import Chat, PlanTask
-from llm_ros.msg import Audio, ChatTurn, Execution, Heard, Plan, PlanArg, PlanStep
+from llm_ros.msg import Audio, ChatTurn, Domain, Execution, Heard, Plan, PlanArg, PlanStep
 from llm_ros.srv import Confirm
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -32,6 +32,7 @@ from llm_ros.nodes.planner_node import PlannerNode
 from llm_ros.nodes.voice_node import VoiceNode
 from llm_ros.params import ParameterError
 from llm_ros.qos import LATCHED, TURNS
+from llm_ros.share import config_file
 from llm_ros.voice.audio import RATE, AudioError, read_wav, to_s16le
 from llm_ros.voice.params import AudioParams
 from llm_ros.voice.recognizer import Recognition
@@ -60,9 +61,10 @@ class Fixed:
     """Makes a recogniser that hears, whatever is said, one text of the test's after the other."""
 
     def __init__(self, *texts):
-        self.texts, self.confidence = list(texts), 0.9
+        self.texts, self.confidence, self.vocabularies = list(texts), 0.9, []
 
-    def __call__(self, _name, _vocabulary, _model, _threads):
+    def __call__(self, _name, vocabulary, _model, _threads):
+        self.vocabularies.append(vocabulary)
         return self
 
     def recognize(self, _samples):
@@ -303,6 +305,20 @@ def test_the_wake_word_and_the_time_after_it(ros):
     planner.plans["go on"] = Plan(status=Plan.REFUSED, reason="no")
     voice.hears_to_say("go on", "Sorry. no")
     assert voice.hear(text="stop").status == Heard.STOP
+
+
+def test_it_hears_the_names_of_the_planners_world_when_that_changes(ros):
+    skills = config_file("skills.yaml").read_text()
+    voice = Voice(ros, target="planner", correct=True)
+    domains = ros.client_node("somebody").create_publisher(Domain, "planner_node/domain", LATCHED)
+    domains.publish(Domain(skills=skills, world=config_file("world.yaml").read_text()))  # what is known already
+    domains.publish(Domain(skills=skills, world="rooms: [barn]\nlocations: {hay: {rom: barn}}\n"))
+    wait_until(lambda: "locations.hay: missing key 'room'" in voice.node.problem, "the problem is told")
+    assert len(voice.recognizer.vocabularies) == 1
+    domains.publish(Domain(skills=skills, world="rooms: [barn]\nlocations: {haystack: {room: barn}}\n"))
+    wait_until(lambda: voice.node._domain[1].rooms == ("barn",), "the new world is heard")
+    assert voice.recognizer.vocabularies[1].names == (("barn",), ("haystack",))
+    assert voice.hear(text="Go to the hay stack").text == "Go to the haystack"  # names are put right by the new ones
 
 
 def test_without_a_planner_or_after_its_death_it_says_so(ros):

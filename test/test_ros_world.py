@@ -6,7 +6,7 @@ from functools import partial
 from xml.etree import ElementTree
 
 import pytest
-from llm_ros.msg import Execution, Outcome, SeenObject, WorldChange
+from llm_ros.msg import Domain, Execution, Outcome, SeenObject, WorldChange
 from ros_helpers import DEADLINE_S, FakeEngines, Ros, wait_until
 from test_ros_execution import Robot, step
 
@@ -14,8 +14,10 @@ from llm_ros.cli.main import main
 from llm_ros.client import CallError
 from llm_ros.conversions import plan_from_ros
 from llm_ros.nodes.llm_node import LLMNode
-from llm_ros.planner.world import load_world
+from llm_ros.planner.skills import parse_skills
+from llm_ros.planner.world import load_world, parse_world
 from llm_ros.planner.world_edit import Change
+from llm_ros.qos import LATCHED
 from llm_ros.world_conversions import change_from_ros, change_to_ros
 
 
@@ -110,6 +112,21 @@ def test_files_are_changed_by_parameter_and_reload(ros, tmp_path):
     assert house.plan("Go to the barn") == "go_to barn" and "cellar" not in house.client.world().yaml
     fixed = house.node.set_parameters([Parameter("max_queue", value=3)])[0]
     assert not fixed.successful and "max_queue is read-only now" in fixed.reason
+
+
+def test_what_it_plans_over_is_published_when_it_changes(ros, tmp_path):
+    house, domains = House(ros, tmp_path), []
+    house.client._node.create_subscription(Domain, "planner_node/domain", domains.append, LATCHED)
+    wait_until(lambda: domains, "the first one comes to who is late")
+    assert domains[0].world == (tmp_path / "world.yaml").read_text()
+    assert dict(parse_skills(domains[0].skills)) == dict(house.node._knowledge.skills)
+    house.change("move", "apple", location="den")  # is only believed
+    house.change("add", "cellar", kind="room")
+    wait_until(lambda: len(domains) == 2, "the change is told")
+    assert "cellar" in parse_world(domains[1].world).rooms
+    house.client.reload()
+    wait_until(lambda: len(domains) == 3, "the reload is told")
+    assert domains[2] == domains[0]
 
 
 def test_a_running_plan_is_told_that_a_place_is_forbidden(ros, tmp_path):

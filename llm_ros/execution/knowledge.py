@@ -1,8 +1,9 @@
 """What the robot's planner and executor know together: the skills, the world and what was learned of it since.
 
 In: files, changes, sightings. Out: a `Planner` that plans over the world as it is believed to be now, and skills and
-world handed to the `Executor` whose belief it is. Every change holds whole or not at all; what is being planned keeps
-what it began with, a plan that runs is told at its next step (`Executor.use`). Safe to call from any thread.
+world handed to the `Executor` whose belief it is; `told` is called whenever these are others. Every change holds whole
+or not at all; what is being planned keeps what it began with, a plan that runs is told at its next step
+(`Executor.use`). Safe to call from any thread.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from pathlib import Path
 
 from llm_ros.execution.executor import Executor
 from llm_ros.planner.planner import Planner
-from llm_ros.planner.skills import Skills, load_skills
+from llm_ros.planner.skills import Skills, parse_skills
+from llm_ros.planner.strictyaml import read_text
 from llm_ros.planner.world import World
 from llm_ros.planner.world_edit import Change, ChangeError
 from llm_ros.planner.world_file import WorldFile
@@ -25,6 +27,7 @@ class Knowledge:
     def __init__(self, make_planner: Callable[[Skills, World], Planner], skills: str | Path, world: str | Path):
         self._make_planner, self._lock = make_planner, threading.RLock()
         self._executor: Executor | None = None
+        self._told: Callable[[], None] = lambda: None
         self._seen: dict[str, float] = {}
         self._take(skills, world)
 
@@ -44,13 +47,20 @@ class Knowledge:
         return self._file
 
     @property
+    def skills_yaml(self) -> str:
+        """The text of the skills file."""
+        return self._skills_yaml
+
+    @property
     def belief(self):
         """The executor's `Belief`."""
         return self._executor.belief
 
-    def share(self, executor: Executor) -> None:
-        """The executor whose belief this is; once, before anything else."""
-        self._executor = executor
+    def share(self, executor: Executor, told: Callable[[], None] = lambda: None) -> None:
+        """The executor whose belief this is, and who is told when skills or world are others; once, before anything
+        else."""
+        self._executor, self._told = executor, told
+        told()
 
     def planner(self) -> Planner:
         """A planner over what is known now."""
@@ -64,11 +74,13 @@ class Knowledge:
         with self._lock:
             self._take(skills, world)
             self._executor.use(self._skills, self.world)
+            self._told()
 
     def _take(self, skills: str | Path, world: str | Path) -> None:
-        loaded, file = load_skills(skills), WorldFile.load(world)
+        text = read_text(skills)
+        loaded, file = parse_skills(text, str(skills)), WorldFile.load(world)
         planner = self._make_planner(loaded, file.world)
-        self._skills, self._file, self._planner = loaded, file, planner
+        self._skills, self._skills_yaml, self._file, self._planner = loaded, text, file, planner
 
     def update(self, changes: Iterable[Change], save: bool = False, save_as: str = "") -> None:
         """Makes all changes, and writes the world if wanted. Raises ChangeError, ConfigError, OSError, and then
@@ -82,7 +94,8 @@ class Knowledge:
                     raise ChangeError(f"changes[{number}]: {change}: {why}")
             if save or save_as:
                 file = file.save(save_as or None)
-            if file.world is not self.world:
+            other = file.world is not self.world
+            if other:
                 self._planner = None
             self._file = file
             for change in changes:
@@ -92,6 +105,8 @@ class Knowledge:
             self._executor.use(self._skills, file.world)
             for change in changes:
                 self._believe(change)
+            if other:
+                self._told()
 
     def _refuses(self, change: Change, world: World) -> str:
         """Why something cannot be believed in this world, or ""."""

@@ -13,7 +13,7 @@ import time
 from collections import deque
 
 from llm_ros.action import PlanTask
-from llm_ros.msg import Plan
+from llm_ros.msg import Domain, Plan
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 
@@ -106,7 +106,8 @@ class PlannerNode(Node):
             Limits(places=limits.max_places),
             Patience(limits.confirm_timeout, limits.cancel_timeout),
         )
-        self._knowledge.share(executor)
+        self._domain = self.create_publisher(Domain, "~/domain", qos.LATCHED)
+        self._knowledge.share(executor, self._tell_domain)
         self._execution = ExecutionServer(self, executor, self._params.max_queue)
         self._world_server = WorldServer(self, self._knowledge)
         self._export_server = ExportServer(self, self._knowledge)
@@ -125,6 +126,9 @@ class PlannerNode(Node):
         how = self._params.rewrite
         rewrite = None if how == "off" else self._rewrite
         return Planner(self._generate, skills, world, rewrite=rewrite, trained=how != "model")
+
+    def _tell_domain(self):
+        self._domain.publish(Domain(skills=self._knowledge.skills_yaml, world=self._knowledge.file.yaml()))
 
     def _know(self) -> Knowledge:
         """What the files say now. Raises ParameterError."""

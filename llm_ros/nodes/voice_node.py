@@ -22,6 +22,7 @@ from llm_ros.nodes.audio_messages import audio_type
 from llm_ros.nodes.diagnostics import diagnostic_array, voice_status
 from llm_ros.nodes.lifecycle import LifecycleNode
 from llm_ros.nodes.run import run_node
+from llm_ros.nodes.voice_domain import DomainFollower
 from llm_ros.nodes.voice_target import TARGETS
 from llm_ros.params import ParameterError, StartParams, read
 from llm_ros.planner import ConfigError, load_skills, load_world
@@ -57,7 +58,8 @@ class VoiceNode(LifecycleNode):
         """`make`: makes the recogniser, as make_recognizer does."""
         super().__init__(name, **node_options)
         self._make = make
-        self._hearing = self._target = self._source = self._subscription = None
+        self._hearing = self._target = self._source = self._subscription = self._follower = None
+        self._domain: tuple | None = None  # skills and world whose words are heard
         self._threads: list[threading.Thread] = []
         self._speaker: Speaker | None = None
         self._resampler: tuple[int, Resampler] | None = None
@@ -80,15 +82,14 @@ class VoiceNode(LifecycleNode):
     # Lifecycle
 
     def _load(self):
-        params, how = read(self, VoiceParams), read(self, RecognizerParams)
+        params = read(self, VoiceParams)
         files = (params.skills_file or config_file("skills.yaml"), params.world_file or config_file("world.yaml"))
         try:
-            vocabulary = Vocabulary(load_skills(files[0]), load_world(files[1]), params.wake_words)
+            self._domain = load_skills(files[0]), load_world(files[1])
         except (ConfigError, OSError) as error:
             raise ParameterError(f"skills_file = '{files[0]}', world_file = '{files[1]}': {error}") from error
         self._hearing = Hearing(
-            self._make(how.name, vocabulary, how.model, how.threads),
-            Corrector(vocabulary) if params.correct else None,
+            *self._ears(*self._domain)[1:],
             Address(params.wake_words, params.wake_window),
             read(self, VadParams).config(),
             params.min_confidence,
@@ -100,6 +101,20 @@ class VoiceNode(LifecycleNode):
             self.get_logger().warning(
                 f"speech.program = {speech.program!r} is not installed: answers are only published"
             )
+
+    def _ears(self, skills, world):
+        """What hears the words of a world: a recogniser, and what puts its names right. Takes seconds."""
+        params, how = read(self, VoiceParams), read(self, RecognizerParams)
+        vocabulary = Vocabulary(skills, world, params.wake_words)
+        recognizer = self._make(how.name, vocabulary, how.model, how.threads)
+        return (skills, world), recognizer, Corrector(vocabulary) if params.correct else None
+
+    def _hear_with(self, domain, recognizer, corrector):
+        self._domain = domain
+        self._hearing.use(recognizer, corrector)
+        self.get_logger().info(
+            f"hears the names of another world: {len(domain[1].objects)} objects, {len(domain[1].people)} people"
+        )
 
     def _serve(self):
         params, audio = read(self, VoiceParams), read(self, AudioParams)
@@ -125,10 +140,16 @@ class VoiceNode(LifecycleNode):
             self._threads.append(threading.Thread(target=self._read, args=read_it, name="llm_ros.audio", daemon=True))
         for thread in self._threads:
             thread.start()
+        if params.target != "none":
+            topic = f"{params.planner_node}/domain"
+            self._follower = DomainFollower(self, topic, self._domain, self._ears, self._hear_with, self._complain)
         where = audio.source if self._subscription is None else self._subscription.topic_name
         self.get_logger().info(f"listening to {where}, telling {params.target}")
 
     def _stop_serving(self):
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            follower.close()
         with self._changed:
             self._ending = True
             self._changed.notify_all()

@@ -82,7 +82,7 @@ def is_stop(text: str) -> bool:
 
 
 class Hearing:
-    """One stream. Not thread-safe."""
+    """One stream. Not thread-safe, but for `use`."""
 
     def __init__(
         self,
@@ -93,9 +93,13 @@ class Hearing:
         min_confidence: float = 0.0,
     ):
         """`corrector`: None leaves what was heard as it is; `min_confidence`: what is less sure is ignored."""
-        self.address = address
-        self._recognizer, self._corrector, self._least = recognizer, corrector, min_confidence
+        self.address, self._least = address, min_confidence
+        self.use(recognizer, corrector)
         self._detector = Detector(vad)
+
+    def use(self, recognizer: Recognizer, corrector: Corrector | None) -> None:
+        """Hears the next utterance with these. May be called by any thread."""
+        self._ears = recognizer, corrector
 
     @property
     def speaking(self) -> bool:
@@ -121,8 +125,9 @@ class Hearing:
 
     def _understand(self, utterance: Utterance, glance: bool = False) -> Heard:
         begun = time.monotonic()
-        recognition = self._recognizer.recognize(utterance.samples)
-        text = self._corrector.correct(recognition.text) if self._corrector else recognition.text
+        recognizer, corrector = self._ears
+        recognition = recognizer.recognize(utterance.samples)
+        text = corrector.correct(recognition.text) if corrector else recognition.text
         meaning, command = Meaning.IGNORED, self.address.command(text)
         if is_stop(text) or command and is_stop(command):
             meaning, command = Meaning.STOP, command or text  # whoever says stop is obeyed
