@@ -105,15 +105,7 @@ class _Coverage:
             self.done[k] = not token.quoted and (
                 not low[:1].isalnum()
                 and not low[1:2].isdecimal()
-                or low in _EMPTY
-                or low in w.FILLERS
-                or low in INTERJECTIONS
-                or low in w.DETERMINERS
-                or low in w.PREPOSITIONS
-                or low in w.PRONOUNS_PERSON
-                or low in w.PRONOUNS_THING
-                or low in w.SELF
-                or low in w.HERE
+                or _is_empty(low)
                 or k not in self.s.at
                 and low.endswith("ly")
             )
@@ -208,12 +200,30 @@ class _Coverage:
             if self.done[k]:
                 continue
             if self.s.tokens[k].quoted:
-                self.done[k] = all(_stems(word) & self.stems for word in words_of(self.s.tokens[k].text))
+                words = words_of(self.s.tokens[k].text)
+                self.done[k] = all(_stems(word) & self.stems or _is_empty(word.lower()) for word in words)
             elif _stems(self.s.low[k]) & self.stems or k and self.s.low[k - 1] in w.THING_NOUNS:
                 self.done[k] = True
             else:
                 number = number_at(self.s.low, k)
                 self.done[k] = bool(number) and number[1] < len(self.done) and self.done[number[1]]
+
+
+def _is_empty(low: str) -> bool:
+    return any(
+        low in words
+        for words in (
+            _EMPTY,
+            w.FILLERS,
+            INTERJECTIONS,
+            w.DETERMINERS,
+            w.PREPOSITIONS,
+            w.PRONOUNS_PERSON,
+            w.PRONOUNS_THING,
+            w.SELF,
+            w.HERE,
+        )
+    )
 
 
 def _own_words(goals: list[Goal]) -> list[str]:

@@ -223,6 +223,9 @@ def looking_at(ref: Referee, subject: str, place: str | None, items: list[Item])
     if place is None:
         things = [item for item in items if item.kind in ("object", "category")]
         place = ref.context.here or (ref.world.home_of(ref.thing(things[0])) if things else None)
+    told = (place or "").replace("_", " ")
+    if told and subject.lower().count(told) > 1:  # "the mugs on the shelf, in the shelf" of a plain command
+        subject = re.sub(rf",? (in|on|at) (the )?{re.escape(told)}$", "", subject, flags=re.IGNORECASE)
     ref.context.informed, ref.context.looked = True, (subject, place)
     subject = re.sub(r"^(on|in|at|inside)\s", "objects \\g<0>", re.sub(r" (on|in|at) (it|there)$", "", subject))
     return [Goal("detect", {"what": subject}, {subject: place} if place else {})], f"The {subject}: {RESULT}"
