@@ -85,6 +85,15 @@ def compare(logits: np.ndarray, reference: np.ndarray, tokens: list[int]) -> dic
     }
 
 
+def noise_between(ours: np.ndarray, peer: np.ndarray) -> dict[str, float]:
+    """How far the two computations are apart in the gap between the peer's two best tokens, in logits, over the rows of
+    logits [n, n_vocab], at the 99th percentile and at most: a smaller gap is decided by rounding."""
+    second, best = np.argpartition(peer, -2, axis=1)[:, -2:].T
+    rows = np.arange(len(peer))
+    apart = (ours[rows, best] - ours[rows, second]) - (peer[rows, best] - peer[rows, second])
+    return {"p99": float(np.percentile(np.abs(apart), 99)), "max": float(np.max(np.abs(apart)))}
+
+
 def text_logits(contender: Contender, tokens: list[int], chunk: int) -> np.ndarray:
     """Float32 [n, n_vocab] of a fresh sequence, computed `chunk` tokens at a time."""
     contender.reset()
@@ -142,11 +151,15 @@ def measure(
         except RequestError as error:
             say(f"{name} is left out: {error}")
     result: dict[str, object] = {"model": path.stem, "tokens": len(tokens), "decode_tokens": n_decode}
+    prompts: list[np.ndarray] = []
     for name, contender in contenders.items():
         say(f"{path.stem}: {name}")
-        prompt = compare(text_logits(contender, tokens, contender.chunk), reference, tokens)
+        prompts.append(text_logits(contender, tokens, contender.chunk))
+        prompt = compare(prompts[-1], reference, tokens)
         decode = compare(text_logits(contender, tokens[:n_decode], 1), reference[:n_decode], tokens[:n_decode])
         result[name] = {"prompt": prompt, "decode": decode}
+    if len(prompts) == 2:
+        result["noise_between"] = noise_between(*prompts)
     if "llama_cpp" in contenders and n_greedy:
         result["greedy"] = continuations(contenders, exact, tokenizer, n_greedy)
     for contender in contenders.values():
@@ -164,6 +177,9 @@ def table(result: dict) -> str:
                 f"{name + ', ' + mode:22}{row['kl_mean']:10.2e}{row['kl_p99']:10.2e}{row['top1']:8.3f}"
                 f"{row['perplexity']:9.3f}{row['perplexity_reference']:9.3f}{row['gap_noise_p99']:10.3f}"
             )
+    if "noise_between" in result:
+        p99, most = result["noise_between"].values()
+        lines.append(f"gap noise between the two: {p99:.3f} at the 99th percentile, {most:.3f} at most")
     for row in result.get("greedy", []):
         what = f"{row['agree']}/{row['tokens']} greedy tokens agree: {row['prompt']!r}"
         if row["agree"] < row["tokens"]:
