@@ -155,3 +155,13 @@ def test_pairs_are_the_same_for_the_same_seed_and_pass_the_planner():
     assert first == pairs()
     made = [pair for pair in first if isinstance(pair, dict)]
     assert len(made) > 25 and all(set(pair["tasks"]) <= set(TASKS) for pair in made)
+
+
+def test_the_planner_makes_of_plain_words_what_each_kind_of_task_asks_for():
+    robot = Robot(SKILL_FILE, "pairs")
+    made = {
+        task: [make(random.Random(f"{task} {number}"), SKILL_FILE, robot, task=task) for number in range(8)]
+        for task in TASKS
+    }
+    few = {task: pairs for task, pairs in made.items() if sum(isinstance(pair, dict) for pair in pairs) < 3}
+    assert not few

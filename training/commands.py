@@ -187,12 +187,15 @@ class Robot:
         self.forms = PlainForms(skills, self.interpreter.names)
 
 
-def make(rng: random.Random, skills, robot: Robot, count: int | None = None):
-    """One pair as {"text", "plain", "tasks"}, or the reason why none came of it."""
+def make(rng: random.Random, skills, robot: Robot, count: int | None = None, task: str | None = None):
+    """One pair as {"text", "plain", "tasks"}, of `count` tasks or of the one that is named, or the reason why none
+    came of it."""
     world, interpreter, forms = robot.world, robot.interpreter, robot.forms
     names = interpreter.names
-    count = count or rng.choices((1, 2, 3), (0.72, 0.22, 0.06))[0]
-    if count == 1:
+    count = 1 if task else count or rng.choices((1, 2, 3), (0.72, 0.22, 0.06))[0]
+    if task:
+        chosen = [task]
+    elif count == 1:
         chosen = rng.choices(list(TASKS), [task.weight for task in TASKS.values()])
     else:
         chosen = rng.choices(JOINED, [TASKS[name].weight for name in JOINED], k=count)
