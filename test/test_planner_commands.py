@@ -21,7 +21,8 @@ def test_the_development_set(entry):
 
 
 ALLOWED = {
-    "unseen": 0, "blind": 6, "fresh": 3, "third": 9, "hostel": 19, "library": 18, "farm": 20, "school": 20, "hotel": 32,
+    "unseen": 0, "blind": 6, "fresh": 3, "third": 9, "hostel": 19, "library": 18, "farm": 20, "school": 17, "hotel": 28,
+    "museum": 37, "garage": 40,
 }  # fmt: skip
 
 

@@ -11,6 +11,26 @@ from llm_ros.planner.phrasing import plainly
 from llm_ros.planner.tokens import tokenize
 
 SAME = {
+    "tell me whether the cola is in the kitchen": (
+        "Look for the cola in the kitchen and tell me whether it is there.",
+        "Please check the kitchen and tell me if we've got a cola there",
+    ),
+    "go to the kitchen, tell me where the cola is": (
+        "Look around the kitchen for the cola and tell me where it is.",
+    ),
+    "open the front door, then find Emil in the office": (
+        "Find Emil in the office, but before you do that, get the front door open.",
+        "Find Emil in the office; but first of all, open the front door",
+    ),
+    "answer the question of the person pointing to the right in the office": (
+        "Someone in the office is pointing to the right. Answer whatever they ask you.",
+    ),
+    "bring me the cola from the desk": ("You see the cola on the desk? I'd like to have it, please.",),
+    "take the cola from the desk to the coffee table": (
+        "Why is there a cola on the desk? It should be on the coffee table, please put it back.",
+        "Who on earth left a cola on the desk? It belongs on the coffee table, so tidy it away",
+    ),
+    "go to the coffee table": ("Go to the c\u00f3ffee table",),
     "tell Emil at the desk what is on the coffee table": (
         "Emil is at the desk and he'd like to know what's on the coffee table; have a look there and then tell him.",
         "Emil at the desk wants to know what is on the coffee table",

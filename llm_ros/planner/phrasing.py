@@ -37,7 +37,8 @@ _RULES = tuple(
     (re.compile(rf"(?<![^ ]){pattern}"), said)
     for pattern, said in (
         # "of all the snacks on the tray, which one is the heaviest" → what is the heaviest snacks on the tray
-        (rf"(?:of|among|out of) (?:all )?(?:the |these |those )?({_N}), which (?:one )?(?:of them )?is {_SUPERLATIVE}",
+        (rf"(?:of|among|out of) (?:all )?(?:the |these |those )?({_N}), (?:which|what) (?:would you say )?(?:one )?"
+         rf"(?:of them )?is {_SUPERLATIVE}",
          r"what is the \2 \1"),
         (rf"(?:what|which) {_OF}({_N})weighs (?:the )?most ", r"what is the heaviest \1"),
         (rf"(?:what|which) {_OF}({_N})weighs (?:the )?least ", r"what is the lightest \1"),
@@ -50,6 +51,42 @@ _RULES = tuple(
         (r"(?:i need|i want|i would like|give me|get me) (?:a|the) count of ", "tell me how many "),
         (r"what is the ([a-z]+) count (?=(?:on|in|at|of) )", r"how many \1 are "),
         (r"(?<![a-z] )(?:name|identify) (?=the (?:[a-z]{2,}est|most|least) )", "tell me what is "),
+        # what is looked for, and whether or where it is
+        (rf"(?:look|search|check) (?:for )?({_THE}{_N})((?:in|on|at|inside) the {_N})and (?:tell me|let me know|say) "
+         r"(?:whether|if) (?:it|they|he|she) (?:is|are) (?:still )?there ", r"tell me whether \1 is \2"),
+        (rf"(?:look|search) (?:around|through|about) (the {_N})for (?={_THE}{_N}and (?:tell me|let me know) where )",
+         r"go to \1 , find "),
+        (rf"(?:check|inspect|look at|go to) (the {_N})and (?:tell me|let me know|see|find out) (?:whether|if) "
+         rf"(?:we have|you see|there is|you can see|we have got|they have) (?:got )?((?:a|an|any|some) {_N})"
+         r"(?:there|on it|in it) ", r"tell me whether there is \2 at \1"),
+        # what comes first is said last
+        (r"^((?:please )?(?:(?!if |unless |after |before |when |[.?!;,] )[^ ]+ )+)[,;] "
+         r"but (?:before (?:you do )?that|first(?: of all)?) (?:, )?((?:[^ .,?!;]+ )+)(?=[.?!] |$)", r"\2 , then \1"),
+        (rf"(?:find|look for|search for) ({_THE}{_N})and (?:tell me|let me know) where (?:it|they) (?:is|are) ",
+         r"tell me where \1 is "),
+        (rf"(?:get|have|pull|push) (the {_N})open (?=[,.;!?] |and |then |$)", r"open \1"),
+        (rf"(?:get|have|pull|push) (the {_N})(?:closed|shut) (?=[,.;!?] |and |then |please |$)", r"close \1"),
+        (rf"((?:belongs|goes|should be|ought to be) (?:in|on|at) the {_N})(?:[,;.] |and |so )(?:so |and )?(please )?"
+         r"(?:put|take|bring|return) (it|them) back ", r"\1 , \2 put \3 there "),
+        (rf"(?:do )?you see ({_THE}{_N})[?] i (?:would like|want|need) (?:to have )?(?:it|them|that) ",
+         r"bring me \1 "),
+        # somebody who does something somewhere, and is known by that
+        (r"pointing (left|right) ", r"pointing to the \1 "),
+        (rf"(?:someone|somebody|(?:a|the) (?:visitor|customer|guest|person|man|woman|lady|guy|patient|student))"
+         rf"(?: over)? ((?:in|on|at|by|near) the {_N})is (pointing to the (?:left|right)|waving|kneeling|"
+         r"raising (?:their|his|her) (?:left|right) (?:arm|hand)) ", r"the person \2 is \1"),
+        (rf"(?:who|that) (?:has|have|had) (a (?:[a-z]+ )?(?:{_DRESS})) on ", r"wearing \1 "),
+        # "I am heading for the library now, come along behind me"
+        (rf"i am (?:heading|going|walking|off|on my way|moving) (?:for|to|over to|towards) (the {_N})(?:now |next )?"
+         r"(?:, |[.] |; |and |so )(?:please |so |just )?(?:come along|come|follow|stay|keep|walk|go)"
+         r"(?: close| along| right)?(?: behind| after)? me ", r"follow me to \1"),
+        # "why is there a bucket on the bar?" tells where it is
+        (rf"(?:why (?:is|are) there|who(?: on earth)? (?:left|put)|what is) (an? {_N})(?:doing )?"
+         rf"((?:in|on|at) the {_N})[?] (?=(?:it|they) (?:should|belongs?|goes|ought) )", r"there is \1 \2 ."),
+        (r"(so |and |, )(?:please )?(?:tidy|put|clear) (it|them) away ", r"\1 put \2 there "),
+        (r"hear from you (?=(?:how|what|whether|if|which|where|who) )", r"know "),
+        (r"answer (?:whatever|anything|everything) (?:they|he|she) (?:may )?(?:asks?|wants? to know)(?: you)? ",
+         r"answer their question "),
         # one of several is any of them
         (r"(?:any )?one of (?:the|these|those|my|our|your) ", "a "),
         (rf"(?:until|till) {_THEY} (?:reach(?:es)?|gets? to|arrives? (?:at|in)|comes? to|(?:are|is) (?:in|at)) ",

@@ -7,6 +7,7 @@ Knows no world.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -121,7 +122,8 @@ _CONTRACTIONS |= {
 
 @dataclass(frozen=True)
 class Token:
-    """A word, a quoted text (quoted=True, text without the quotes) or a punctuation mark; `low` is lower case."""
+    """A word, a quoted text (quoted=True, text without the quotes) or a punctuation mark; `low` is lower case, without
+    accents."""
 
     text: str
     low: str
@@ -152,7 +154,8 @@ def tokenize(text: str) -> list[Token]:
         if len(piece) > 2 and piece[0] in "\"“'":
             tokens.append(Token(piece[1:-1].strip(), piece[1:-1].strip().lower(), True))
             continue
-        low = _MISSPELT.get(piece.lower(), piece.lower())
+        low = _unaccented(piece.lower())
+        low = _MISSPELT.get(low, low)
         if low in _HESITATION:
             continue
         if tokens and tokens[-1].low.endswith("'s"):
@@ -165,6 +168,15 @@ def tokenize(text: str) -> list[Token]:
     if tokens and tokens[-1].low.endswith("'s"):
         tokens[-1:] = _opened(tokens[-1], False)
     return _addressed(tokens)
+
+
+def _unaccented(low: str) -> str:
+    """Letters without their marks, by which names are compared: "café" is "cafe"."""
+    if low.isascii():
+        return low
+    return unicodedata.normalize(
+        "NFC", "".join(one for one in unicodedata.normalize("NFD", low) if not unicodedata.combining(one))
+    )
 
 
 _HESITATION = frozenset("uh um er erm hmm hm umm uhh".split())
