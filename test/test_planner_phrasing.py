@@ -25,7 +25,6 @@ SAME = {
     "answer the question of the person pointing to the right in the office": (
         "Someone in the office is pointing to the right. Answer whatever they ask you.",
     ),
-    "bring me the cola from the desk": ("You see the cola on the desk? I'd like to have it, please.",),
     "take the cola from the desk to the coffee table": (
         "Why is there a cola on the desk? It should be on the coffee table, please put it back.",
         "Who on earth left a cola on the desk? It belongs on the coffee table, so tidy it away",
@@ -93,6 +92,7 @@ SAME = {
     ),
     "bring me the cola from the desk": (
         "The cola from the desk would be great right now.",
+        "You see the cola on the desk? I'd like to have it, please.",
         "Would it be possible to get the cola from the desk?",
         "On the desk there's the cola that I'd like to have.",
     ),
