@@ -29,7 +29,8 @@ SAME = {
         "Why is there a cola on the desk? It should be on the coffee table, please put it back.",
         "Who on earth left a cola on the desk? It belongs on the coffee table, so tidy it away",
     ),
-    "go to the coffee table": ("Go to the c\u00f3ffee table",),
+    "go to the coffee table": ("Go to the c\u00f3ffee table", "Please position yourself by the coffee table"),
+    "close the front door and go to the kitchen": ("Close the front door and proceed to the kitchen.",),
     "tell Emil at the desk what is on the coffee table": (
         "Emil is at the desk and he'd like to know what's on the coffee table; have a look there and then tell him.",
         "Emil at the desk wants to know what is on the coffee table",

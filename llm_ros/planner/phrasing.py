@@ -59,6 +59,8 @@ _RULES = tuple(
         (rf"(?:check|inspect|look at|go to) (the {_N})and (?:tell me|let me know|see|find out) (?:whether|if) "
          rf"(?:we have|you see|there is|you can see|we have got|they have) (?:got )?((?:a|an|any|some) {_N})"
          r"(?:there|on it|in it) ", r"tell me whether there is \2 at \1"),
+        (r"(?:proceed|position yourself|place yourself|station yourself) (?:over )?(?:to|in|at|on|by) (?=the )",
+         r"go to "),
         # what comes first is said last
         (r"^((?:please )?(?:(?!if |unless |after |before |when |[.?!;,] )[^ ]+ )+)[,;] "
          r"but (?:before (?:you do )?that|first(?: of all)?) (?:, )?((?:[^ .,?!;]+ )+)(?=[.?!] |$)", r"\2 , then \1"),
