@@ -9,12 +9,11 @@ so it can be used in any node; `result` and iteration block, so never inside a c
 from __future__ import annotations
 
 import contextlib
-import threading
 
 import rclpy
 from action_msgs.srv import CancelGoal
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 
 from llm_ros import qos
 from llm_ros.action import Ask, Chat, ExecutePlan, GenerateChatCompletions, GenerateResponse, PlanTask, Watch
@@ -22,6 +21,7 @@ from llm_ros.calls import Call, CallError, Generation, LifecycleRemote, Remote
 from llm_ros.conversions import messages_to_ros, request_to_ros, text_to_ros
 from llm_ros.images import pictures_to_ros
 from llm_ros.msg import ChatTurn
+from llm_ros.spinning import SpinThread
 from llm_ros.srv import Ask as AskService
 from llm_ros.srv import (
     ChatSession,
@@ -308,17 +308,10 @@ def connect(name: str = "llm_ros_client", domain_id: int | None = None):
     node = rclpy.create_node(name, context=context, start_parameter_services=False, enable_rosout=False)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
-
-    def spin():
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
-
-    thread = threading.Thread(target=spin, name="llm_ros_client", daemon=True)
-    thread.start()
+    spinning = SpinThread(executor, name)
     try:
         yield node
     finally:
-        executor.shutdown()
-        thread.join(timeout=5.0)
-        node.destroy_node()
-        rclpy.try_shutdown(context=context)
+        if spinning.end():
+            node.destroy_node()
+            rclpy.try_shutdown(context=context)

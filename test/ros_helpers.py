@@ -16,7 +16,7 @@ import rclpy
 from rclpy.executors import MultiThreadedExecutor
 
 from llm_core.engine import Engine
-from llm_ros.nodes.run import spin
+from llm_ros.spinning import SpinThread
 
 DEADLINE_S = 20.0
 
@@ -92,14 +92,12 @@ class Ros:
         """Spins the node in a thread until the test ends."""
         executor = MultiThreadedExecutor(4, context=self.context)
         executor.add_node(node)
-        thread = threading.Thread(target=spin, args=(executor,), daemon=True)
-        thread.start()
+        spinning = SpinThread(executor)
 
         def end():
             if hasattr(node, "close"):
                 node.close()
-            executor.shutdown(timeout_sec=5.0)
-            thread.join(5.0)
+            assert spinning.end(), f"a callback of {node.get_name()} still runs"
             node.destroy_node()
 
         self._stack.callback(end)

@@ -12,27 +12,15 @@ import sys
 import threading
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, ShutdownException
+from rclpy.executors import MultiThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from llm_core.errors import LLMCoreError
+from llm_ros.spinning import SpinThread
 
 # Callbacks are short and their work is elsewhere; the threads are for transitions that take long, and what goes on
 # meanwhile.
 EXECUTOR_THREADS = 4
-
-
-def spin(executor) -> None:
-    """Spins until the executor or its context is shut down. A callback that raises is logged and harms nobody else."""
-    while True:
-        try:
-            executor.spin()
-            return
-        except (ExternalShutdownException, ShutdownException):
-            return
-        except Exception as error:
-            for node in executor.get_nodes():
-                node.get_logger().error(f"a callback failed: {type(error).__name__}: {error}")
 
 
 def run_node(make_node, args=None) -> int:
@@ -59,14 +47,12 @@ def run_node(make_node, args=None) -> int:
 
     executor = MultiThreadedExecutor(EXECUTOR_THREADS)
     executor.add_node(node)
-    spinning = threading.Thread(target=spin, args=(executor,), name="llm_ros.spin", daemon=True)
-    spinning.start()
+    spinning = SpinThread(executor)
     if node.has_parameter("autostart") and node.get_parameter("autostart").value:
         threading.Thread(target=start, name="llm_ros.autostart", daemon=True).start()
     stop.wait()
     node.get_logger().info("stopping")
     node.close()
-    executor.shutdown(timeout_sec=5.0)
-    rclpy.try_shutdown()
-    spinning.join(timeout=5.0)
+    if spinning.end():
+        rclpy.try_shutdown()
     return 1 if failed.is_set() else 0
