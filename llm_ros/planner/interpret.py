@@ -23,6 +23,7 @@ from llm_ros.planner.coverage import strange_words, unused_words
 from llm_ros.planner.frames import FRAME_GOALS
 from llm_ros.planner.inquiry import ASKS, Inquiry
 from llm_ros.planner.lead import LEAD_GOALS
+from llm_ros.planner.mood import forbids, only_speaks, orders
 from llm_ros.planner.names import Names
 from llm_ros.planner.own import own_skill
 from llm_ros.planner.phrasing import plainly
@@ -86,6 +87,8 @@ class Interpreter:
 
     def read(self, command: str) -> Readings:
         """All readings of a command. Raises PlanError and Question."""
+        if only_speaks(tokenize(command)):
+            raise Question("That does not sound like an order to me. What should I do?")
         splitter = self._splitter(command)
         found = provisos(splitter)
         if not found:
@@ -101,15 +104,20 @@ class Interpreter:
         return replace(rest, provisos=questions)
 
     def _splitter(self, command: str) -> Splitter:
-        tokens = self.names.gathered(plainly(corrected(tokenize(command))))
+        tokens = self.names.gathered(plainly(orders(corrected(tokenize(command)))))
         return Splitter(tokens, self.names, self.lexicon)
 
-    def settled(self, command: str) -> bool:
-        """Whether a command of which no plan was made leaves nothing to guess: it has a condition, or it is an order
-        of words that are all known. What is asked or refused then is what the command itself calls for."""
-        splitter = self._splitter(command)
-        if any(one.question for one in provisos(splitter)):
+    def restricted(self, command: str) -> bool:
+        """Whether a command depends on what a plan cannot see to, forbids something, or is none: nobody may then guess
+        what is meant."""
+        if only_speaks(tokenize(command)) or forbids(corrected(tokenize(command))):
             return True
+        return any(one.question for one in provisos(self._splitter(command)))
+
+    def settled(self, command: str) -> bool:
+        """Whether a command of which no plan was made leaves little to guess: it is an order of words that are all
+        known. What is asked or refused then is, most likely, what the command itself calls for."""
+        splitter = self._splitter(command)
         begins = [(splitter.skip(start), end) for start, end, _ in splitter.spans()]
         first = next((start for start, end in begins if start < end), 0)
         verb = self.lexicon.match(splitter.tokens, first, splitter.at)
@@ -222,11 +230,23 @@ class Interpreter:
 
     def _refuse_harm(self, text: str, splitter: Splitter) -> None:
         for phrase in HARM_PHRASES:
-            if f" {phrase} " in f" {text} ":
+            if f" {phrase} " in f" {text} " and not self._only_moves(phrase, splitter):
                 raise PlanError("unsafe", f"I will not do that ({phrase})")
         for k, token in enumerate(splitter.tokens):
             if token.low in HARM_THINGS and k not in splitter.at:  # a glue gun of the world is none
                 raise PlanError("unsafe", f"I do not handle such things ({token.low})")
+
+    def _only_moves(self, phrase: str, splitter: Splitter) -> bool:
+        """ "drive into the kitchen", "run over to her", "you will run into him there" """
+        low, words = splitter.low, phrase.split()
+        for i in range(len(low) - len(words) + 1):
+            if low[i : i + len(words)] == words and words[-1] in ("into", "over"):
+                after = next((k for k in range(i + len(words), len(low)) if low[k] not in w.DETERMINERS), len(low))
+                place = after in splitter.at and splitter.at[after].kind == "place"
+                room = place and any(name in self.world.rooms for name in splitter.at[after].names)
+                if not (room or low[i + len(words) :][:1] == ["to"] or low[max(0, i - 2) : i] == ["you", "will"]):
+                    return False
+        return words[-1] in ("into", "over")
 
     def _refuse_leaving(self, forbidden: list[Goal], readings: list[list[Goal]]) -> None:
         """Raises PlanError if the robot is to stay in a room and to act outside it."""

@@ -34,7 +34,7 @@ _ROWS = (
     " could|i am wondering if you could|be sure that you|never mind that|by the way|oh and|first of all|last but not "
     "least|do us a favor and|do us a favour and|do me the favor and|i would love it if you could|i would be grateful "
     "if you could|i would be * if you|it is time to|"
-    "we need you to|i have a task for you|listen up|look here|if you would not mind|if you"
+    "why do not you|we need you to|i have a task for you|listen up|look here|if you would not mind|if you"
     " would"
 )
 _OPENINGS = tuple(tuple(row.split()) for row in _ROWS.split("|"))

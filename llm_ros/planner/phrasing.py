@@ -8,6 +8,7 @@ keep the tokens that they match, so nothing that somebody wrote is lost. Knows n
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from llm_ros.planner.people import CLOTHES
 from llm_ros.planner.tokens import Token
@@ -33,9 +34,15 @@ _PAST = (
     "went|came|popped|brought|took|told|gave|found|asked|said|showed|walked|got|fetched|followed|guided|checked|looked|"
     "counted|let|handed|put|opened|closed|greeted|answered|led|carried|moved"
 )
-_RULES = tuple(
-    (re.compile(rf"(?<![^ ]){pattern}"), said)
-    for pattern, said in (
+
+
+def compiled(rules: Sequence[tuple[str, str]]) -> tuple[tuple[re.Pattern, str], ...]:
+    """Patterns of whole words, and what to say instead."""
+    return tuple((re.compile(rf"(?<![^ ])(?:{pattern})"), said) for pattern, said in rules)
+
+
+_RULES = compiled(
+    (
         # "of all the snacks on the tray, which one is the heaviest" → what is the heaviest snacks on the tray
         (rf"(?:of|among|out of) (?:all )?(?:the |these |those )?({_N}), (?:which|what) (?:would you say )?(?:one )?"
          rf"(?:of them )?is {_SUPERLATIVE}",
@@ -86,7 +93,13 @@ _RULES = tuple(
         (rf"(?:why (?:is|are) there|who(?: on earth)? (?:left|put)|what is) (an? {_N})(?:doing )?"
          rf"((?:in|on|at) the {_N})[?] (?=(?:it|they) (?:should|belongs?|goes|ought) )", r"there is \1 \2 ."),
         (r"(so |and |, )(?:please )?(?:tidy|put|clear) (it|them) away ", r"\1 put \2 there "),
-        (r"hear from you (?=(?:how|what|whether|if|which|where|who) )", r"know "),
+        (r"hear from you (?=(?:how|what|whether|if|which|where|who|in which) )", r"know "),
+        (r"fill (him|her|them|me) in (?=[,.;!?] |and |$)", r"tell \1 "),
+        (r"(it|they|them) (?:has |have )?(?:turned up|ended up|wound up|shown up) (?=(?:on|in|at|under|near|by) )",
+         r"\1 is "),
+        (r"the next (second|minute|hour) ", r"a \1 "),
+        (r"for (?:the next )?((?:[^ .,;]+ )+?(?:and a half )?)(?:, )?(?:please |i (?:want|would like|need) you to )"
+         rf"(wait|stay|stand by|remain) ((?:in|on|at|by|near) the {_N})", r"\2 \3 for \1"),
         (r"answer (?:whatever|anything|everything) (?:they|he|she) (?:may )?(?:asks?|wants? to know)(?: you)? ",
          r"answer their question "),
         # one of several is any of them
@@ -142,9 +155,9 @@ _RULES = tuple(
         # who wants to know something, which is looked at first
         (rf"{_CURIOUS} to (?:know|hear|find out) ((?:what|how many|which|whether|if) [^.;!?]+?)(?:, |; |\. )"
          r"(?:so |please |could you |can you |would you |go |and )*"
-         r"(?:have a look|take a look|look|check|count them|count|find out|see)(?: there| it| up| over there)? "
-         r"(?:, )?(?:and |then )+(?:please )?(?:tell|inform|let) "
-         r"(?:him|her|them) (?:know )?", r"wants to know \1 "),
+         r"(?:have a look|take a look|look|check|count them|count|find out|see)(?: there| (?:at )?it| up| over there)? "
+         r"(?:, )?(?:and |then )+(?:please )?(?:tell|inform|let|fill) "
+         r"(?:him|her|them) (?:know |in )?", r"wants to know \1 "),
         (rf"(?<![a-z] )((?!i |we |you |they |he |she |who )[a-z]+) (?:is )?"
          rf"((?:at|in|on|by|near) the (?:[a-z]+ ){{1,3}}?)(?:and )?(?:he |she |they )?"
          rf"{_CURIOUS} to (?:know|hear|find out) "
@@ -327,19 +340,32 @@ _RULES = tuple(
     )
 )  # fmt: skip
 _GROUP = re.compile(r"[\\^](\d)")
-_BASE = dict(
+BASE = dict(
     moved="move", brought="bring", taken="take", put="put", placed="place", delivered="deliver", carried="carry",
     transferred="transfer", handed="hand", given="give", returned="return", opened="open", closed="close",
     fetched="fetch", led="lead", guided="guide", escorted="escort", followed="follow", greeted="greet", went="go",
     came="come", popped="pop", took="take", told="tell", gave="give", found="find", asked="ask",
     said="say", showed="show", shown="show", walked="walk", got="get", checked="check", looked="look", counted="count",
     let="let", answered="answer", accompanied="accompany",
+    bringing="bring", taking="take", giving="give", going="go", driving="drive", opening="open", closing="close",
+    shutting="shut", following="follow", guiding="guide", leading="lead", escorting="escort", greeting="greet",
+    accompanying="accompany", telling="tell", asking="ask", putting="put", placing="place", moving="move",
+    picking="pick", grabbing="grab", fetching="fetch", handing="hand", carrying="carry", delivering="deliver",
+    finding="find", looking="look", counting="count", waiting="wait", answering="answer", entering="enter",
+    touching="touch", getting="get", walking="walk", showing="show", talking="talk", speaking="speak", saying="say",
+    returning="return", removing="remove", visiting="visit", touched="touch", entered="enter", removed="remove",
 )  # fmt: skip
 
 
 def plainly(tokens: list[Token]) -> list[Token]:
     """The tokens in the reader's words."""
-    for pattern, said in _RULES:
+    return replaced(tokens, _RULES)
+
+
+def replaced(tokens: list[Token], rules: Sequence[tuple[re.Pattern, str]]) -> list[Token]:
+    """The tokens with the first place that fits a rule's pattern said as the rule has it, rule by rule. In what to say
+    "\\1" stands for the tokens of a group, "^1" for the bare form of its verb."""
+    for pattern, said in rules:
         text, starts = "", {}
         for k, token in enumerate(tokens):
             starts[len(text)] = k
@@ -364,7 +390,7 @@ def _filled(said: str, match: re.Match, tokens: list[Token], starts: dict[int, i
             continue
         begin = starts[begin]
         if word[0] == "^":
-            base = _BASE[tokens[begin].low]
+            base = BASE[tokens[begin].low]
             result.append(Token(base, base))
             continue
         result += tokens[begin : starts.get(end, starts.get(end + 1, begin))]

@@ -21,7 +21,7 @@ from llm_ros.planner.inquiry import Inquiry
 from llm_ros.planner.interpret import Interpreter, Question, Readings
 from llm_ros.planner.plan import REFUSALS, LineReader, Plan, PlanError, Step, clarify, parse_line, refuse
 from llm_ros.planner.refer import FreeText, Goal
-from llm_ros.planner.rewrite import Rewriter, unknown_things
+from llm_ros.planner.rewrite import SURE, VERY_SURE, Rewriter, unknown_things
 from llm_ros.planner.skills import Skills
 from llm_ros.planner.talk import is_task, takes_a_robot, wished
 from llm_ros.planner.validate import check_step
@@ -123,10 +123,11 @@ class Planner:
         alone = None if isinstance(space, Plan) or len(space[0]) != 1 else space[0][0]
         odd = alone is not None and unknown_things(alone, self.skills, self.world)
         short = alone is not None and self._rewriter.passed_over(command, alone)
-        if not odd and not short and not self._unsure(command, space):
+        sure = SURE if odd or short else self._needed(command, space)
+        if sure is None:
             return space
         try:
-            steps = self._rewriter.steps(command, cancelled)
+            steps = self._rewriter.steps(command, cancelled, sure)
         except PlanError as error:
             return refuse(error.reason, str(error)) if odd else space
         if steps is None:
@@ -163,11 +164,15 @@ class Planner:
             return refuse("withdrawn")
         return clarify(outcome) if isinstance(outcome, Inquiry) else outcome
 
-    def _unsure(self, command: str, space) -> bool:
-        """Whether `rewrite` is asked: several plans came of the command, or none, and there is something to guess."""
+    def _needed(self, command: str, space) -> float | None:
+        """How sure `rewrite` must be where it is asked; None: it is not. It is asked where several plans came of the
+        command, or none, and nothing is forbidden or left to a condition; where there is little to guess, it must be
+        very sure."""
         if not isinstance(space, Plan):
-            return len(space[0]) > 1
-        return space.reason not in _FINAL and not self._interpreter.settled(command)
+            return SURE if len(space[0]) > 1 else None
+        if space.reason in _FINAL or self._interpreter.restricted(command):
+            return None
+        return VERY_SURE if self._interpreter.settled(command) else SURE
 
     def _clean(self, command: str) -> str | Plan:
         """The command as plain words, or why it is none."""

@@ -61,6 +61,7 @@ _BE = frozenset("is are was were be been has have had does do did can could will
 _WILL = frozenset("please like want wish mind could can would will may prefer fancy insist agree".split())
 _LEISURE = frozenset("able free ready available kind good nice willing sure near nearby around".split())
 _FIND = frozenset("find see spot meet locate have get reach know encounter found seen met notice".split())
+_ARRIVED = frozenset("arrives arrive arrived reaches reached".split())
 _EASE = frozenset("possible convenient ok okay alright fine any at all i".split())
 _OPPOSITE = {"open": {"closed", "shut"}, "close": {"open", "opened", "ajar"}}
 _STARTS = frozenset(
@@ -156,7 +157,8 @@ class _Finder:
             return None
         elif self._own_progress(i, begin, end):
             idle = self.low[begin] == "you" and not self._front(i) and end - begin <= 3
-            return Proviso(i, end, "") if idle and not any(k in self.s.at for k in range(i, end)) else None
+            idle = idle and not any(k in self.s.at for k in range(i, end)) or bool(_ARRIVED & set(self.low[begin:end]))
+            return Proviso(i, end, "") if idle else None
         said = self._said(begin, end)
         if self.low[begin - 1] == "of":
             said = f"there is {said}"
@@ -341,7 +343,8 @@ class _Finder:
         )
         if person:
             answered = "ask" in before and bool(set(rest[:2]) & {"answered", "answers", "replied", "replies"})
-            return known and (state and bool(before & {"bring", "guide", "take", "follow"}) or answered)
+            arrived = bool(set(rest[:2]) & _ARRIVED) and bool(before & {"guide", "follow"})
+            return known and (state and bool(before & {"bring", "guide", "take", "follow"}) or answered or arrived)
         return state and (known or first == "it" and bool(before))
 
     # -- times

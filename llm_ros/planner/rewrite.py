@@ -26,6 +26,7 @@ from llm_ros.planner.world import World
 SYSTEM = "Say in plain words what the robot is to do."
 MAX_TOKENS = 96
 SURE = -1.2  # chosen on the sets of test/data but the clinic
+VERY_SURE = -0.1  # against a question that the reader has reasons for; ended needless ones only, on five of the sets
 _SEEN_THROUGH = ("unsafe", "contradictory")  # what is believed against a plan over things that the world does not know
 _HANDLING = ("find_object", "pick", "place", "hand_over")
 _NOT_THERE = r"\b(?:not|never|instead of|rather than|except|without|avoid|avoiding|\w+n'?t) (?:[\w']+ ){0,4}"
@@ -103,9 +104,9 @@ class Rewriter:
             and not re.search(f"{_NOT_THERE}{one}\\b", tagged.text.lower())
         }
 
-    def steps(self, command: str, cancelled: Callable[[], bool]) -> list[Step] | None:
-        """The steps of the command's plain form; None if there are none. Raises PlanError for what is unsafe or
-        contradicts itself."""
+    def steps(self, command: str, cancelled: Callable[[], bool], sure: float = SURE) -> list[Step] | None:
+        """The steps of the command's plain form; None if there are none, or the model is less than `sure` of it. Raises
+        PlanError for what is unsafe or contradicts itself."""
         tagged = tag(command, self._interpreter.names)
         asked = [{"role": "system", "content": SYSTEM}]
         for said, plain in (*self._examples, (tagged.text, "")):
@@ -114,7 +115,8 @@ class Rewriter:
         text = self._generate(asked, self._forms.grammar(tagged), MAX_TOKENS, lambda piece: None, cancelled)
         if text is None:
             return None
-        unsure = self._trained and isinstance(text, Written) and text.logprob < SURE
+        told = self._trained and isinstance(text, Written)
+        unsure = text.logprob < sure if told else sure > SURE
         refused = text.startswith("refuse ")
         if unsure or not refused and not faithful(text, tagged):
             return None

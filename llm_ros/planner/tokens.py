@@ -66,6 +66,7 @@ _CONTRACTIONS = {
     "isn't": ["is", "not"],
     "can't": ["can", "not"],
     "mustn't": ["must", "not"],
+    "needn't": ["need", "not"],
     "never": ["do", "not"],
     "shouldn't": ["should", "not"],
     "i'll": ["i", "will"],

@@ -77,7 +77,7 @@ FRAMES = {
     "inform|notify|report|announce|say|speak|recite|mention|explain|relay|share|convey|communicate|"
     "talk|talk to|speak to|state|"
     "utter|let|let know|update|declare|proclaim|repeat|pass on|brief|speak with|chat with|talk with|report back|"
-    "give information about|say aloud|say to|"
+    "give information about|say aloud|say to|break the news to|break the news|break it to|"
     "i want to know|i would like to know|i need to know|i wonder|i am wondering|i am curious|do you know|i must know",
     "answer": "answer|respond|reply|respond to|reply to|give an answer to|take a question from|take questions "
     "from|field|handle a question from|help with a question",

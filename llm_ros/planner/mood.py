@@ -1,0 +1,94 @@
+"""What a sentence does with a deed: orders it, forbids it, or only speaks of it.
+
+In: tokens of a command. Out: the same with every way of forbidding said as "do not …", which the reader knows ("you
+must never open it", "there is no need to open it", "I told you not to"); and whether something is forbidden, or all
+that is said is about deeds that were done, that somebody else does, or that are asked about ("did you bring it?", "I
+brought it"). A robot that takes one of these for an order does what it was told not to do. Knows no world and no skill.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from llm_ros.planner.phrasing import BASE, compiled, replaced
+from llm_ros.planner.tokens import Token
+
+_GERUND = "|".join(word for word in BASE if word.endswith("ing"))
+_DONE = "|".join(word for word in BASE if not word.endswith("ing") and word not in ("let", "said", "found"))
+_NAMED = r"(?:(?:the|this|that|my|our|any|no) )?(?:[a-z]+ ){1,3}?"
+_NOT = r"(?:not|never|do not) (?:to )?(?:ever |even )?"  # tokens.py opens "never" as "do not"
+_FORBIDDING = compiled((
+    (rf"(?:i|we) (?:have )?(?:already )?(?:said|told you|asked you|ordered you|warned you|want you|would like you|"
+     rf"would prefer you|need you|prefer you|expect you) (?:to )?{_NOT}", "do not "),
+    (r"(?:i|we) do not (?:want|need|wish|expect|like)(?: for)? you to (?:ever )?", "do not "),
+    (rf"(?:i|we) (?:would|had) (?:much )?(?:rather|prefer)(?: it)?(?: if| that)? you (?:did |would )?{_NOT}",
+     "do not "),
+    (rf"(?:make sure|be sure|take care|be careful|please|try|remember|ensure|see to it|make certain|it is important|"
+     rf"it is essential)(?: that)?(?: you)?(?: must| should)? {_NOT}", "do not "),
+    (rf"(?:you (?:really |absolutely )?(?:must|should|may|shall|ought to|ought)|(?:you )?(?:had )?better) {_NOT}"
+     r"(?=(?!be |have )[a-z]+ )", "do not "),
+    (rf"you are {_NOT}(?:(?:allowed|supposed|permitted|meant|going) )?to ", "do not "),
+    (r"(?:there is |there was |you have |we have |it is )?(?:absolutely )?(?:no need|no reason|not necessary|"
+     r"unnecessary)(?: for you)? to ", "do not "),
+    (r"you (?:do not (?:have|need) to|need not(?: to)?) ", "do not "),
+    (r"(?:under no circumstances?|on no account|in no case|by no means|at no time)"
+     r"(?: (?:should|must|may|can|do|are|shall|to|ever|you))* ", "do not "),
+    (r"(?:nobody|no one)(?: is to| should| must| may| can| shall) (?=(?!be |have )[a-z]+ )", "do not "),
+    (rf"(?:please )?(?:refrain from|avoid|abstain from|forget about|hold off(?: on)?|quit|stop|"
+     rf"do not (?:even |ever )?(?:think (?:about|of)|bother|risk|start|keep|consider)) ({_GERUND}) ", r"do not ^1 "),
+    (r"do not (?:you )?(?:dare|ever|even|bother|attempt)(?: to)? (?:and )?(?=[a-z]+ )", "do not "),
+    (rf"({_NAMED})(?:must|should|may|can|shall|is|are|ought) (?:not|never|do not) (?:to )?(?:be )?({_DONE}) ",
+     r"do not ^2 \1"),
+    (rf"({_NAMED})(?:must|should|may|shall) (?:not|do not) (?:get|have|receive|be given) (?=(?:the|a|an|any|my) )",
+     r"do not give \1"),
+    (rf"({_NAMED})(?:must|should|may|shall) (?:not|do not) (?:go|get|come) (?=(?:to|into|onto) )",
+     r"do not bring \1"),
+))  # fmt: skip
+# What is left of forbidding that none of the above knew.
+_FORBIDDEN = re.compile(
+    r"(?:^|[.,;:!?] |and |but |please |then |so )do not (?!(?:forget|hesitate|mind|worry) )|"
+    r"(?<!i )(?<!we )(?:must|should|shall|may) (?:not|do not) |\b(?:refrain|avoid|nobody should|no need) "
+)
+_DEED = (
+    "bring|take|give|open|close|shut|follow|guide|lead|escort|greet|put|place|move|carry|deliver|fetch|hand|return|"
+    "accompany"
+)
+_PAST = (
+    "brought|took|taken|gave|given|opened|closed|followed|guided|led|escorted|greeted|moved|carried|delivered|"
+    "fetched|handed|returned|accompanied|told|asked|answered|counted"
+)
+_WHO = "(?:i|we|you|he|she|they|it|somebody|someone|nobody)"
+_ADVERBS = r"(?:already |just |also |even |ever |never |only |once |always |usually |then |not |yesterday |finally )*"
+_SPOKEN_OF = re.compile(
+    rf"(?:(?:well|so|oh|yesterday|earlier|today|this morning|last night|a while ago|,|why|when|where|how) )*"
+    rf"(?:(?:i|we|you|he|she|they|who) {_ADVERBS}(?:(?:have|has|had|could have|should have|would have|did) )?{_ADVERBS}"
+    rf"(?:{_PAST}) "
+    rf"|(?:have|had) {_WHO} {_ADVERBS}(?:{_DEED}|{_PAST}) |(?:did|has|does) [a-z]+ {_ADVERBS}(?:{_DEED}|{_PAST}) "
+    rf"|(?:should|shall|must) (?:i|we) {_ADVERBS}(?:{_DEED}) "
+    rf"|(?:i|we) (?:will|shall|am going to|are going to|am about to) {_ADVERBS}"
+    rf"(?:open|close|shut|follow|guide|bring|give|carry|deliver|fetch|move) (?!me ))"
+)
+
+
+def orders(tokens: list[Token]) -> list[Token]:
+    """The tokens with all that is forbidden as "do not …"."""
+    return replaced(tokens, _FORBIDDING)
+
+
+def forbids(tokens: Sequence[Token]) -> bool:
+    """Whether something is forbidden, in whatever words."""
+    return _FORBIDDEN.search(_text(orders(list(tokens)))) is not None
+
+
+def only_speaks(tokens: Sequence[Token]) -> bool:
+    """Whether every sentence tells of deeds, or asks about them, and none orders one."""
+    sentences = [one.strip() for one in re.split(r"[.!?;] ", _text(tokens)) if one.strip()]
+    return bool(sentences) and all(_SPOKEN_OF.match(f"{one} ") for one in sentences)
+
+
+def _text(tokens: Sequence[Token]) -> str:
+    return "".join(f"{chr(39) if token.quoted else token.low} " for token in tokens)
+
+
+__all__ = ["forbids", "only_speaks", "orders"]
