@@ -125,6 +125,8 @@ def rubbish(name: str) -> bool:
 
 def transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     """Take, bring, give, put; "the plate in the cupboard and the bowl in the sink" is two of them."""
+    if any(item.kind in PEOPLE and item.prep == "from" for item in clause.items):
+        raise PlanError("impossible", "I cannot take anything out of somebody's hands")
     goals = []
     for group in _groups(clause.items, mode):
         goals += _transfer(ref, replace(clause, items=group), mode)

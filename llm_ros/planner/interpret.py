@@ -34,11 +34,16 @@ from llm_ros.planner.speech import INFORMATION, SPEECH_GOALS, question
 from llm_ros.planner.tags import Spoken
 from llm_ros.planner.tokens import corrected, tokenize
 from llm_ros.planner.told import guesses, only_told, statement, wish
-from llm_ros.planner.verbs import HARM_PHRASES, HARM_THINGS, Lexicon
+from llm_ros.planner.verbs import HARM, HARM_PHRASES, HARM_THINGS, Lexicon
 from llm_ros.planner.world import OPERATOR, World
 
 MAX_READINGS = 12
 _TOGETHER = re.compile(r"\b(at the same time|simultaneously|at once both|in parallel)\b")
+_THREAT = re.compile(
+    r"\b(?:will|shall|am going to|are going to|is going to|want to|would like to) "
+    rf"(?:{'|'.join(sorted(HARM))}) (?:you|him|her|them|us|it|everybody|everyone|somebody)\b|"
+    r"\brun (?!over)(?:the )?(?:[a-z]+ ){1,2}over (?:$|[.,;!?]|and |then |with )"
+)
 
 
 @dataclass(frozen=True)
@@ -232,6 +237,8 @@ class Interpreter:
         for phrase in HARM_PHRASES:
             if f" {phrase} " in f" {text} " and not self._only_moves(phrase, splitter):
                 raise PlanError("unsafe", f"I will not do that ({phrase})")
+        if _THREAT.search(f"{text} "):
+            raise PlanError("unsafe", "I neither do nor say that")
         for k, token in enumerate(splitter.tokens):
             if token.low in HARM_THINGS and k not in splitter.at:  # a glue gun of the world is none
                 raise PlanError("unsafe", f"I do not handle such things ({token.low})")
@@ -389,7 +396,9 @@ def _tidy(goals: list[Goal]) -> list[Goal]:
 
 
 def _harm(ref: Referee, clause: Clause) -> list[Goal]:
-    raise PlanError("unsafe", f"I will not {clause.verb.word} anybody or anything")
+    word = clause.verb.word
+    refused = f"I will do no {word}" if word.endswith("ing") else f"I will not {word} anybody or anything"
+    raise PlanError("unsafe", refused)
 
 
 def _carried_on(before: list[Goal], thing: object) -> bool:

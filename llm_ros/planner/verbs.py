@@ -102,7 +102,7 @@ HARM = frozenset(
     "scald trash vandalize "
     "vandalise scratch tackle strike whip bully gag kidnap spill flood sabotage whack smack thump clobber "
     "thrash clout wallop spank trample maim cripple suffocate smother startle terrify frighten taunt humiliate harass "
-    "molest".split()
+    "molest trip ambush".split()
 )
 HARM_PHRASES = (
     "set fire",
