@@ -21,6 +21,7 @@ from llm_ros.planner.carry import CARRY_GOALS
 from llm_ros.planner.clauses import Clause, Splitter
 from llm_ros.planner.coverage import strange_words, unused_words
 from llm_ros.planner.frames import FRAME_GOALS
+from llm_ros.planner.harm import harm, refuse_harm
 from llm_ros.planner.inquiry import ASKS, Inquiry
 from llm_ros.planner.lead import LEAD_GOALS
 from llm_ros.planner.mood import forbids, only_speaks, orders
@@ -34,16 +35,11 @@ from llm_ros.planner.speech import INFORMATION, SPEECH_GOALS, question
 from llm_ros.planner.tags import Spoken
 from llm_ros.planner.tokens import corrected, tokenize
 from llm_ros.planner.told import guesses, only_told, statement, wish
-from llm_ros.planner.verbs import HARM, HARM_PHRASES, HARM_THINGS, Lexicon
+from llm_ros.planner.verbs import Lexicon
 from llm_ros.planner.world import OPERATOR, World
 
 MAX_READINGS = 12
 _TOGETHER = re.compile(r"\b(at the same time|simultaneously|at once both|in parallel)\b")
-_THREAT = re.compile(
-    r"\b(?:will|shall|am going to|are going to|is going to|want to|would like to) "
-    rf"(?:{'|'.join(sorted(HARM))}) (?:you|him|her|them|us|it|everybody|everyone|somebody)\b|"
-    r"\brun (?!over)(?:the )?(?:[a-z]+ ){1,2}over (?:$|[.,;!?]|and |then |with )"
-)
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ class Interpreter:
             **CARRY_GOALS,
             **SPEECH_GOALS,
             "wish": wish,
-            "harm": _harm,
+            "harm": harm,
             "work": self._work,
         }
 
@@ -148,7 +144,7 @@ class Interpreter:
         together = _TOGETHER.search(text) is not None
         if together:
             splitter = Splitter(corrected(tokenize(_TOGETHER.sub(" ", text))), self.names, self.lexicon)
-        self._refuse_harm(text, splitter)
+        refuse_harm(splitter, self.world)
         try:
             return self._understand(splitter, together)
         except Question as question:
@@ -232,28 +228,6 @@ class Interpreter:
         forbidden = [goal for goal in forbidden if goal.role != "stay"]
         unused = unused_words(splitter, clauses, known, readings[0] if readings else [], self.world)
         return Readings(readings, forbidden, understood, (), unused)
-
-    def _refuse_harm(self, text: str, splitter: Splitter) -> None:
-        for phrase in HARM_PHRASES:
-            if f" {phrase} " in f" {text} " and not self._only_moves(phrase, splitter):
-                raise PlanError("unsafe", f"I will not do that ({phrase})")
-        if _THREAT.search(f"{text} "):
-            raise PlanError("unsafe", "I neither do nor say that")
-        for k, token in enumerate(splitter.tokens):
-            if token.low in HARM_THINGS and k not in splitter.at:  # a glue gun of the world is none
-                raise PlanError("unsafe", f"I do not handle such things ({token.low})")
-
-    def _only_moves(self, phrase: str, splitter: Splitter) -> bool:
-        """ "drive into the kitchen", "run over to her", "you will run into him there" """
-        low, words = splitter.low, phrase.split()
-        for i in range(len(low) - len(words) + 1):
-            if low[i : i + len(words)] == words and words[-1] in ("into", "over"):
-                after = next((k for k in range(i + len(words), len(low)) if low[k] not in w.DETERMINERS), len(low))
-                place = after in splitter.at and splitter.at[after].kind == "place"
-                room = place and any(name in self.world.rooms for name in splitter.at[after].names)
-                if not (room or low[i + len(words) :][:1] == ["to"] or low[max(0, i - 2) : i] == ["you", "will"]):
-                    return False
-        return words[-1] in ("into", "over")
 
     def _refuse_leaving(self, forbidden: list[Goal], readings: list[list[Goal]]) -> None:
         """Raises PlanError if the robot is to stay in a room and to act outside it."""
@@ -393,12 +367,6 @@ def _tidy(goals: list[Goal]) -> list[Goal]:
         else:
             result.append(goal)
     return result
-
-
-def _harm(ref: Referee, clause: Clause) -> list[Goal]:
-    word = clause.verb.word
-    refused = f"I will do no {word}" if word.endswith("ing") else f"I will not {word} anybody or anything"
-    raise PlanError("unsafe", refused)
 
 
 def _carried_on(before: list[Goal], thing: object) -> bool:

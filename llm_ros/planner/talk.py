@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from llm_ros.planner.clauses import Clause, Splitter
 from llm_ros.planner.interpret import Interpreter
+from llm_ros.planner.mood import only_speaks
 from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.refer import Goal, Question
 from llm_ros.planner.skills import Skills
@@ -34,6 +35,8 @@ _LOOKED_UP = ("what", "is there", "which", "how", "why")
 
 def is_task(text: str, interpreter: Interpreter) -> bool:
     """Whether a text wants something done that takes a robot."""
+    if only_speaks(tokenize(text)):
+        return False
     splitter = Splitter(corrected(tokenize(text)), interpreter.names, interpreter.lexicon)
     clauses = splitter.clauses()
     if clauses and all(clause.question in _LOOKED_UP and not _seen(clause) for clause in clauses):
