@@ -24,7 +24,7 @@ from llm_ros.planner.frames import FRAME_GOALS
 from llm_ros.planner.harm import harm, refuse_harm
 from llm_ros.planner.inquiry import ASKS, Inquiry
 from llm_ros.planner.lead import LEAD_GOALS
-from llm_ros.planner.mood import forbids, only_speaks, orders
+from llm_ros.planner.mood import no_order, only_speaks, orders
 from llm_ros.planner.names import Names
 from llm_ros.planner.own import own_skill
 from llm_ros.planner.phrasing import plainly
@@ -111,9 +111,7 @@ class Interpreter:
     def restricted(self, command: str) -> bool:
         """Whether a command depends on what a plan cannot see to, forbids something, or is none: nobody may then guess
         what is meant."""
-        if only_speaks(tokenize(command)) or forbids(corrected(tokenize(command))):
-            return True
-        return any(one.question for one in provisos(self._splitter(command)))
+        return no_order(command) or any(one.question for one in provisos(self._splitter(command)))
 
     def settled(self, command: str) -> bool:
         """Whether a command of which no plan was made leaves little to guess: it is an order of words that are all

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from llm_ros.planner.phrasing import BASE, compiled, replaced
-from llm_ros.planner.tokens import Token
+from llm_ros.planner.tokens import Token, corrected, tokenize
 
 _GERUND = "|".join(word for word in BASE if word.endswith("ing"))
 _DONE = "|".join(word for word in BASE if not word.endswith("ing") and word not in ("let", "said", "found"))
@@ -76,9 +76,10 @@ def orders(tokens: list[Token]) -> list[Token]:
     return replaced(tokens, _FORBIDDING)
 
 
-def forbids(tokens: Sequence[Token]) -> bool:
-    """Whether something is forbidden, in whatever words."""
-    return _FORBIDDEN.search(_text(orders(list(tokens)))) is not None
+def no_order(text: str) -> bool:
+    """Whether a text forbids something, in whatever words, or only speaks of deeds."""
+    tokens = tokenize(text)
+    return only_speaks(tokens) or _FORBIDDEN.search(_text(orders(corrected(tokens)))) is not None
 
 
 def only_speaks(tokens: Sequence[Token]) -> bool:
@@ -91,4 +92,4 @@ def _text(tokens: Sequence[Token]) -> str:
     return "".join(f"{chr(39) if token.quoted else token.low} " for token in tokens)
 
 
-__all__ = ["forbids", "only_speaks", "orders"]
+__all__ = ["no_order", "only_speaks", "orders"]

@@ -19,6 +19,7 @@ from llm_ros.planner.complete import Completer
 from llm_ros.planner.grammar import open_grammar, tight_grammar
 from llm_ros.planner.inquiry import Inquiry
 from llm_ros.planner.interpret import Interpreter, Question, Readings
+from llm_ros.planner.mood import no_order
 from llm_ros.planner.plan import REFUSALS, LineReader, Plan, PlanError, Step, clarify, parse_line, refuse
 from llm_ros.planner.refer import FreeText, Goal
 from llm_ros.planner.rewrite import SURE, VERY_SURE, Rewriter, unknown_things
@@ -144,7 +145,7 @@ class Planner:
         text = self._clean(text)
         if not isinstance(text, str) or is_task(text, self._interpreter):
             return isinstance(text, str)
-        if self._rewriter is None or not wished(text):
+        if self._rewriter is None or not wished(text) or no_order(text):
             return False
         try:
             steps = self._rewriter.steps(text, cancelled) or []
