@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from llm_ros.planner import words as w
 from llm_ros.planner.bounds import MAIN_DEEDS, Bounds, bare
 from llm_ros.planner.inquiry import Inquiry, gapped
-from llm_ros.planner.numbers import duration_at, number_at
+from llm_ros.planner.numbers import number_at
 from llm_ros.planner.openings import opening_at
+from llm_ros.planner.times import time_end
 from llm_ros.planner.tokens import Token
 
 _CHECK = "I cannot check whether {}. Should I do it anyway?"
@@ -50,13 +51,7 @@ _MARKERS = sorted(
     ((tuple(marker.split()), question) for question, row in _ROWS.items() for marker in row.split("|")),
     key=lambda entry: -len(entry[0]),
 )
-_TIMES = frozenset(
-    "noon midnight lunch lunchtime dinner dinnertime breakfast supper sunrise sunset dawn dusk bedtime".split()
-)
 _OFTEN = frozenset("twice thrice repeatedly continuously constantly forever endlessly".split())
-_DAYS = frozenset("monday tuesday wednesday thursday friday saturday sunday".split())
-_ALWAYS_LATER = frozenset("tomorrow tonight hourly daily weekly".split())
-_PARTS = frozenset("morning afternoon evening night weekend".split())
 _BE = frozenset("is are was were be been has have had does do did can could will would may might should am".split())
 _WILL = frozenset("please like want wish mind could can would will may prefer fancy insist agree".split())
 _LEISURE = frozenset("able free ready available kind good nice willing sure near nearby around".split())
@@ -362,7 +357,7 @@ class _Finder:
 
     def _timed(self, i: int) -> Proviso | None:
         """ "at noon", "in ten minutes", "every hour", "tomorrow": but not inside what is said or asked."""
-        end = self._time_end(i)
+        end = time_end(self.low, i, self.s.at)
         return None if end == i else self._by_clock(i, end, _TIME)
 
     def _by_clock(self, i: int, end: int, question: str) -> Proviso | None:
@@ -378,43 +373,6 @@ class _Finder:
         ):
             return None
         return Proviso(i, end, question.format(" ".join(token.text for token in self.s.tokens[i:end])))
-
-    def _time_end(self, i: int) -> int:
-        low, here = self.low, self.low[i]
-        following = low[i + 1] if i + 1 < len(low) else ""
-        if here in _ALWAYS_LATER:
-            return i + 1 + (following in _PARTS)
-        if here in ("this", "in", "next") and following in _PARTS | {"week", "month", "year"}:
-            return i + 2
-        if here == "in" and (following in _PARTS or following == "the" and low[i + 2 : i + 3] and low[i + 2] in _PARTS):
-            return i + 3
-        if here in ("in", "every", "within"):
-            length = duration_at(low, i + 1)
-            return length[1] if length else i
-        if here in ("on", "every", "next", "this", "until", "by") and following in _DAYS:
-            return i + 2
-        if here in ("at", "by", "before", "after", "around", "until", "from", "till"):
-            if following in _TIMES and i + 1 not in self.s.at:
-                return i + 2
-            return self._clock_end(i + 1) or i
-        return i
-
-    def _clock_end(self, i: int) -> int:
-        """The end of "5 pm", "half past five", "17:30", "six o'clock" from `i`; 0 if there is none."""
-        low = self.low
-        if i < len(low) and re.fullmatch(r"\d{1,2}([ap]m|h)", low[i]):
-            return i + 1
-        if low[i : i + 2] in (["half", "past"], ["quarter", "past"], ["quarter", "to"]):
-            return i + 3
-        number = number_at(low, i)
-        if not number:
-            return 0
-        end = number[1]
-        if low[end : end + 1] and low[end] in ("am", "pm", "o'clock", "sharp"):
-            return end + 1
-        if low[end : end + 1] == [":"] and low[end + 1 : end + 2] and low[end + 1].isdecimal():
-            return end + 2
-        return 0
 
     def _said(self, begin: int, end: int) -> str:
         """What the condition says, as the robot repeats it: I and you change places."""
