@@ -10,10 +10,11 @@ import importlib
 from collections.abc import Mapping
 
 from llm_core.errors import RequestError
-from llm_ros.conversions import ASKS, PLAN_STATUS, safe_text, step_to_ros
+from llm_ros.conversions import safe_text
 from llm_ros.execution import outcome as values
 from llm_ros.execution.robot import Result
 from llm_ros.msg import Execution, Outcome, Plan, StepReport
+from llm_ros.plan_conversions import ASKS, PLAN_STATUS, step_text, step_to_ros
 from llm_ros.planner import Plan as PlanValue
 from llm_ros.planner import Skills, Step
 from llm_ros.planner.inquiry import Inquiry
@@ -194,8 +195,6 @@ def skill_result_to_ros(result: Result, make):
 
 def report_line(report: StepReport) -> str:
     """A StepReport for people: what happened to it, in a few words."""
-    from llm_ros.conversions import step_text
-
     words = {
         StepReport.PENDING: "to do",
         StepReport.RUNNING: "running",

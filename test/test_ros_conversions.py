@@ -14,6 +14,7 @@ from llm_core.errors import RequestError
 from llm_core.sampling import SamplingParams, TokenLogprob
 from llm_ros import conversions as convert
 from llm_ros import params
+from llm_ros.plan_conversions import plan_from_ros, plan_lines, plan_to_ros
 from llm_ros.planner import Plan as PlannerPlan
 from llm_ros.planner import Step
 
@@ -136,14 +137,14 @@ def test_a_completion_becomes_a_response_with_sendable_text():
     ],
 )
 def test_plans_round_trip(plan, shape):
-    message = convert.plan_to_ros(plan, "do it")
-    assert message.command == "do it" and convert.plan_from_ros(message) == shape
+    message = plan_to_ros(plan, "do it")
+    assert message.command == "do it" and plan_from_ros(message) == shape
     assert [step.inserted for step in message.steps] == [step.inserted for step in plan.steps]
-    assert convert.plan_lines(message)
+    assert plan_lines(message)
 
 
 def test_a_plan_that_failed_has_no_status():
-    assert Plan().status == Plan.UNKNOWN and convert.plan_lines(Plan()) == ["no plan"]
+    assert Plan().status == Plan.UNKNOWN and plan_lines(Plan()) == ["no plan"]
 
 
 @pytest.mark.parametrize(

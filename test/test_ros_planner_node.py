@@ -14,10 +14,10 @@ from ros_helpers import DEADLINE_S, FakeEngines, Ros, wait_until
 from llm_ros.adapters import PLAIN
 from llm_ros.cli.main import main
 from llm_ros.client import CallError, LLMClient, PlannerClient
-from llm_ros.conversions import plan_from_ros
 from llm_ros.nodes.llm_node import LLMNode
 from llm_ros.nodes.planner_node import PlannerNode
 from llm_ros.params import ParameterError
+from llm_ros.plan_conversions import plan_from_ros
 from llm_ros.qos import LATCHED
 from llm_ros.share import config_file
 

@@ -24,13 +24,13 @@ from std_msgs.msg import String
 
 from llm_ros.cli._nodes import NodeGroup
 from llm_ros.client import PlannerClient
-from llm_ros.conversions import plan_from_ros
 from llm_ros.nodes.audio_messages import audio_type
 from llm_ros.nodes.lifecycle import LifecycleNode
 from llm_ros.nodes.llm_node import LLMNode
 from llm_ros.nodes.planner_node import PlannerNode
 from llm_ros.nodes.voice_node import VoiceNode
 from llm_ros.params import ParameterError
+from llm_ros.plan_conversions import plan_from_ros
 from llm_ros.qos import LATCHED, TURNS
 from llm_ros.share import config_file
 from llm_ros.voice.audio import RATE, AudioError, read_wav, to_s16le

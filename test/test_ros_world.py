@@ -12,8 +12,8 @@ from test_ros_execution import Robot, step
 
 from llm_ros.cli.main import main
 from llm_ros.client import CallError
-from llm_ros.conversions import plan_from_ros
 from llm_ros.nodes.llm_node import LLMNode
+from llm_ros.plan_conversions import plan_from_ros
 from llm_ros.planner.skills import parse_skills
 from llm_ros.planner.world import load_world, parse_world
 from llm_ros.planner.world_edit import Change

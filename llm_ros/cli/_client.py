@@ -47,7 +47,7 @@ def cancelled_by_interrupt(call):
 
 def show_plan(call, timeout: float, out) -> object:
     """Prints the steps as they come, then what else there is to say; returns the Plan message. Raises CallError."""
-    from llm_ros.conversions import plan_lines, step_text
+    from llm_ros.plan_conversions import plan_lines, step_text
 
     shown = 0
     with cancelled_by_interrupt(call):

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 if everything was done. CallError or RequestError otherwise."""
     from llm_ros.client import PlannerClient, connect
-    from llm_ros.conversions import step_to_ros
+    from llm_ros.plan_conversions import step_to_ros
 
     steps = [step_to_ros(step) for step in read_steps(args.plan)]
     with connect() as node:

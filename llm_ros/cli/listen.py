@@ -114,7 +114,7 @@ def _offline(args, skills, world) -> int:
 def _node(args, skills, world) -> int:
     from llm_ros.cli._client import cancelled_by_interrupt, wait_for_planner
     from llm_ros.client import CallError, PlannerClient, connect
-    from llm_ros.conversions import plan_from_ros
+    from llm_ros.plan_conversions import plan_from_ros
 
     with connect() as node:
         client = PlannerClient(node, args.node)

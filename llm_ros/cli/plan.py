@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _ask_node(args) -> int:
     from llm_ros.client import PlannerClient, connect
-    from llm_ros.conversions import plan_from_ros
+    from llm_ros.plan_conversions import plan_from_ros
 
     with connect() as node:
         client = PlannerClient(node, args.node)
@@ -71,7 +71,7 @@ def _ask_node(args) -> int:
 
 def _asked(client, args, command: str, dialogue: str):
     """The Plan message that a command, or the answer in a dialogue, leads to; shown, and carried out if wanted."""
-    from llm_ros.conversions import plan_lines
+    from llm_ros.plan_conversions import plan_lines
 
     if args.execute:
         result = show_execution(client.plan(command, dialogue_id=dialogue, execute=True), sys.stdout)

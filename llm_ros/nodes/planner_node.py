@@ -31,6 +31,7 @@ from llm_ros.nodes.ros_robot import RosRobot
 from llm_ros.nodes.run import run_node
 from llm_ros.nodes.world_server import WorldServer, files
 from llm_ros.params import ExecutionParams, ParameterError, PlannerParams, declare, read
+from llm_ros.plan_conversions import plan_lines, plan_to_ros, step_to_ros
 from llm_ros.planner import ConfigError, Planner
 from llm_ros.planner.dialogues import Dialogues
 from llm_ros.planner.inquiry import Inquiry
@@ -211,7 +212,7 @@ class PlannerNode(Node):
             job.handle.publish_feedback(PlanTask.Feedback(**fields))
 
         def on_step(step):
-            feedback(steps=[convert.step_to_ros(step)])
+            feedback(steps=[step_to_ros(step)])
             job.feed.put(step)
             if job.handle.request.execute and job.execution is None:
                 self._execute(job, feedback)
@@ -243,13 +244,13 @@ class PlannerNode(Node):
             else:
                 job.feed.fail(job.stopped[1])
             return
-        message = convert.plan_to_ros(plan, job.command)
+        message = plan_to_ros(plan, job.command)
         message.stamp = self.get_clock().now().to_msg()
         message.duration = time.monotonic() - job.begun
         message.dialogue_id = self._asked(plan, job.handle.request.dialogue_id)
         self._publisher.publish(message)
         self._export_server.note(message)
-        self.get_logger().info(f"planned in {message.duration:.2f} s: {'; '.join(convert.plan_lines(message))}")
+        self.get_logger().info(f"planned in {message.duration:.2f} s: {'; '.join(plan_lines(message))}")
         if job.execution is None:
             self._end(job, SUCCEED, "", message)
             return

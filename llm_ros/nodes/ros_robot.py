@@ -16,11 +16,11 @@ from rclpy.exceptions import InvalidHandle
 
 from llm_core.errors import RequestError
 from llm_ros import qos
-from llm_ros.conversions import step_to_ros
 from llm_ros.execution.outcome import Outcome
 from llm_ros.execution.robot import Result
 from llm_ros.execution_conversions import fill_message, interface, skill_result_from_ros
 from llm_ros.goals import SentGoal, action_client
+from llm_ros.plan_conversions import step_to_ros
 from llm_ros.planner.carrier import EXECUTE_SKILL, field_of, fill_goal
 
 LOOK_EVERY_S = 0.2
