@@ -56,18 +56,30 @@ _DEED = (
 )
 _PAST = (
     "brought|took|taken|gave|given|opened|closed|followed|guided|led|escorted|greeted|moved|carried|delivered|"
-    "fetched|handed|returned|accompanied|told|asked|answered|counted"
+    "fetched|handed|returned|accompanied"
 )
+_DOING = "|".join(word for word, base in BASE.items() if word.endswith("ing") and base in _DEED.split("|"))
 _WHO = "(?:i|we|you|he|she|they|it|somebody|someone|nobody)"
+_SOMEBODY = rf"(?:{_WHO}|who|(?!(?:please|and|then|so|have|get|want|need)\b)[a-z]+(?: [a-z]+)?)"
 _ADVERBS = r"(?:already |just |also |even |ever |never |only |once |always |usually |then |not |yesterday |finally )*"
+_LEADS = "well|so|oh|yesterday|earlier|today|this morning|last night|a while ago|,|why|when|where|how"
+# How a sentence begins that tells of a deed or asks about it; all of it must be about that (`_GOES_ON`).
 _SPOKEN_OF = re.compile(
-    rf"(?:(?:well|so|oh|yesterday|earlier|today|this morning|last night|a while ago|,|why|when|where|how) )*"
-    rf"(?:(?:i|we|you|he|she|they|who) {_ADVERBS}(?:(?:have|has|had|could have|should have|would have|did) )?{_ADVERBS}"
+    rf"(?:(?:{_LEADS}) )*"
+    rf"(?:{_SOMEBODY} {_ADVERBS}(?:(?:have|has|had|could have|should have|would have|did) )?{_ADVERBS}(?:{_PAST}|told) "
+    rf"|(?:the |my |our )?{_SOMEBODY} (?:was|were|has been|have been|had been|has already been|is being) {_ADVERBS}"
     rf"(?:{_PAST}) "
+    rf"|(?:am|is|are|was|were) {_SOMEBODY} {_ADVERBS}(?:{_DOING}) "
+    rf"|{_SOMEBODY} (?:am|is|are|was|were) {_ADVERBS}(?:{_DOING}) "
     rf"|(?:have|had) {_WHO} {_ADVERBS}(?:{_DEED}|{_PAST}) |(?:did|has|does) [a-z]+ {_ADVERBS}(?:{_DEED}|{_PAST}) "
     rf"|(?:should|shall|must) (?:i|we) {_ADVERBS}(?:{_DEED}) "
+    rf"|i wish {_SOMEBODY} had |(?:thank you|thanks)(?: so much| very much| a lot)? for (?:{_DOING}) "
     rf"|(?:i|we) (?:will|shall|am going to|are going to|am about to) {_ADVERBS}"
     rf"(?:open|close|shut|follow|guide|bring|give|carry|deliver|fetch|move) (?!me ))"
+)
+_GOES_ON = re.compile(
+    rf"[,;:] |\b(?:please|so|then|but|because|to be|want|wants|need|needs) |\band (?:now |you )?(?:{_DEED}|go|find|"
+    r"tell|ask|say|look|count|come|wait|answer|get|pick|have|let|make|see|show|walk) "
 )
 
 
@@ -85,7 +97,10 @@ def no_order(text: str) -> bool:
 def only_speaks(tokens: Sequence[Token]) -> bool:
     """Whether every sentence tells of deeds, or asks about them, and none orders one."""
     sentences = [one.strip() for one in re.split(r"[.!?;] ", _text(tokens)) if one.strip()]
-    return bool(sentences) and all(_SPOKEN_OF.match(f"{one} ") for one in sentences)
+    found = [_SPOKEN_OF.match(f"{one} ") for one in sentences]
+    return bool(found) and all(
+        match and not _GOES_ON.search(f"{one} ", match.end()) for one, match in zip(sentences, found, strict=True)
+    )
 
 
 def _text(tokens: Sequence[Token]) -> str:

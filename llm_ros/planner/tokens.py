@@ -25,7 +25,6 @@ _HYPHEN = re.compile(r"-(?!\d)|(?<=\S)-")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _DECIMAL = re.compile(r"(?<=\d),(?=\d{1,2}\s*(?:s|secs?|seconds?|min|mins|minutes?|h|hours?)\b)")
 _MISSPELT = {
-    "form": "from",
     "fromt": "from",
     "teh": "the",
     "hte": "the",
@@ -157,6 +156,8 @@ def tokenize(text: str) -> list[Token]:
             continue
         low = _unaccented(piece.lower())
         low = _MISSPELT.get(low, low)
+        if low in w.DETERMINERS and tokens and tokens[-1].low == "form":  # "form the table", but a "form" is one
+            tokens[-1] = Token("from", "from")
         if low in _HESITATION:
             continue
         if tokens and tokens[-1].low.endswith("'s"):
