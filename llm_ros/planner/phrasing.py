@@ -73,6 +73,9 @@ _RULES = compiled(
          r"but (?:before (?:you do )?that|first(?: of all)?) (?:, )?((?:[^ .,?!;]+ )+)(?=[.?!] |$)", r"\2 , then \1"),
         (rf"(?:find|look for|search for) ({_THE}{_N})and (?:tell me|let me know) where (?:it|they) (?:is|are) ",
          r"tell me where \1 is "),
+        (rf"(?:keep|leave) (the {_N})(open|closed|shut) (?=[,.;!?] |and |then |please |$)",
+         r"make sure that \1 is \2 "),
+        (r"invite ((?:[^ .,;]+ ){1,4}?)to (?=(?:the|our|my|a|an) )", r"tell \1 to come to "),
         (rf"(?:get|have|pull|push) (the {_N})open (?=[,.;!?] |and |then |$)", r"open \1"),
         (rf"(?:get|have|pull|push) (the {_N})(?:closed|shut) (?=[,.;!?] |and |then |please |$)", r"close \1"),
         (rf"((?:belongs|goes|should be|ought to be) (?:in|on|at) the {_N})(?:[,;.] |and |so )(?:so |and )?(please )?"

@@ -88,6 +88,8 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         return [], ref.context.report
     if _asks_how_many(low):
         return counting(ref, clause, inside)
+    if low[0] == "where" and set(low[1:]) <= _WE_ARE:
+        return [], "I am here." if "you" in low else "You are here, with me."
     if low[0] == "where":
         wanted = [item for item in inside if item.kind in PEOPLE or item.kind in THINGS]
         wanted = [item for item in wanted if item.kind != "text"] or wanted
@@ -100,6 +102,8 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
     ):
         return seen
     if person not in (None, OPERATOR) and _states(low):
+        if low[0] in ("he", "she", "they") and low[1] in _DUTIES:
+            said = f"you{said[len(low[0]) :]}"  # who is told it
         return [], said[:1].upper() + said[1:]
     if (somebody := _somebody(ref, inside, low, content)) is not None:
         return _person_info(ref, somebody, inside, low, said)
@@ -162,15 +166,14 @@ def _asks_how_many(low: list[str]) -> bool:
 
 
 def _states(low: list[str]) -> bool:
-    """Whether words are a statement: a verb of being after its subject, and no question."""
-    verbs = [
-        k
-        for k, word in enumerate(low)
-        if word in ("is", "are", "was", "were", "will", "has", "have", "starts", "begins")
-    ]
+    """Whether words are a statement: a verb of being, or of duty, after its subject, and no question."""
+    verbs = [k for k, word in enumerate(low) if word in _VERBS]
     return bool(verbs) and verbs[0] > 0 and low[verbs[0] - 1] not in _ASKING and low[0] not in _ASKING
 
 
+_VERBS = frozenset("is are was were will has have had starts begins should must may shall ought needs wants".split())
+_DUTIES = frozenset("should must may shall".split())
+_WE_ARE = frozenset("am are i we you now right currently exactly".split())
 _ASKING = frozenset("what which who whom whose where when why how whether if that about".split())
 
 

@@ -7,6 +7,8 @@ verb is not understood.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from llm_ros.planner import words as w
 from llm_ros.planner.carry import CARRY_GOALS, bring, fetch, put, things_of
 from llm_ros.planner.clauses import Clause
@@ -243,7 +245,11 @@ def _due(ref: Referee, clause: Clause, low: list[str]) -> list[Goal]:
     state = next((_STATES[word] for word in low if word in _STATES), None)
     openable = [item for item in clause.items if item.kind in ("door", "place")]
     if state and openable and not things:
-        return open_or_close(state)(ref, clause)
+        goals = []
+        for item in openable:
+            after = (_STATES.get(token.low) for token in clause.tokens[item.end : clause.end])
+            goals += open_or_close(next(filter(None, after), state))(ref, replace(clause, items=[item]))
+        return goals
     where = next((ref.where(item) for item in things[:1]), None) or next(
         (ref.place(item) for item in places_in(clause)), None
     )
