@@ -156,6 +156,16 @@ def test_the_same_plan_in_other_words(command):
         ("Go to the bedroom and open the door", "go_to(bedroom); open(bedroom_door)"),
         ("wait half a minute", "wait(30)"),
         ("drive into the bedroom", "go_to(bedroom)"),
+        (
+            "tell Emil and Alice that dinner is ready",
+            'find_person(emil); say("Dinner is ready"); find_person(alice); say("Dinner is ready")',
+        ),
+        (
+            "ask Emil and Alice what they want",
+            'find_person(emil); ask(emil, "what they want"); find_person(alice); ask(alice, "what they want")',
+        ),
+        ("ask Emil to follow you", 'find_person(emil); ask(emil, "Please follow me")'),
+        ("remind Emil of his keys", 'find_person(emil); say("Please remember your keys")'),
         ("Tell Emil that he should come to the office", 'find_person(emil); say("You should come to the office")'),
         ("Invite Emil to the office", 'find_person(emil); say("Please come to the office")'),
         ("Keep the front door closed", "go_to(hallway); close(front_door)"),

@@ -96,6 +96,7 @@ _RULES = compiled(
         (rf"(?:why (?:is|are) there|who(?: on earth)? (?:left|put)|what is) (an? {_N})(?:doing )?"
          rf"((?:in|on|at) the {_N})[?] (?=(?:it|they) (?:should|belongs?|goes|ought) )", r"there is \1 \2 ."),
         (r"(so |and |, )(?:please )?(?:tidy|put|clear) (it|them) away ", r"\1 put \2 there "),
+        (r"(?:, )?as (?:fast|quickly|quick|soon|carefully|quietly|gently) as (?:you can|possible|you could) ", ""),
         (r"hear from you (?=(?:how|what|whether|if|which|where|who|in which) )", r"know "),
         (r"fill (him|her|them|me) in (?=[,.;!?] |and |$)", r"tell \1 "),
         (r"(it|they|them) (?:has |have )?(?:turned up|ended up|wound up|shown up) (?=(?:on|in|at|under|near|by) )",
@@ -257,8 +258,8 @@ _RULES = compiled(
         (rf"the ((?:[a-z]+ )?(?:{_DRESS})) wearing ([a-z]+) ", r"the \2 wearing a \1 "),
         (rf"(people|persons|guests|men|women|children|visitors|students) (?:who |that )?(?:are |is )?({_POSE}) ",
          r"\2 \1 "),
-        (r"(the person|someone|somebody|people|whoever) (?:over )?there (?=for |what |who |if |whether |about |and )",
-         r"\1 "),
+        (r"(the person|someone|somebody|(?:the )?people|everybody|everyone|whoever) (?:over )?there "
+         r"(?=for |what |who |if |whether |about |and |that )", r"\1 "),
         (rf"(?:has|have|holds|hold|keeps) {_ARM}", r"raises \1 \2 \3 "),
         (rf"(?:with|having|holding|keeping) {_ARM}", r"raising \1 \2 \3 "),
         (rf"the one (?=who |whose |wearing |dressed |waving |sitting |standing |lying |pointing |raising |"

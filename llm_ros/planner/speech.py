@@ -84,11 +84,11 @@ def tell(ref: Referee, clause: Clause) -> list[Goal]:
     recipient, begin, end = (None, clause.start, clause.end) if own else _split_recipient(clause)
     person = OPERATOR if own else ref.person(recipient) if recipient else None
     place = ref.where(recipient) if recipient else None
-    content = [
-        k
-        for k in range(begin, end)
-        if recipient is None or not recipient.start <= k < (recipient.place.end if recipient.place else recipient.end)
-    ]
+    others = _others(clause, recipient) if recipient else []
+    spoken_to = [(item.start, item.place.end if item.place else item.end) for item in (recipient, *others) if item]
+    content = [k for k in range(begin, end) if not any(first <= k < last for first, last in spoken_to)]
+    if others:
+        content = [k for k in content if k > others[-1].start]
     if recipient is not None and recipient.described:
         first = recipient.start
         while first > begin and clause.tokens[first - 1].low in w.DETERMINERS:
@@ -101,16 +101,19 @@ def tell(ref: Referee, clause: Clause) -> list[Goal]:
             if not (k == recipient.start - 1 or k == recipient.start - 2 and clause.tokens[k].low == "to")
             or clause.tokens[k].low not in ("to", "for", "the", "a", "an")
         ]
+    reminder = clause.verb.word == "remind" and bool(content) and clause.tokens[content[0]].low in ("of", "about")
     content = _trim(clause, content)
     if recipient is None and clause.verb.word in _TO_SOMEBODY:
         _refuse_unknown(clause, content)
-    items = [item for item in clause.items if item is not recipient]
+    items = [item for item in clause.items if item is not recipient and item not in others]
     said_before = recipient is None or recipient.kind == "person_pronoun" or person == ref.context.reported
     if not content and ref.context.reported and said_before:
         return []
     if not content and recipient is not None and not ref.last and clause.verb.word in ("talk", "speak", "chat"):
         return find_one(ref, recipient, None)  # what is said comes next
     before, text = information(ref, clause, content, items, person)
+    if reminder and not before and isinstance(text, str):
+        text = f"Please remember {re.sub(r'^(his|her|their) ', 'your ', text[:1].lower() + text[1:])}"
     if before and isinstance(text, str):
         ref.context.report = text
     if person is None and (before or RESULT in str(text)):
@@ -122,7 +125,10 @@ def tell(ref: Referee, clause: Clause) -> list[Goal]:
             return [*before, Goal("go_to", {"location": where}), Goal("say", {"text": text})]
         target = ref.context.person
         return [*before, *(say_to(ref, text, target, None) if target else [Goal("say", {"text": text})])]
-    return [*before, *say_to(ref, text, person, place)]
+    told = say_to(ref, text, person, place)
+    for other in others:
+        told += say_to(ref, text, ref.person(other), ref.where(other))
+    return [*before, *told]
 
 
 # Words that open what the operator wants to know: "I wonder how many …", "any idea where …".
@@ -175,6 +181,20 @@ def _split_recipient(clause: Clause) -> tuple[Item | None, int, int]:
         if item.kind in PEOPLE and item.prep == "to" or item.kind == "person" and item.prep == "for":
             return item, clause.start, clause.end
     return None, clause.start, clause.end
+
+
+def _others(clause: Clause, recipient: Item) -> list[Item]:
+    """Who is spoken to besides: "tell Amira and Ben that …"."""
+    found, end = [], recipient.place.end if recipient.place else recipient.end
+    for item in clause.items:
+        between = [token.low for token in clause.tokens[end : item.start]]
+        joined = bool({"and", ","} & set(between)) and set(between) <= w.DETERMINERS | {"and", ",", "to"}
+        if item.start >= end and item.kind in ("person", "me") and joined:
+            found.append(item)
+            end = item.place.end if item.place else item.end
+        elif item.start >= end:
+            break
+    return found
 
 
 def _trim(clause: Clause, content: list[int]) -> list[int]:
@@ -311,10 +331,11 @@ def ask(ref: Referee, clause: Clause) -> list[Goal]:
     if not people:
         if ref.context.person is None:
             raise Question("Whom should I ask?", "person", (clause.start, clause.start))
-        person, place, end = ref.context.person, None, clause.start
+        person, place, end, others = ref.context.person, None, clause.start, []
     else:
-        person, place = ref.person(people[0]), ref.where(people[0])
-        end = people[0].place.end if people[0].place else people[0].end
+        person, place, others = ref.person(people[0]), ref.where(people[0]), _others(clause, people[0])
+        last = others[-1] if others else people[0]
+        end = last.place.end if last.place else last.end
     content = _trim(clause, list(range(end, clause.end)))
     before = [k for k in range(clause.start, people[0].start - 1)] if people and not content else []
     text = words_said(clause, content or _trim(clause, before))
@@ -322,8 +343,15 @@ def ask(ref: Referee, clause: Clause) -> list[Goal]:
         raise Question(f"What should I ask {person.replace('_', ' ')}?", "text", (clause.end, clause.end))
     ref.context.informed = True
     ref.context.report = f"{person.replace('_', ' ').capitalize()} answered: {RESULT}"
+    if text.startswith("to "):  # "ask him to follow you"
+        mine = {"you": "me", "your": "my"}
+        text = " ".join(["Please", *(mine.get(word, word) for word in text.split()[1:])])
     text = re.sub(r"^((for|about) the|((for|about) )?(his|her|their)) (\w+)$", r"What is your \6?", text)
-    return [Goal("ask", {"person": person, "question": text}, know(ref, person, place) if person != OPERATOR else {})]
+    asked = [(person, place), *((ref.person(other), ref.where(other)) for other in others)]
+    return [
+        Goal("ask", {"person": person, "question": text}, know(ref, person, place) if person != OPERATOR else {})
+        for person, place in asked
+    ]
 
 
 def question(ref: Referee, clause: Clause) -> list[Goal]:
