@@ -157,6 +157,14 @@ def test_the_same_plan_in_other_words(command):
         ("wait half a minute", "wait(30)"),
         ("drive into the bedroom", "go_to(bedroom)"),
         (
+            "Open the front door once you have greeted Alice",
+            'find_person(alice); say("Hello, Alice!"); go_to(hallway); open(front_door)',
+        ),
+        (
+            "open the front door, then close it again after a minute",
+            "go_to(hallway); open(front_door); wait(60); close(front_door)",
+        ),
+        (
             "tell Emil and Alice that dinner is ready",
             'find_person(emil); say("Dinner is ready"); find_person(alice); say("Dinner is ready")',
         ),
@@ -213,6 +221,9 @@ def test_plans(command, plan):
         ("put the cup down", "clarify"),
         ("wait", "clarify"),
         ("open the door", "clarify"),
+        ("look for Alice in every room", "clarify"),
+        ("bring Alice whatever is on the sofa", "clarify"),
+        ("close the front door 5", "clarify"),
         ("go there", "clarify"),
         ("do not open the front door", "clarify"),
         ("blah blah", "clarify"),
@@ -331,3 +342,10 @@ def test_the_judge():
     assert missing(["place(apple, bed)|pick(apple)", "hand_over(apple, me)"], steps, skills, world) is None
     low, high = wilson(9, 10)
     assert (round(low, 3), round(high, 3)) == (0.596, 0.982)
+
+
+def test_all_doors_are_each_of_them():
+    steps = planned("close all doors").split("; ")
+    doors = [step for step in steps if step.startswith("close(")]
+    assert doors == [f"close({door})" for door in parts()[1].doors]
+    assert planned("close the doors") == planned("close every door") == planned("close all doors")

@@ -232,8 +232,8 @@ class Bounds:
         i = self.skip(i)
         if gerund and i < len(self.tokens) and self.tokens[i].low in ("you", "having", "you've"):
             i = self.skip(i + 1)
-            if i < len(self.tokens) and self.tokens[i].low in ("have", "are", "were", "had"):
-                i += 1
+        if gerund and self.low[i - 1] == "you" and set(self.low[i : i + 1]) & {"have", "are", "were", "had"}:
+            i += 1
         return self.lexicon.match(self.tokens, i, self.at) is not None
 
     def skip(self, i: int) -> int:

@@ -8,6 +8,7 @@ talking ones.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from llm_ros.planner import words as w
 from llm_ros.planner.carry import transfer
@@ -149,12 +150,25 @@ def open_or_close(role: str):
                 and item.prep in ("in", "at", "for", "to")
             ):
                 continue
-            goals.append(_openable(ref, item, role, clause))
+            if item.kind == "number":
+                raise Question(f"What is {ref.said(item)} about?", "command", (clause.end, clause.end), ".")
+            for one in _each(ref, item, clause):
+                goals.append(_openable(ref, one, role, clause))
         if not goals:
             raise Question(f"What should I {role}?", "object", (clause.start, clause.start))
         return goals
 
     return frame
+
+
+def _each(ref: Referee, item: Item, clause: Clause) -> list[Item]:
+    """ "all doors", "every door", "both doors", "the doors": each of them; else what is named."""
+    low = {token.low for token in clause.tokens[max(0, item.start - 2) : item.end]}
+    plural = item.kind == "door" and len(item.names) > 1 and clause.tokens[item.end - 1].low == "doors"
+    wanted = plural and ("both" not in low or len(item.names) == 2) or item.kind == "door" and low & {"every", "each"}
+    if not wanted or ref.where(item) or places_in(clause):
+        return [item]
+    return [replace(item, names=(door,)) for door in item.names]
 
 
 def _which_door(ref: Referee, item: Item, doors: Sequence[str]) -> Question:

@@ -97,6 +97,10 @@ _RULES = compiled(
          rf"((?:in|on|at) the {_N})[?] (?=(?:it|they) (?:should|belongs?|goes|ought) )", r"there is \1 \2 ."),
         (r"(so |and |, )(?:please )?(?:tidy|put|clear) (it|them) away ", r"\1 put \2 there "),
         (r"(?:, )?as (?:fast|quickly|quick|soon|carefully|quietly|gently) as (?:you can|possible|you could) ", ""),
+        (r"(?:, )?but only (?:after|once|when) (?=you |having )", " after "),
+        (r"(?:, )?(?:and )?then ((?:(?!wait |after )[^ .,;!?]+ )+?)(?:again )?after ((?:a|an|one|two|three|four|five|"
+         r"ten|twenty|thirty|half a|\d+) (?:seconds?|minutes?|hours?|moment|while) (?:and a half )?)(?=[.!?,;]|and |$)",
+         r", then wait for \2 , then \1"),
         (r"hear from you (?=(?:how|what|whether|if|which|where|who|in which) )", r"know "),
         (r"fill (him|her|them|me) in (?=[,.;!?] |and |$)", r"tell \1 "),
         (r"(it|they|them) (?:has |have )?(?:turned up|ended up|wound up|shown up) (?=(?:on|in|at|under|near|by) )",

@@ -32,6 +32,9 @@ _NOT_CARRIED = frozenset(
     "tank skyscraper bridge street road forest garden swimming-pool".split()
 )
 # What is taken, given or had only in a manner of speaking.
+_PLACES = frozenset("room building house area apartment flat".split())
+# What is in no name of a thing, but in what was said of one.
+_NO_NAME = frozenset("have has had is are was were be been as using without until while because whatever".split())
 _ABSTRACT = frozenset(
     "break seat rest look order chance nap shower bath step bow breath photo photograph picture selfie turn bite "
     "sip risk "
@@ -268,6 +271,10 @@ class Referee:
             return self.context.thing
         if not words or set(words) <= VAGUE | {"else", "nice", "good", "same"} or set(words) & _PRONOUNS:
             raise Question(f"What should I {verb}?", "object", self.gap(item))
+        if set(words) & _NO_NAME:
+            raise Question(f"What should I {verb}?", "object", self.gap(item))
+        if head in _PLACES:
+            raise Question("Which place do you mean?", "place", self.gap(item))
         if head in _ABSTRACT and verb in _CARRYING:
             raise Question(f"What do you mean by {text!r}?", "object", self.gap(item))
         if head in HARM_THINGS or set(words) & HARM_THINGS:
