@@ -34,7 +34,7 @@ _NOT_CARRIED = frozenset(
 # What is taken, given or had only in a manner of speaking.
 _PLACES = frozenset("room building house area apartment flat".split())
 # What is in no name of a thing, but in what was said of one.
-_NO_NAME = frozenset("have has had is are was were be been as using without until while because whatever".split())
+_NO_NAME = frozenset("have has had is are was were be been as using without until while because whatever half".split())
 _ABSTRACT = frozenset(
     "break seat rest look order chance nap shower bath step bow breath photo photograph picture selfie turn bite "
     "sip risk "
