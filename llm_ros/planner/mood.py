@@ -47,8 +47,10 @@ _FORBIDDING = compiled((
 ))  # fmt: skip
 # What is left of forbidding that none of the above knew.
 _FORBIDDEN = re.compile(
-    r"(?:^|[.,;:!?] |and |but |please |then |so )do not (?!(?:forget|hesitate|mind|worry) )|"
-    r"(?<!i )(?<!we )(?:must|should|shall|may) (?:not|do not) |\b(?:refrain|avoid|nobody should|no need) "
+    r"(?:^|[.,;:!?] |and |but |please |then |so )do not (?!(?:forget|hesitate|mind|worry|lose|miss|delay|be|want|know|"
+    r"need|have|like|see|feel|understand|think|care|remember) )|"
+    r"(?<!i )(?<!we )(?:must|should|shall|may) (?:not|do not) (?!(?:be|have|get|stay|stand|lie|remain) )|"
+    r"\b(?:refrain|avoid|nobody should|no need) "
 )
 _DEED = (
     "bring|take|give|open|close|shut|follow|guide|lead|escort|greet|put|place|move|carry|deliver|fetch|hand|return|"
