@@ -142,8 +142,8 @@ ENTRIES = (
         file="tabletop.gguf",
         description="A vision tower of our own for the default model, Q8_0: simulated table and room scenes",
         license="Apache-2.0",
-        size=9421152,
-        sha256="ba7c317134ad9cae123ed0c2d841cc5f51f67a84a732d5044a534d9d61e47d74",
+        size=9961184,
+        sha256="ca86f074aee14360f48d6396628d8cc4e105a77bff523612fbe83d7a6843fde0",
         parts=(),
     ),
 )

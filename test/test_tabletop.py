@@ -19,7 +19,7 @@ def test_the_shipped_model_answers_about_a_picture():
     cases = [case for case in CASES if case["sure"] > 0.7]
     assert sum(case["said"] == case["true"] for case in cases) >= 4
     with Engine(DEFAULT_MODEL, mmproj="auto", n_ctx=512, n_threads=2) as engine:
-        assert engine.info.vision == "ldpv2"
+        assert engine.info.vision == "conv_mlp"
         for case in cases:
             content = [
                 {"type": "image", "image": str(DATA / "tabletop.png")},

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from vision_folders import DATA, MEAN, MOBILE, STD, cases, picture, write_mobile, write_vision_folder
+from vision_folders import DATA, MEAN, MOBILE, OWN, STD, cases, picture, write_mobile, write_own, write_vision_folder
 
 from llm_core import Engine, SamplingParams
 from llm_core.cli.main import main
@@ -101,6 +101,36 @@ def test_embeddings_of_mobilevlm_are_those_of_its_definition(projector, type, bo
     assert ours.shape == expected.shape == (9, MOBILE["projection_dim"])
     assert difference(ours, expected) < bound
     np.testing.assert_array_equal(embeddings(mmproj, case, n_threads=3), ours)
+
+
+@pytest.mark.parametrize("type, bound", [("F32", 1e-5), ("F16", 2e-3), ("Q8_0", 3e-2)])
+def test_embeddings_of_a_tower_of_convolutions_are_those_of_its_definition(type, bound, tmp_path):
+    mmproj = write_own(tmp_path / "mmproj.gguf", GGMLType[type])
+    with np.load(DATA / "vision_features.npz") as golden:
+        expected = golden["own"]
+    case = {"size": (OWN["image_size"],) * 2}
+    ours = embeddings(mmproj, case)
+    assert ours.shape == expected.shape == (9, OWN["projection_dim"])
+    assert difference(ours, expected) < bound
+    np.testing.assert_array_equal(embeddings(mmproj, case, n_threads=3), ours)
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        ({"v.stage.1.merge.weight": (64, 8 * 48)}, "'v.stage.1.merge.weight': 384 columns, expected squares of 48"),
+        ({"v.stage.1.merge.weight": (64, 4 * 48)}, "'v.stage.1.merge.weight': 192 columns, expected squares of 48"),
+        ({"v.stage.1.blk.1.conv.weight": (48, 5, 5)}, "'v.stage.1.blk.1.conv.weight': shape (48, 5, 5), expected"),
+        ({"v.position_embd.weight": (10, 64)}, "'v.position_embd.weight': shape (10, 64), expected (9, 64)"),
+        ({"v.stage.0.ln.weight": ()}, "'v.stage.0.ln.weight' is missing"),
+        ({"v.stage.0.merge.weight": ()}, "'v.stage.0.merge.weight' is missing"),
+        ({"v.class_embd": (64,)}, "'v.class_embd': a tower of convolutions has no row for it"),
+    ],
+)
+def test_convolutions_that_do_not_fit_are_refused_by_name(changed, message, tmp_path):
+    with pytest.raises(ModelError) as caught:
+        load_vision(write_own(tmp_path / "mmproj.gguf", changed=changed))
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(

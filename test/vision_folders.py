@@ -104,6 +104,55 @@ def mobile_shapes(projector: str) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+# A tower of our own kind: sizes, and of each stage the width, the blocks, and the side of the squares that it joins.
+OWN = MOBILE | {"image_size": 72, "patch_size": 4}
+STAGES = ((32, 1, 2), (48, 2, 3))
+
+
+def own_shapes() -> dict[str, tuple[int, ...]]:
+    """GGUF names and shapes of the tensors of a tower that begins with convolutions."""
+    width, n_ff, out = (OWN[key] for key in ("embedding_length", "feed_forward_length", "projection_dim"))
+    shapes: dict[str, tuple[int, ...]] = {
+        "v.patch_embd.weight": (STAGES[0][0], 3, 4, 4), "v.patch_embd.bias": STAGES[0][:1],
+        "v.position_embd.weight": (9, width),
+    }  # fmt: skip
+    linear, norms = {"mm.0": (out, width), "mm.2": (out, out)}, {}
+    for i, (wide, blocks, merge) in enumerate(STAGES):
+        after = STAGES[i + 1][0] if i + 1 < len(STAGES) else width
+        linear[f"v.stage.{i}.merge"] = (after, merge * merge * wide)
+        norms[f"v.stage.{i}.ln"] = wide
+        for block in range(blocks):
+            name = f"v.stage.{i}.blk.{block}."
+            shapes |= {f"{name}conv.weight": (wide, 3, 3), f"{name}conv.bias": (wide,)}
+            linear |= {f"{name}ffn_up": (4 * wide, wide), f"{name}ffn_down": (wide, 4 * wide)}
+            norms[f"{name}ln"] = wide
+    for i in range(OWN["block_count"]):
+        linear |= {f"v.blk.{i}.{name}": (width, width) for name in ("attn_q", "attn_k", "attn_v", "attn_out")}
+        linear |= {f"v.blk.{i}.ffn_up": (n_ff, width), f"v.blk.{i}.ffn_down": (width, n_ff)}
+        norms |= {f"v.blk.{i}.ln1": width, f"v.blk.{i}.ln2": width}
+    for name, shape in linear.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    for name, size in norms.items():
+        shapes |= {f"{name}.weight": (size,), f"{name}.bias": (size,)}
+    return shapes
+
+
+def write_own(path: Path, type: GGMLType = GGMLType.F32, changed: dict[str, tuple[int, ...]] | None = None) -> Path:
+    """An mmproj file of a tower that begins with convolutions; `changed`: other shapes of tensors (): none."""
+    with GGUFWriter(path) as writer:
+        writer.add("general.architecture", "clip").add("clip.has_vision_encoder", True)
+        writer.add("clip.projector_type", "conv_mlp").add("clip.use_gelu", True)
+        for key, value in OWN.items():
+            writer.add(f"clip.vision.{key}", value)
+        writer.add("clip.vision.feature_layer", [OWN["block_count"]])
+        writer.add("clip.vision.image_mean", MEAN).add("clip.vision.image_std", STD)
+        for name, shape in (own_shapes() | (changed or {})).items():
+            if shape:
+                plain = len(shape) == 1 or shape[-1] % 32 or "position" in name
+                writer.add_tensor(name, mobile_weights(name, shape), GGMLType.F32 if plain else type)
+    return path
+
+
 def mobile_weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """As `weights`, under names that tell it which vectors are a norm's weights."""
     is_norm = len(shape) == 1 and name.endswith(".weight")

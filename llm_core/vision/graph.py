@@ -224,11 +224,12 @@ class VisionGraph(Graph):
         """softmax(scale q·k) v, head by head: every row over all rows of its segment, of which the first rows are
         `starts` (and the number of rows at the end); None: one of all rows."""
         at_q, at_k, at_v = self._floats(q), self._floats(k), self._floats(v)
-        table = full_attention.segments(starts or (0, self.n_rows), self.n_head, self.head_dim)
+        n_rows = self.rows_of(q)
+        table = full_attention.segments(starts or (0, n_rows), self.n_head, self.head_dim)
         name = f"segments of {starts and tuple(starts)}"
         self.lists[name] = table
-        packed = Buffer(-(-int(table[-1, 2]) // self.n_rows) * 64 + 64, header.ROWS)
-        out = Value(self.n_head * self.head_dim)
+        packed = Buffer(-(-int(table[-1, 2]) // n_rows) * 64 + 64, q.count)
+        out = Value(self.n_head * self.head_dim, q.count)
         buffer = self._buffer(out)
         words = {
             full_attention.Q: at_q,

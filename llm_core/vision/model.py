@@ -119,10 +119,11 @@ class VisionModel:
         return None if found is None else found.tensor.dequantize().reshape(-1)
 
     def patch_embedding(self) -> Param:
-        """The kernel of the first convolution as a matrix [n_embd, 3 * patch * patch]."""
+        """The kernel of the first convolution as a matrix [n_embd, 3 * patch * patch]; stages that follow begin as wide
+        as it is."""
         name, c = "v.patch_embd.weight", self.config
         tensor = self.param(name).tensor
-        expected = (c.n_embd, 3, c.patch_size, c.patch_size)
+        expected = (tensor.shape[0] if self.tower.stages else c.n_embd, 3, c.patch_size, c.patch_size)
         if tuple(tensor.shape) != expected:
             raise ModelError(f"tensor {name!r}: shape {tuple(tensor.shape)}, expected {expected}")
         if self.tower.frames == 1 and f"{name}.1" in self.file.tensors:

@@ -10,6 +10,7 @@ import numpy as np
 
 from llm_core.errors import ModelError
 from llm_core.program.graph import Value
+from llm_core.vision.convolution import stages
 from llm_core.vision.graph import VisionGraph
 
 AXIAL_BASE = 10000.0
@@ -19,12 +20,14 @@ AXIAL_BASE = 10000.0
 class Tower:
     """`rms`: norms without a mean. `axial`: heads turn by their patch's row and column and no position is learned, so
     that a tile may have any shape. `frames`: kernels of the first convolution, all of which see a still picture.
-    `says_n_ff`: is the metadata's feed-forward length that of the tensors?"""
+    `says_n_ff`: is the metadata's feed-forward length that of the tensors? `stages`: of convolutions come first, and
+    the transformer's rows are what they leave."""
 
     rms: bool = False
     axial: bool = False
     frames: int = 1
     says_n_ff: bool = True
+    stages: bool = False
 
 
 def vit(g: VisionGraph, model) -> Value:
@@ -72,6 +75,9 @@ def _embed(g: VisionGraph, model) -> Value:
     c = model.config
     if model.tower.axial:
         return g.linear(g.input(3 * c.patch_size**2), model.patch_embedding(), c.n_embd)
+    if model.tower.stages:
+        weight, bias = model.patch_embedding(), model.find("v.patch_embd.bias")
+        return stages(g, model, g.linear(g.input(3 * c.patch_size**2), weight, bias=bias))
     constant = np.zeros((g.n_rows, c.n_embd), np.float32)
     bias = model.find("v.patch_embd.bias")
     if bias is not None:

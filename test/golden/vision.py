@@ -26,10 +26,13 @@ from vision_folders import (  # noqa: E402
     MEAN,
     MOBILE,
     N_VOCAB,
+    OWN,
+    STAGES,
     STD,
     TOWER_NAMES,
     mobile_shapes,
     mobile_weights,
+    own_shapes,
     picture,
     weights,
 )  # fmt: skip
@@ -277,6 +280,54 @@ def mobile(projector: str) -> np.ndarray:
         return x.flatten(2).transpose(1, 2)[0].numpy()
 
 
+def own() -> np.ndarray:
+    """The embeddings of a tower of our own kind: convolutions as torch has them, the layers by transformers."""
+    conv2d, linear = torch.nn.functional.conv2d, torch.nn.functional.linear
+    given = {n: torch.from_numpy(mobile_weights(n, s).copy()) for n, s in own_shapes().items()}
+
+    def of(name):
+        return given[f"{name}.weight"], given[f"{name}.bias"]
+
+    def norm(name, y):
+        over = y.permute(0, 2, 3, 1)
+        return torch.nn.functional.layer_norm(over, over.shape[-1:], *of(name), 1e-5).permute(0, 3, 1, 2)
+
+    def point(name, y):
+        weight, bias = of(name)
+        return conv2d(y, weight[:, :, None, None], bias)
+
+    pixels = (picture(OWN["image_size"]).astype(np.float32) / np.float32(255) - np.float32(MEAN)) / np.float32(STD)
+    x = conv2d(torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None], *of("v.patch_embd"), stride=OWN["patch_size"])
+    for i, (wide, blocks, merge) in enumerate(STAGES):
+        for block in range(blocks):
+            name = f"v.stage.{i}.blk.{block}."
+            weight, bias = of(f"{name}conv")
+            h = norm(f"{name}ln", conv2d(x, weight[:, None], bias, padding=1, groups=wide))
+            x = x + point(f"{name}ffn_down", torch.relu(point(f"{name}ffn_up", h)))
+        weight, bias = of(f"v.stage.{i}.merge")
+        weight = weight.view(-1, merge, merge, wide).permute(0, 3, 1, 2)
+        x = conv2d(norm(f"v.stage.{i}.ln", x), weight, bias, stride=merge)
+    config = tf.CLIPVisionConfig(
+        hidden_size=OWN["embedding_length"], intermediate_size=OWN["feed_forward_length"],
+        num_hidden_layers=OWN["block_count"], num_attention_heads=OWN["attention.head_count"],
+        hidden_act="gelu_pytorch_tanh",
+    )  # fmt: skip
+    tower = tf.CLIPVisionModel(config).eval().float()
+    encoder = getattr(tower, "vision_model", tower).encoder
+    state = {}
+    for name, value in given.items():
+        if name.startswith("v.blk."):
+            long = name.replace("v.blk.", "layers.")
+            for short, other in TOWER_NAMES.items():
+                long = long.replace(f".{short}.", f".{other}.") if short[0] != "v" else long
+            state[long] = value
+    encoder.load_state_dict(state)
+    x = x.flatten(2).transpose(1, 2) + given["v.position_embd.weight"]
+    with torch.no_grad():
+        x = encoder(inputs_embeds=x).last_hidden_state
+    return linear(torch.nn.functional.gelu(linear(x, *of("mm.0"))), *of("mm.2"))[0].numpy()
+
+
 if __name__ == "__main__":
     found, features = {}, {}
     for name in CASES:
@@ -285,6 +336,7 @@ if __name__ == "__main__":
     for name in ("ldp", "ldpv2"):
         features[name] = mobile(name)
         print(name, features[name].shape)
+    features["own"] = own()
     (DATA / "vision_cases.json").write_text(json.dumps(found, separators=(",", ":")) + "\n")
     np.savez_compressed(DATA / "vision_features.npz", **features)
     print({p.name: p.stat().st_size for p in DATA.glob("vision_*")})

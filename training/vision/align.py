@@ -41,8 +41,6 @@ def imitate(projector: Projector, words: Words, tower: Tower, data: Pictures, co
         last = torch.linalg.solve(square, (weight * pooled).T @ target)
         projector.mlp_2.weight.copy_(last.T)
         projector.mlp_2.bias.copy_(mean - middle @ last)
-        projector.peg_0.weight.zero_()
-        projector.peg_0.bias.zero_()
 
 
 def weights(cells: torch.Tensor) -> torch.Tensor:
@@ -62,6 +60,87 @@ def rate(step: int, done: float) -> float:
     return min(1.0, (step + 1) / 20) * max(0.0, 1 - done)
 
 
+class Alignment:
+    """All that learns, where it is kept, and one step of it."""
+
+    def __init__(self, args: argparse.Namespace):
+        self.args, self.path, self.steps, self.before, self.began = args, args.out / "eyes.pt", 0, 0.0, time.time()
+        self.config = TowerConfig()
+        self.tower, self.projector, self.lm = Tower(self.config), Projector(self.config), LanguageModel(args.model)
+        begun = self.path.exists()
+        state = torch.load(self.path if begun else args.out / "tower.pt")
+        read = state if begun else torch.load(args.out / "reader.pt")
+        self.lm.lora, self.words = Lora(self.lm, read["rank"], read["first"]), Words(self.lm)
+        self.modules = {
+            "tower": self.tower, "projector": self.projector, "lora": self.lm.lora, "words": self.words
+        }  # fmt: skip
+        for name, module in self.modules.items():
+            module.load_state_dict((read if name in ("lora", "words") else state)[name])
+        self.words.requires_grad_(False)
+        slow = torch.optim.AdamW(self.lm.lora.parameters(), lr=args.rate, betas=(0.9, 0.98), weight_decay=0.0)
+        seeing = {"tower": self.tower, "projector": self.projector}
+        self.optimizers = [slow, *optimizers_of(seeing, args.tower_rate)]
+        self.data = load(args.data / "train", limit=args.limit)
+        if begun:
+            for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(kept)
+            self.steps, self.before = state["step"], state["seconds"]
+        else:
+            imitate(self.projector, self.words, self.tower, self.data, min(args.imitate, len(self.data)))
+        self.began = time.time()
+
+    @property
+    def seconds(self) -> float:
+        """Of all starts."""
+        return self.before + time.time() - self.began
+
+    @property
+    def done(self) -> float:
+        """Part of the time that is over."""
+        return self.seconds / 60 / self.args.minutes
+
+    def keep(self) -> None:
+        """Write the checkpoint."""
+        kept = {name: module.state_dict() for name, module in self.modules.items()}
+        kept |= {"rank": self.lm.lora.rank, "first": self.lm.lora.first, "config": self.config.__dict__}
+        kept |= {"step": self.steps, "seconds": self.seconds}
+        save(self.path, kept | {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]})
+
+    def step(self) -> tuple[float, float]:
+        """Learn from some pictures: questions about the first of them, the words of all that have their own colours.
+        Returns (loss of the answers, distance from the words)."""
+        args, lm = self.args, self.lm
+        rng = np.random.default_rng([args.seed, self.steps])
+        chosen = rng.integers(len(self.data), size=args.batch + args.told)
+        images, cells, places, whole, flip = batch(self.data, chosen, rng)
+        strange = recoloured(images, cells, whole, rng, args.recoloured)
+        prompts = []
+        for i in range(args.batch):
+            facts = self.data.facts[chosen[i]].mirrored() if flip[i] else self.data.facts[chosen[i]]
+            asked = lesson(facts, f"{args.seed} {self.steps} {i}", args.questions, colours=not strange[i])
+            prompts.append([prompt(lm, question) for question in asked])
+        with torch.autocast("cpu", torch.bfloat16):
+            embeddings = self.projector(self.tower(jittered(images, torch.Generator().manual_seed(self.steps)))).float()
+        loss, distance = embeddings.sum() * 0, torch.zeros(())
+        about = [i for i, questions in enumerate(prompts) if questions]
+        if about:
+            loss, _ = answers(lm, embeddings[about], pack([prompts[i] for i in about], embeddings.shape[1]))
+        plain = torch.from_numpy(~strange)
+        if plain.any():
+            wanted = self.words(cells[plain], places[plain], whole[plain])
+            distance = apart(embeddings[plain], wanted, cells[plain])
+        (loss + args.words * distance).backward()
+        for part in (lm.lora, self.tower, self.projector):
+            torch.nn.utils.clip_grad_norm_(part.parameters(), 1.0)
+        advance(self.optimizers, rate(self.steps, self.done))
+        self.steps += 1
+        return float(loss.detach()), float(distance.detach())
+
+    def check(self, valid: Pictures) -> str:
+        """How many answers about pictures that are not learned from are right, by kind."""
+        return told(check(self.lm, lambda i: self.projector(self.tower(pixels(valid.images[i]))), valid, 15))
+
+
 def main() -> None:
     """Train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -69,11 +148,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--minutes", type=float, default=60, help="of the whole training, over all its starts")
-    parser.add_argument("--batch", type=int, default=2, help="pictures of a step")
-    parser.add_argument("--questions", type=int, default=10, help="about each picture")
+    parser.add_argument("--batch", type=int, default=4, help="pictures of a step that are asked about")
+    parser.add_argument("--questions", type=int, default=6, help="about each of them")
+    parser.add_argument("--told", type=int, default=12, help="pictures more of a step, compared with their words only")
     parser.add_argument("--rate", type=float, default=0.001, help="of LoRA")
-    parser.add_argument("--tower-rate", type=float, default=0.0001, help="of the tower; more unlearns the words")
-    parser.add_argument("--words", type=float, default=0.1, help="weight of the distance to the labels' words")
+    parser.add_argument("--tower-rate", type=float, default=0.0002, help="of the tower; more unlearns the words")
+    parser.add_argument("--words", type=float, default=0.3, help="weight of the distance to the labels' words")
     parser.add_argument("--recoloured", type=float, default=0.35, help="share of pictures in strange colours")
     parser.add_argument("--imitate", type=int, default=2000, help="pictures that the projector begins with")
     parser.add_argument("--seed", type=int, default=3)
@@ -82,75 +162,24 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    config = TowerConfig()
-    tower, projector = Tower(config), Projector(config)
-    lm = LanguageModel(args.model)
-    path, step, before = args.out / "eyes.pt", 0, 0.0
-    state = torch.load(path if path.exists() else args.out / "tower.pt")
-    read = state if path.exists() else torch.load(args.out / "reader.pt")
-    lm.lora, words = Lora(lm, read["rank"], read["first"]), Words(lm)
-    modules = {"tower": tower, "projector": projector, "lora": lm.lora, "words": words}
-    for name, module in modules.items():
-        module.load_state_dict((read if name in ("lora", "words") else state)[name])
-    words.requires_grad_(False)
-    slow = torch.optim.AdamW(lm.lora.parameters(), lr=args.rate, betas=(0.9, 0.98), weight_decay=0.0)
-    optimizers = [slow, *optimizers_of({"tower": tower, "projector": projector}, args.tower_rate)]
-    valid, data = load(args.data / "valid", limit=250), load(args.data / "train", limit=args.limit)
-    if path.exists():
-        for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(kept)
-        step, before = state["step"], state["seconds"]
-    else:
-        imitate(projector, words, tower, data, min(args.imitate, len(data)))
-
-    def seen(chosen: list[int]) -> torch.Tensor:
-        return projector(tower(pixels(valid.images[chosen])))
-
-    def keep() -> None:
-        kept = {name: module.state_dict() for name, module in modules.items()}
-        kept |= {"rank": lm.lora.rank, "first": lm.lora.first, "config": config.__dict__}
-        kept |= {"step": step, "seconds": before + time.time() - began}
-        save(path, kept | {"optimizers": [optimizer.state_dict() for optimizer in optimizers]})
-
-    began, losses = time.time(), []
-    if not step:
-        keep()
-        print("0," + told(check(lm, seen, valid, 15)), flush=True)
-    while (done := (before + time.time() - began) / 60 / args.minutes) < 1:
-        rng = np.random.default_rng([args.seed, step])
-        chosen = rng.integers(len(data), size=args.batch)
-        images, cells, places, whole, flip = batch(data, chosen, rng)
-        facts = [data.facts[i].mirrored() if turn else data.facts[i] for i, turn in zip(chosen, flip, strict=True)]
-        strange = recoloured(images, cells, whole, rng, args.recoloured)
-        asked = [
-            lesson(f, f"{args.seed} {step} {i}", args.questions, colours=not strange[i]) for i, f in enumerate(facts)
-        ]
-        prompts = [[prompt(lm, question) for question in questions] for questions in asked]
-        embeddings = projector(tower(jittered(images, torch.Generator().manual_seed(step))))
-        asked_about = [i for i, questions in enumerate(prompts) if questions]
-        loss = embeddings.sum() * 0
-        if asked_about:
-            batched = pack([prompts[i] for i in asked_about], embeddings.shape[1])
-            loss, _ = answers(lm, embeddings[asked_about], batched)
-        plain = torch.from_numpy(~strange)
-        distance = apart(embeddings[plain], words(cells[plain], places[plain], whole[plain]), cells[plain])
-        (loss + (args.words * distance if plain.any() else 0.0)).backward()
-        for part in (lm.lora, tower, projector):
-            torch.nn.utils.clip_grad_norm_(part.parameters(), 1.0)
-        advance(optimizers, rate(step, done))
-        losses.append((float(loss.detach()), float(distance.detach()) if plain.any() else np.nan))
-        step += 1
+    learning, valid, losses = Alignment(args), load(args.data / "valid", limit=250), []
+    if not learning.steps:
+        learning.keep()
+        print("0," + learning.check(valid), flush=True)
+    while learning.done < 1:
+        losses.append(learning.step())
+        step = learning.steps
+        if step % 20 == 0:
+            learning.keep()
         if step % 10 == 0:
-            line = f"{step},{before + time.time() - began:.0f}," + ",".join(f"{v:.4f}" for v in np.nanmean(losses, 0))
+            line = f"{step},{learning.seconds:.0f}," + ",".join(f"{v:.4f}" for v in np.mean(losses, 0))
             losses = []
-            if step % 20 == 0:
-                keep()
             if step % 200 == 0:
-                line += "," + told(check(lm, seen, valid, 15))
+                line += "," + learning.check(valid)
             with open(args.out / "eyes.csv", "a") as log:
                 log.write(line + "\n")
             print(line, flush=True)
-    keep()
+    learning.keep()
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def write(
         writer.add("general.file_type", FILE_TYPES[kind]).add("general.quantization_version", 2)
         for key, value in {
             "clip.has_vision_encoder": True,
-            "clip.projector_type": "ldpv2",
+            "clip.projector_type": "conv_mlp",
             "clip.use_gelu": True,
             "clip.vision.image_size": c.image_size,
             "clip.vision.patch_size": c.patch_size,
@@ -51,17 +51,17 @@ def write(
             "clip.vision.feature_layer": [c.n_layer],
         }.items():
             writer.add(key, value)
-        for name, values in {**_named(tower, "v."), **_named(projector, "mm.model.")}.items():
-            name = name.replace("mlp_", "mlp.").replace("peg_", "peg.")
+        for name, values in {**_named(tower, "v."), **_named(projector, "mm.")}.items():
+            name = name.replace("mlp_", "")
             if name == "v.position_embd":
                 name += ".weight"
-            if values.ndim == 1 or name in ("v.position_embd.weight", "mm.model.peg.0.weight"):
-                writer.add_tensor(name, values)
+            if values.ndim == 1 or name == "v.position_embd.weight" or ".conv." in name:
+                writer.add_tensor(name, values.reshape(len(values), 3, 3) if values.ndim == 4 else values)
                 continue
             shape = values.shape
             chosen = GGMLType[kind]
             if name == "v.patch_embd.weight":
-                shape = (c.n_embd, 3, c.patch_size, c.patch_size)
+                shape = (len(values), 3, c.patch_size, c.patch_size)
                 chosen = GGMLType.F32 if kind == "F32" else GGMLType.F16
             writer.add_tensor(name, quantize(values, chosen).reshape(-1), chosen, shape)
         if lora:

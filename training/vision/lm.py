@@ -1,4 +1,5 @@
 """The frozen language model in PyTorch, with the weights of the GGUF file that it is shipped as, and its prompts.
+Products are computed in bfloat16, what adds up along the layers in float32.
 
 Only `llama` models: RMS norms, rotations of neighbouring values, grouped keys, SiLU gates. Gradients flow through to
 the embeddings and to a LoRA, if there is one; no weight of the model itself changes.
@@ -50,28 +51,12 @@ def _key(name: str, part: str) -> str:
     return f"{name.removesuffix('.weight').replace('.', '_')}_lora_{part}"
 
 
-class _Changed(torch.autograd.Function):
-    """x · (w + b · a)ᵀ by one product; w does not learn."""
-
-    @staticmethod
-    def forward(ctx, x, w, a, b):
-        merged = torch.addmm(w, b, a)
-        ctx.save_for_backward(x, a, b, merged)
-        return x @ merged.T
-
-    @staticmethod
-    def backward(ctx, g):
-        x, a, b, merged = ctx.saved_tensors
-        up = g @ b
-        return g @ merged, None, up.T @ x, g.T @ (x @ a.T)
-
-
 class LanguageModel:
     """Embeddings in, logits out. `lora`: None, or what changes its linear layers."""
 
     lora: Lora | None = None
 
-    def __init__(self, name: str, dtype: torch.dtype = torch.float32):
+    def __init__(self, name: str):
         path = Path(resolve(name))
         with open_gguf(path) as file:
             m = file.metadata
@@ -80,10 +65,12 @@ class LanguageModel:
             self.n_layer = m.int("llama.block_count")
             self.n_head, self.n_kv = m.int("llama.attention.head_count"), m.int("llama.attention.head_count_kv")
             self.eps, self.base = m.float("llama.attention.layer_norm_rms_epsilon"), m.float("llama.rope.freq_base")
-            self.weights = {t: torch.from_numpy(v.dequantize().copy()).to(dtype) for t, v in file.tensors.items()}
+            self.weights = {t: torch.from_numpy(v.dequantize().copy()) for t, v in file.tensors.items()}
             self.tokenizer = Tokenizer.from_metadata(m)
             self.template = ChatTemplate.from_metadata(m, self.tokenizer)
-        self.dtype = dtype
+        for name, weight in self.weights.items():
+            if weight.dim() == 2 and not name.startswith("token_embd"):
+                self.weights[name] = weight.to(torch.bfloat16)
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Embeddings of token ids."""
@@ -94,7 +81,7 @@ class LanguageModel:
         w = self.weights
         width = x.shape[-1] // self.n_head
         turns = positions[..., None].float() * self.base ** (-torch.arange(0, width, 2).float() / width)
-        cos, sin = turns.cos()[:, None].to(self.dtype), turns.sin()[:, None].to(self.dtype)
+        cos, sin = turns.cos()[:, None], turns.sin()[:, None]
         for layer in range(self.n_layer):
             p = f"blk.{layer}."
             h = self._norm(x, w[p + "attn_norm.weight"])
@@ -102,7 +89,7 @@ class LanguageModel:
                 self._linear(f"{p}attn_{part}.weight", h).view(*x.shape[:2], -1, width).transpose(1, 2)
                 for part in "qkv"
             )
-            q, k = rotated(q, cos, sin), rotated(k, cos, sin)
+            q, k = rotated(q, cos, sin).to(v.dtype), rotated(k, cos, sin).to(v.dtype)
             k, v = (t.repeat_interleave(self.n_head // self.n_kv, 1) for t in (k, v))
             h = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None])
             x = x + self._linear(p + "attn_output.weight", h.transpose(1, 2).flatten(2))
@@ -113,13 +100,13 @@ class LanguageModel:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of normed rows."""
-        return F.linear(hidden, self.weights.get("output.weight", self.weights["token_embd.weight"])).float()
+        return F.linear(hidden, self.weights.get("output.weight", self.weights["token_embd.weight"]))
 
     def _linear(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        pair = None if self.lora is None else self.lora.pair(name)
-        if pair is None:
-            return F.linear(x, self.weights[name])
-        return _Changed.apply(x.flatten(0, 1), self.weights[name], *pair).view(*x.shape[:2], -1)
+        weight, pair = self.weights[name], None if self.lora is None else self.lora.pair(name)
+        x = x.to(weight.dtype)
+        y = F.linear(x, weight)
+        return y if pair is None else y + F.linear(F.linear(x, pair[0].to(x.dtype)), pair[1].to(x.dtype))
 
     def _norm(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         return F.rms_norm(x, (x.shape[-1],), weight, self.eps)

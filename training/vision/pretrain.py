@@ -14,12 +14,9 @@ import numpy as np
 import torch
 
 from llm_ros.sim.scene import COLOURS, SHAPES
-from training.vision.data import CELL_CLASSES, CELL_LABELS, CELLS, NONE, Pictures, jittered, load, pixels
+from training.vision.data import CELL_LABELS, NONE, Pictures, jittered, load, pixels
 from training.vision.muon import Muon
-from training.vision.tower import Heads, Projector, Tower, TowerConfig, heads_loss, patches_of
-
-WINDOW = 4  # cells along the side of a part
-ELSEWHERE = [CELL_LABELS.index(k) for k in ("same_shape", "same_colour", "rank", "order")]  # needs the whole
+from training.vision.tower import Heads, Projector, Tower, TowerConfig, heads_loss
 
 
 def batch(data: Pictures, chosen: np.ndarray, rng: np.random.Generator):
@@ -46,33 +43,6 @@ def recoloured(
         cells[i, :, COLOURED] = NONE
         whole[i, WHOLE_COLOURS] = NONE
     return which
-
-
-def windows(data: Pictures, chosen: np.ndarray, rng: np.random.Generator):
-    """(images, cells, places, where) of parts of WINDOW * WINDOW cells, most of them around a thing; `where` are their
-    patches' numbers in the whole, each second part taken from the mirror image."""
-    merge, side = 2, CELLS * 2
-    pixel = data.images.shape[1] // CELLS
-    images, cells, places, where = [], [], [], []
-    for i in chosen:
-        turn = rng.random() < 0.5
-        c, p = (v.reshape(CELLS, CELLS, -1) for v in data.labels([i], [turn])[:2])
-        image = data.images[i, :, ::-1] if turn else data.images[i]
-        middles = np.argwhere(c[..., 2] < CELL_CLASSES[2] - 1)
-        if len(middles) and rng.random() < 0.95:
-            corner = middles[rng.integers(len(middles))] - rng.integers(0, WINDOW, 2)
-        else:
-            corner = rng.integers(0, CELLS, 2)
-        y, x = np.clip(corner, 0, CELLS - WINDOW)
-        images.append(image[y * pixel : (y + WINDOW) * pixel, x * pixel : (x + WINDOW) * pixel])
-        cells.append(c[y : y + WINDOW, x : x + WINDOW].reshape(WINDOW * WINDOW, -1))
-        places.append(p[y : y + WINDOW, x : x + WINDOW].reshape(WINDOW * WINDOW, -1))
-        numbers = np.arange(side * side).reshape(side, side)
-        cut = numbers[y * merge : (y + WINDOW) * merge, x * merge : (x + WINDOW) * merge]
-        where.append(cut.reshape(-1))
-    cells = np.stack(cells)
-    cells[..., ELSEWHERE] = NONE
-    return pixels(np.stack(images)), *(torch.from_numpy(np.stack(v)) for v in (cells, places, where))
 
 
 def rate(done: float, warm: float = 0.02) -> float:
@@ -125,10 +95,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=3000, help="of the whole training, over all its starts")
-    parser.add_argument("--parts", type=float, default=0.6, help="share of the steps that see parts of pictures only")
-    parser.add_argument("--batch", type=int, default=32, help="pictures of a step, or four times as many parts")
+    parser.add_argument("--minutes", type=float, default=60, help="of the whole training, over all its starts")
+    parser.add_argument("--batch", type=int, default=32, help="pictures of a step")
     parser.add_argument("--rate", type=float, default=0.02, help="of the matrices; the rest has a tenth")
+    parser.add_argument("--recoloured", type=float, default=0.5, help="share of pictures in strange colours")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--limit", type=int, help="pictures to load")
@@ -142,42 +112,41 @@ def main() -> None:
     optimizers = optimizers_of(modules, args.rate)
     data = load(args.data / "train", limit=args.limit)
     valid = load(args.data / "valid", limit=250)
-    some = np.random.default_rng(0).integers(len(data), size=200)
-    tower.begin_patches(patches_of(pixels(data.images[some]), config.patch_size).flatten(0, 1))
-    path, step = args.out / "tower.pt", 0
+    path, step, before = args.out / "tower.pt", 0, 0.0
     if path.exists():
         state = torch.load(path)
         for name, module in modules.items():
             module.load_state_dict(state[name])
         for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
-        step = state["step"]
+        step, before = state["step"], state["seconds"]
     print(f"{len(data)} pictures, from step {step}", flush=True)
+
+    def spent() -> float:
+        return before + time.time() - began
+
+    def keep() -> None:
+        state = {name: module.state_dict() for name, module in modules.items()}
+        state |= {"step": step, "seconds": spent(), "config": config.__dict__}
+        save(path, state | {"optimizers": [optimizer.state_dict() for optimizer in optimizers]})
+
     began, sums = time.time(), []
-    while step < args.steps:
-        done = step / args.steps
+    while (done := spent() / 60 / args.minutes) < 1:
         rng = np.random.default_rng([args.seed, step])
-        generator = torch.Generator().manual_seed(step)
-        if done < args.parts:
-            images, cells, places, where = windows(data, rng.integers(len(data), size=4 * args.batch), rng)
-            whole = None
-        else:
-            images, cells, places, whole, _ = batch(data, rng.integers(len(data), size=args.batch), rng)
-            where = None
-            recoloured(images, cells, whole, rng)
-        found = heads(projector(tower(jittered(images, generator), where)))
-        loss, right = heads_loss(found, cells, places, whole)
+        images, cells, places, whole, _ = batch(data, rng.integers(len(data), size=args.batch), rng)
+        recoloured(images, cells, whole, rng, args.recoloured)
+        with torch.autocast("cpu", torch.bfloat16):
+            embeddings = projector(tower(jittered(images, torch.Generator().manual_seed(step))))
+        loss, right = heads_loss(heads(embeddings.float()), cells, places, whole)
         loss.backward()
         advance(optimizers, rate(done))
         sums.append((float(loss.detach()), right[0], right[2]))
         step += 1
-        if step % 50 == 0 or step >= args.steps:
-            line = f"{step},{time.time() - began:.0f}," + ",".join(f"{v:.4f}" for v in np.mean(sums, 0))
+        if step % 50 == 0:
+            line = f"{step},{spent():.0f}," + ",".join(f"{v:.4f}" for v in np.mean(sums, 0))
             sums = []
-            if step % 100 == 0 or step >= args.steps:
-                state = {name: module.state_dict() for name, module in modules.items()}
-                save(path, state | {"step": step, "config": config.__dict__,
-                                    "optimizers": [o.state_dict() for o in optimizers]})  # fmt: skip
+            if step % 200 == 0:
+                keep()
                 loss, right = check(tower, projector, heads, valid)
                 line += f",{loss:.4f}," + " ".join(
                     f"{CELL_LABELS[k] if isinstance(k, int) else k}={v:.2f}" for k, v in right.items()
@@ -185,6 +154,7 @@ def main() -> None:
             with open(args.out / "tower.csv", "a") as log:
                 log.write(line + "\n")
             print(line, flush=True)
+    keep()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from llm_ros.sim.questions import Question, ask
 from llm_ros.sim.scene import COLOURS
 from training.vision.data import Pictures, load
 from training.vision.lm import LanguageModel, Lora, answers, pack, prompt
-from training.vision.pretrain import save
+from training.vision.pretrain import rate, save
 from training.vision.words import Words, left_out
 
 SHARES = {  # of the questions
@@ -93,7 +93,8 @@ def main() -> None:
         state = torch.load(path)
         lm.lora.load_state_dict(state["lora"])
         words.load_state_dict(state["words"])
-        optimizer.load_state_dict(state["optimizer"])
+        if "optimizer" in state:
+            optimizer.load_state_dict(state["optimizer"])
         step = state["step"]
     print(f"{len(data)} pictures, from step {step}", flush=True)
     began, losses = time.time(), []
@@ -115,7 +116,7 @@ def main() -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_([*lm.lora.parameters(), *words.parameters()], 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = args.rate * min(1.0, (step + 1) / 20)
+            group["lr"] = args.rate * rate(step / args.steps)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         losses.append(float(loss.detach()))

@@ -1,9 +1,9 @@
-"""The tower and projector in PyTorch, as `llm_core.vision.tower` and `projectors/ldpv2.py` compute them, and the heads
-that teach them before a language model does.
+"""The tower and projector in PyTorch, as `llm_core.vision` computes them (`convolution.py`, `tower.py`,
+`projectors/conv_mlp.py`), and the heads that teach them before a language model does.
 
-The tower begins as a convolutional network would: its first rows of weights are the principal components of patches,
-positions are sines and cosines in values of their own, and the heads of the first layers look at one neighbour each.
-All of it is learned further.
+Small things' shapes are in details of a few pixels, which convolutions learn sooner than attention: stages of them
+(after ConvNeXt, Liu et al., 2022) make one row of features for each square of 24 × 24 pixels, then the layers of a
+transformer compare those with each other.
 """
 
 from __future__ import annotations
@@ -17,35 +17,64 @@ from torch import nn
 
 from training.vision.data import CELL_CLASSES, NONE, PLACES, WHOLE_CLASSES
 
-# Where the six heads of a layer look at first, in patches right and down; None: anywhere.
-NEIGHBOURS = (
-    ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1)),
-    ((1, 0), (-1, 0), (0, 1), (0, -1), (1, -1), (-1, 1)),
-    ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1)),
-    ((2, 0), (-2, 0), (0, 2), (0, -2), None, None),
-    ((2, 0), (-2, 0), None, None, None, None),
-    (None,) * 6,
-)
-
 
 @dataclass(frozen=True)
 class TowerConfig:
-    """Sizes in pixels and values."""
+    """Sizes in pixels and values. `stages`: width and blocks of each, and how many rows of the side become one after
+    it."""
 
     image_size: int = 192
-    patch_size: int = 12
-    n_embd: int = 192
-    n_ff: int = 768
-    n_head: int = 6
-    n_layer: int = 6
-    hidden: int = 576  # of the projector
+    patch_size: int = 4
+    stages: tuple[tuple[int, int, int], ...] = ((64, 2, 2), (128, 6, 3))
+    n_embd: int = 256
+    n_ff: int = 1024
+    n_head: int = 8
+    n_layer: int = 3
+    hidden: int = 384  # of the projector
     width: int = 576  # of the language model
     eps: float = 1e-5
 
     @property
-    def grid(self) -> int:
-        """Patches along a side."""
-        return self.image_size // self.patch_size
+    def cells(self) -> int:
+        """Rows of features along a side."""
+        return self.image_size // self.patch_size // math.prod(merge for _, _, merge in self.stages)
+
+
+class Block(nn.Module):
+    """x += ffn(norm(convolution(x))), rows in a square [n, side, side, width]."""
+
+    def __init__(self, width: int, eps: float):
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.ln = nn.LayerNorm(width, eps)
+        self.ffn_up, self.ffn_down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        nn.init.zeros_(self.conv.bias)
+        nn.init.normal_(self.ffn_up.weight, std=1 / math.sqrt(width))
+        nn.init.zeros_(self.ffn_up.bias)
+        nn.init.normal_(self.ffn_down.weight, std=0.3 / math.sqrt(4 * width))
+        nn.init.zeros_(self.ffn_down.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return x + self.ffn_down(F.relu(self.ffn_up(self.ln(h))))
+
+
+class Stage(nn.Module):
+    """Blocks, then squares of rows side by side, made narrower."""
+
+    def __init__(self, width: int, blocks: int, merge: int, after: int, eps: float):
+        super().__init__()
+        self.factor = merge
+        self.blk = nn.ModuleList(Block(width, eps) for _ in range(blocks))
+        self.ln = nn.LayerNorm(width, eps)
+        self.merge = nn.Linear(merge * merge * width, after)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self.blk:
+            x = block(x)
+        n, side, m = len(x), x.shape[1] // self.factor, self.factor
+        x = self.ln(x).view(n, side, m, side, m, -1).permute(0, 1, 3, 2, 4, 5)
+        return self.merge(x.reshape(n, side, side, -1))
 
 
 class Layer(nn.Module):
@@ -68,65 +97,26 @@ class Layer(nn.Module):
 
 
 class Tower(nn.Module):
-    """Pixels [n, 3, side, side] → features [n, patches, n_embd]. `where` int64 [n, patches] says which patches of a
-    whole picture the pixels are, if they are a part of one."""
+    """Pixels [n, 3, side, side] → features [n, cells, n_embd]."""
 
     def __init__(self, c: TowerConfig):
         super().__init__()
         self.config = c
-        self.patch_embd = nn.Linear(3 * c.patch_size**2, c.n_embd)
-        self.position_embd = nn.Parameter(torch.zeros(c.grid**2, c.n_embd))
+        widths = [width for width, _, _ in c.stages] + [c.n_embd]
+        self.patch_embd = nn.Linear(3 * c.patch_size**2, widths[0])
+        self.stage = nn.ModuleList(
+            Stage(width, blocks, merge, after, c.eps)
+            for (width, blocks, merge), after in zip(c.stages, widths[1:], strict=True)
+        )
+        self.position_embd = nn.Parameter(0.02 * torch.randn(c.cells**2, c.n_embd))
         self.blk = nn.ModuleList(Layer(c) for _ in range(c.n_layer))
-        with torch.no_grad():
-            self._begin()
 
-    def _begin(self) -> None:
-        """Positions, and attention to neighbours."""
-        c = self.config
-        pairs = c.n_embd // c.n_head // 4  # frequencies along each side
-        speeds = 0.22 * (2.2 / 0.22) ** (torch.arange(pairs) / (pairs - 1))
-        rows, columns = (v.flatten().float() for v in torch.meshgrid(*[torch.arange(c.grid)] * 2, indexing="ij"))
-        turns = torch.cat([columns[:, None] * speeds, rows[:, None] * speeds], 1)
-        used = 4 * pairs
-        self.position_embd[:, :used] = torch.stack([turns.cos(), turns.sin()], -1).flatten(1)
-        for layer, places in zip(self.blk, NEIGHBOURS, strict=False):
-            for part in (layer.attn_q, layer.attn_k, layer.attn_v, layer.attn_out):
-                nn.init.normal_(part.weight, std=0.7 / math.sqrt(c.n_embd))
-                nn.init.zeros_(part.bias)
-            nn.init.normal_(layer.ffn_up.weight, std=1 / math.sqrt(c.n_embd))
-            nn.init.normal_(layer.ffn_down.weight, std=0.5 / math.sqrt(c.n_ff))
-            nn.init.zeros_(layer.ffn_up.bias)
-            nn.init.zeros_(layer.ffn_down.bias)
-            for head, place in enumerate(places):
-                if place is None:
-                    continue
-                mine = slice(head * used, (head + 1) * used)
-                layer.attn_q.weight[mine] *= 0.2
-                layer.attn_k.weight[mine] *= 0.2
-                shift = torch.cat([place[0] * speeds, place[1] * speeds])
-                cos, sin = shift.cos(), shift.sin()
-                q = layer.attn_q.weight[mine, :used]
-                for i in range(2 * pairs):  # what is seen at column + 1 has turned on by speed
-                    turn = torch.tensor([[cos[i], -sin[i]], [sin[i], cos[i]]])
-                    q[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] += 2.4 * turn
-                layer.attn_k.weight[mine, :used] += 2.4 * torch.eye(used)
-
-    def begin_patches(self, patches: torch.Tensor) -> None:
-        """The kernel of the first convolution: principal components of `patches` [n, 3 * patch * patch], whitened."""
-        used = self.config.n_embd // self.config.n_head
-        centred = patches - patches.mean(0)
-        values, vectors = torch.linalg.eigh(centred.T @ centred / len(patches))
-        wanted = self.config.n_embd - used
-        scale = 1 / torch.sqrt(values[-wanted:].flip(0) + 0.05)
-        with torch.no_grad():
-            self.patch_embd.weight.zero_()
-            self.patch_embd.weight[used:] = (vectors[:, -wanted:].flip(1) * scale).T
-            self.patch_embd.bias.zero_()
-            self.patch_embd.bias[used:] = -self.patch_embd.weight[used:] @ patches.mean(0)
-
-    def forward(self, x: torch.Tensor, where: torch.Tensor | None = None) -> torch.Tensor:
-        x = self.patch_embd(patches_of(x, self.config.patch_size))
-        x = x + (self.position_embd if where is None else self.position_embd[where])
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        side = x.shape[-1] // self.config.patch_size
+        x = self.patch_embd(patches_of(x, self.config.patch_size)).unflatten(1, (side, side))
+        for stage in self.stage:
+            x = stage(x)
+        x = x.flatten(1, 2) + self.position_embd
         for layer in self.blk:
             x = layer(x)
         return x
@@ -139,31 +129,18 @@ def patches_of(x: torch.Tensor, p: int) -> torch.Tensor:
 
 
 class Projector(nn.Module):
-    """Features of a square of patches → embeddings of the language model, one for four patches."""
+    """Features → embeddings of the language model, one for each: linear(gelu(linear(x)))."""
 
     def __init__(self, c: TowerConfig):
         super().__init__()
         self.mlp_0, self.mlp_2 = nn.Linear(c.n_embd, c.hidden), nn.Linear(c.hidden, c.width)
-        self.peg_0 = nn.Conv2d(c.width, c.width, 3, padding=1, groups=c.width)
-        nn.init.normal_(self.peg_0.weight, std=0.01)
-        nn.init.zeros_(self.peg_0.bias)
-
-    def scale(self, factor: float) -> None:
-        """Make all embeddings longer by a factor."""
-        for part in (self.mlp_2.weight, self.mlp_2.bias, self.peg_0.bias):
-            part.data *= factor
 
     def pooled(self, x: torch.Tensor) -> torch.Tensor:
-        """What the second layer gets, [n, embeddings, hidden]: means of the squares before it are those after it."""
-        x = F.gelu(self.mlp_0(x))
-        n, side = len(x), math.isqrt(x.shape[1])
-        return x.view(n, side // 2, 2, side // 2, 2, -1).mean((2, 4)).flatten(1, 2)
+        """What the second layer gets, [n, embeddings, hidden]."""
+        return F.gelu(self.mlp_0(x))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.mlp_2(self.pooled(x))
-        side = math.isqrt(x.shape[1])
-        x = x.unflatten(1, (side, side)).permute(0, 3, 1, 2)
-        return (x + self.peg_0(x)).flatten(2).transpose(1, 2)
+        return self.mlp_2(self.pooled(x))
 
 
 class Heads(nn.Module):

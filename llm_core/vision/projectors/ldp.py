@@ -5,10 +5,8 @@
 import numpy as np
 
 from llm_core.errors import ModelError
+from llm_core.vision.convolution import kernel, neighbours
 from llm_core.vision.projectors.mlp import SPELLING, look, two_layers
-from llm_core.vision.tensors import vector
-
-KERNEL = 3
 
 __all__ = ["SPELLING", "look", "record"]
 
@@ -25,26 +23,6 @@ def refuse_tiles(model) -> None:
     """Raise ModelError for a file that wants pictures cut into tiles."""
     if model.config.pinpoints:
         raise ModelError(f"'clip.vision.image_grid_pinpoints': not supported with projector {model.config.projector}")
-
-
-def neighbours(grid: tuple[int, int], stride: int) -> np.ndarray:
-    """int [patches that are taken, 9]: the patches around every `stride`-th one of every `stride`-th row, row by row;
-    -1 outside the grid."""
-    high, wide = grid
-    framed = np.full((high + 2, wide + 2), -1)
-    framed[1:-1, 1:-1] = np.arange(high * wide).reshape(grid)
-    around = np.lib.stride_tricks.sliding_window_view(framed, (KERNEL, KERNEL))[::stride, ::stride]
-    return around.reshape(-1, KERNEL**2)
-
-
-def kernel(model, name: str, width: int):
-    """A convolution of each column by itself, tensor [width, (1,) 3, 3], as rows for `filter_rows`."""
-    values = model.param(name).tensor.dequantize()
-    if values.shape not in ((width, KERNEL, KERNEL), (width, 1, KERNEL, KERNEL)):
-        raise ModelError(f"tensor {name!r}: shape {values.shape}, expected {(width, KERNEL, KERNEL)}")
-    rows = np.zeros((KERNEL**2, -(-width // 16) * 16), np.float32)
-    rows[:, :width] = values.reshape(width, KERNEL**2).T
-    return model.made(vector(f"{name}.rows", rows))
 
 
 def _block(g, model, x, number: int, around: np.ndarray, residual):

@@ -2,7 +2,8 @@
 that tells them where they are.
 """
 
-from llm_core.vision.projectors.ldp import kernel, neighbours, refuse_tiles
+from llm_core.vision.convolution import kernel, neighbours
+from llm_core.vision.projectors.ldp import refuse_tiles
 from llm_core.vision.projectors.mlp import SPELLING, look, two_layers
 
 __all__ = ["SPELLING", "look", "record"]

@@ -2,10 +2,11 @@
 
 from types import ModuleType
 
-from llm_core.vision.projectors import gemma3, idefics3, ldp, ldpv2, mlp, qwen2vl, qwen25vl
+from llm_core.vision.projectors import conv_mlp, gemma3, idefics3, ldp, ldpv2, mlp, qwen2vl, qwen25vl
 
 PROJECTORS: dict[str, ModuleType] = {
     "mlp": mlp,
+    "conv_mlp": conv_mlp,
     "ldp": ldp,
     "ldpv2": ldpv2,
     "idefics3": idefics3,
