@@ -1,13 +1,15 @@
 """Convolutions over a square of rows: each column by itself, and the stages of a tower that begins with them."""
 
+from itertools import count
+
 import numpy as np
 
 from llm_core.errors import ModelError
 from llm_core.program.graph import Value
+from llm_core.vision.layout import squares
 from llm_core.vision.tensors import vector
 
 KERNEL = 3
-MAX_STAGES, MAX_BLOCKS = 8, 64
 POSITIONS = "v.position_embd.weight"
 
 
@@ -38,21 +40,20 @@ def stages(g, model, x: Value) -> Value:
     if model.first:
         raise ModelError("tensor 'v.class_embd': a tower of convolutions has no row for it")
     side = g.grid[0]
-    for stage in range(MAX_STAGES):
+    for stage in count():
         prefix = f"v.stage.{stage}."
         if stage and not model.find(f"{prefix}merge.weight"):
             break
         around = neighbours((side, side), 1)
-        for block in range(MAX_BLOCKS):
+        for block in count():
             if not model.find(f"{prefix}blk.{block}.conv.weight"):
                 break
             x = _block(g, model, f"{prefix}blk.{block}.", x, f"{prefix}around", around)
         weight = model.param(f"{prefix}merge.weight")
         merge = _side_of(weight, x.width, side)
         x = g.layer_norm(x, model.param(f"{prefix}ln.weight"), model.find(f"{prefix}ln.bias"))
-        numbers = np.arange(side * side).reshape(side // merge, merge, side // merge, merge)
+        x = g.concat_rows(x, f"{prefix}squares", squares(side, side, merge))
         side //= merge
-        x = g.concat_rows(x, f"{prefix}squares", numbers.transpose(0, 2, 1, 3).reshape(side * side, merge * merge))
         last = not model.find(f"v.stage.{stage + 1}.merge.weight")
         positions = g.constant(POSITIONS, model.values(POSITIONS, side * side, weight.rows)) if last else None
         x = g.linear(x, weight, bias=model.find(f"{prefix}merge.bias"), residual=positions)
