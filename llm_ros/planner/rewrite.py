@@ -26,7 +26,7 @@ from llm_ros.planner.world import World
 SYSTEM = "Say in plain words what the robot is to do."
 MAX_TOKENS = 96
 SURE = -1.2  # chosen on the sets of test/data but the clinic
-VERY_SURE = -0.1  # against a question that the reader has reasons for; ended two, both needless, on five of the sets
+VERY_SURE = -0.1  # against a question that the reader has reasons for; ended one, a needless one, on five of the sets
 _SEEN_THROUGH = ("unsafe", "contradictory")  # what is believed against a plan over things that the world does not know
 _HANDLING = ("find_object", "pick", "place", "hand_over")
 _NOT_THERE = r"\b(?:not|never|instead of|rather than|except|without|avoid|avoiding|\w+n'?t) (?:[\w']+ ){0,4}"
