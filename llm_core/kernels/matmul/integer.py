@@ -76,6 +76,9 @@ def _add(builder, layout, acc, dots, row, s, scale, offset):
 
 
 def _prefetch(builder, address, lines):
+    """Ask for lines behind `address`, here and not sooner: left to itself, LLVM gathers the requests of a whole block,
+    and a core that has some 16 of them open waits for memory."""
+    builder.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], side_effect=True)
     for at in (64 * line for line in lines):
         pointer = builder.inttoptr(builder.add(address, I64(at)), I8.as_pointer())
         call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, I32(0), I32(3), I32(1))
