@@ -86,7 +86,7 @@ def check_products_of_16_bit_integers(m, n, k):
     assert np.isnan(out[1, :n]).all() and np.isfinite(out[2:m]).all() and np.isfinite(out[0]).all()
 
 
-if int16.AVAILABLE:  # AVX-512 VNNI
+if int16.AVAILABLE:  # x86-64 from AVX2 on
 
     @pytest.mark.parametrize("m, n, k", [(577, 48, 1024), (12, 16, 588), (100, 33, 128), (2, 20, 72), (30, 40, 4304)])
     def test_products_of_16_bit_integers_are_close_and_never_overflow(m, n, k):

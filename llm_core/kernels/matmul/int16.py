@@ -9,6 +9,8 @@ A packed panel is a chunk after another: 16 float scales, then for each pair of 
 activations: a chunk of all rows after another, X_BYTES a row: its values, then its scale.
 """
 
+import functools
+
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
@@ -49,9 +51,13 @@ from llm_core.kernels.simd import (
     total,
 )
 from llm_core.kernels.tickets import draw
-from llm_core.kernels.vectors import F32, I16, I32, I64, LANES, call, const, load_at, splat, store_at
+from llm_core.kernels.vectors import F32, I16, I32, I64, LANES, call, const, join, load_at, part, splat, store_at
 
-AVAILABLE = cpu.isa().name == "avx512vnni"
+# The instruction of each level that has one: its name and how many int32 sums it makes. `vpdpwssd` adds to them.
+_VPDPWSSD_512, _VPDPWSSD_256 = ("llvm.x86.avx512.vpdpwssd.512", 16), ("llvm.x86.avx512.vpdpwssd.256", 8)
+_VPMADDWD = ("llvm.x86.avx2.pmadd.wd", 8)
+_INSTRUCTIONS = {"avx2": _VPMADDWD, "avxvnni": _VPDPWSSD_256, "avx512vnni": _VPDPWSSD_512, "amx": _VPDPWSSD_512}
+AVAILABLE = cpu.isa().name in _INSTRUCTIONS
 CHUNK = 128
 CHUNK_BYTES = 64 + CHUNK * LANES * 2  # of a packed panel
 X_BYTES = CHUNK * 2 + 64  # of a row: an odd number of cache lines, so that rows do not meet in the same sets
@@ -151,14 +157,31 @@ def _last_values(x, out, start, whole, n, inverse):
         store(area, 0, fill(np.float32(0.0)))
 
 
-def _operands(name: str) -> ir.VectorType:
+@functools.cache
+def _operands(name: str, lanes: int) -> ir.VectorType:
     """The operand type that this LLVM takes: int32 words, or 16-bit words if it takes nothing else."""
-    words = f"<{LANES} x i32>"
+    words = f"<{lanes} x i32>"
     try:
         llvm.parse_assembly(f"declare {words} @{name}({words}, {words}, {words})").verify()
-        return _INTS
+        return ir.VectorType(I32, lanes)
     except RuntimeError:
-        return ir.VectorType(I16, 2 * LANES)
+        return ir.VectorType(I16, 2 * lanes)
+
+
+def _add_pairs(builder, acc, weights, word):
+    """16 int32 lanes + 16 rows' pairs of weights times a pair of activations (both pairs as int32 words)."""
+    instruction = _INSTRUCTIONS[cpu.isa().name]
+    name, n = instruction
+    adds = instruction != _VPMADDWD
+    operand = _operands(name, n) if adds else ir.VectorType(I16, 2 * n)
+    pair, sums = builder.bitcast(splat(builder, word, n), operand), []
+    for at in range(0, LANES, n):
+        here, own = part(builder, acc, at, n), builder.bitcast(part(builder, weights, at, n), operand)
+        if adds:
+            sums.append(call(builder, name, here.type, here, own, pair))
+        else:
+            sums.append(builder.add(here, call(builder, name, here.type, own, pair)))
+    return join(builder, sums)
 
 
 def _tile(panels: int):
@@ -168,8 +191,6 @@ def _tile(panels: int):
     def tile(_ctx, w, panel_size, x, out, stride):
         def generate(context, builder, _sig, args):
             w, panel_size, x, out, stride = args
-            name = "llvm.x86.avx512.vpdpwssd.512"
-            operand = _operands(name)
             bases = [builder.add(w, builder.mul(panel_size, I64(p))) for p in range(panels)]
             before = builder.block
             loop, after = builder.append_basic_block("tile"), builder.append_basic_block("tile.end")
@@ -179,14 +200,13 @@ def _tile(panels: int):
             i.add_incoming(I64(0), before)
             sums = [[builder.phi(_INTS) for _ in range(COLUMNS)] for _ in range(panels)]
             at = builder.add(builder.shl(i, I64(6)), I64(64))
-            weights = [load_at(builder, builder.add(base, at), operand) for base in bases]
+            weights = [load_at(builder, builder.add(base, at), _INTS) for base in bases]
             row = builder.add(x, builder.shl(i, I64(2)))
             done = [[] for _ in range(panels)]
             for c in range(COLUMNS):
-                pair = splat(builder, load_at(builder, builder.add(row, I64(c * X_BYTES)), I32), LANES)
-                pair = builder.bitcast(pair, operand)
+                word = load_at(builder, builder.add(row, I64(c * X_BYTES)), I32)
                 for p in range(panels):
-                    done[p].append(call(builder, name, _INTS, sums[p][c], weights[p], pair))
+                    done[p].append(_add_pairs(builder, sums[p][c], weights[p], word))
             following = builder.add(i, I64(1))
             i.add_incoming(following, loop)
             for p in range(panels):
