@@ -1,5 +1,6 @@
 """Fixtures that many tests share: the default model's file, and one engine on it for the whole session."""
 
+import numba  # noqa: F401 - the tests compile in their own process: llm_core/kernels/deferred.py
 import pytest
 
 from llm_core.catalog import DEFAULT_MODEL

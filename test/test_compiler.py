@@ -2,7 +2,11 @@
 
 import copy
 import ctypes
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,3 +111,59 @@ def test_helpers_that_die_or_cannot_start_are_done_without(folder, monkeypatch, 
     ops = [fresh(op) for op in (read_memory, threads.publish_step)]
     compiler.compile_missing(ops, lambda what, fraction: None)
     assert adds(ops[0].address) and all(op.on_disk() for op in ops)
+
+
+def run_without_numba(script, *args, **environment):
+    """What a process of its own prints that imports numba only if it has to."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, args)],
+        env={**os.environ, **{name: str(value) for name, value in environment.items()}},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+ANSWER = """
+import sys
+from llm_core import Engine, SamplingParams
+with Engine(sys.argv[1], n_ctx=256, n_threads=2) as engine:
+    print(engine.generate("The capital of France is", SamplingParams(temperature=0, max_tokens=1)).text)
+print("numba" in sys.modules)
+"""
+
+
+def test_where_all_is_compiled_numba_is_not_imported(default_engine, default_model_path):
+    assert run_without_numba(ANSWER, default_model_path) == ["Paris", "False"]
+
+
+COMPILE = """
+import sys
+from llm_core.kernels import bandwidth, compiler, jit, threads
+compiler.OPS_PER_PROCESS = 1
+if sys.argv[1] == "alone":
+    compiler.sys.executable = "/no/such/python"
+ops, told = [bandwidth.read_memory, threads.publish_step], []
+compiler.compile_missing(ops, lambda what, fraction: told.append((what, fraction)))
+print(all(op.address for op in ops), all(op.on_disk() for op in ops), "numba" in sys.modules)
+print(len(told) > 0 and all(0 <= fraction < 1 for _, fraction in told))
+import llm_core.kernels
+print(sys.modules["llm_core.kernels.jit"] is jit is llm_core.kernels.jit)
+pool = threads.ThreadPool(1)
+print(bandwidth.read_bandwidth(1 << 20, pool) > 0)
+"""
+
+
+@pytest.mark.parametrize("who", ["helpers", "alone"])
+def test_numba_is_imported_by_helpers_or_where_there_are_none(tmp_path, who):
+    printed = run_without_numba(COMPILE, who, LLM_CORE_CACHE=tmp_path)
+    assert printed == ["True", "True", str(who == "alone"), "True", "True", "True"]
+
+
+def test_without_a_folder_a_process_compiles_for_itself(tmp_path):
+    (tmp_path / "kernels").write_text("a file where the folder should be")
+    printed = run_without_numba(COMPILE, "helpers", LLM_CORE_CACHE=tmp_path)
+    assert printed == ["True", "True", "True", "True", "True", "True"]

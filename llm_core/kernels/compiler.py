@@ -1,7 +1,8 @@
-"""Compiling the operations of a program that are not on disk yet: this process and helpers take one after the other.
+"""Compiling the operations of a program that are not on disk yet: helpers take one after the other, and so does this
+process if numba is imported here anyway.
 
-numba holds the interpreter's lock while it compiles, so helpers are processes: `python -m llm_core.kernels.compiler`
-reads "module name" lines, compiles that operation into the cache folder and answers with a line. A helper that fails
+numba holds the interpreter's lock while it compiles, so helpers are processes that
+read "module name" lines, compile that operation into the cache folder and answer with a line. A helper that fails
 is given up; what it had taken is compiled here.
 """
 
@@ -14,31 +15,47 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from llm_core.kernels import cpu, jit
+from llm_core.kernels import cpu, deferred, jit
 
 # A helper takes about as long to start as an operation takes to compile, and needs 200 MB while it works.
 OPS_PER_PROCESS, MAX_HELPERS = 3, 3
 _ROOT = Path(__file__).parents[2]
+_HELP = f"import numba; from {__name__} import serve; serve()"  # numba first: see deferred.py
 
 
 def compile_missing(ops: list[jit.Op], say: Callable[[str, float], None]) -> None:
     """Compile what is not on disk, telling say(what, fraction) which operation is on the way."""
     # The longest first, so that all end together: the largest kernels are in the largest files.
     missing = deque(sorted((op for op in ops if not op.on_disk()), key=_source_size, reverse=True))
-    total = len(missing)
-    n_helpers = min(total // OPS_PER_PROCESS, cpu.default_threads() - 1, MAX_HELPERS) if _can_keep() else 0
-    helpers = _start_helpers(n_helpers, missing)
+    wanted = list(missing)
+
+    def tell(op):
+        say(f"compiling {op} (once on this machine)", max(len(wanted) - len(missing) - 1, 0) / len(wanted))
+
+    helpers = _start_helpers(_helpers_for(len(wanted)), missing)
     try:
-        while (op := _take(missing)) is not None:
-            say(f"compiling {op.name} (once on this machine)", (total - len(missing) - 1) / total)
+        while (deferred.HERE or not helpers) and (op := _take(missing)) is not None:
+            tell(op.name)
             op.address  # noqa: B018 - asking is compiling
         for helper in helpers:
             while helper.thread.is_alive():
-                say(f"compiling {helper.at} (once on this machine)", (total - 1) / total)
+                tell(helper.at or wanted[0].name)
                 helper.thread.join(0.5)
+        for op in wanted:  # what a helper had taken when it failed
+            op.address  # noqa: B018
     finally:
         for helper in helpers:
             helper.end()
+
+
+def _helpers_for(n_ops: int) -> int:
+    """How many helpers to start for so many operations: one for each CPU, this process counting as one if it
+    compiles."""
+    if not _can_keep():
+        return 0
+    if deferred.HERE:
+        return min(n_ops // OPS_PER_PROCESS, cpu.default_threads() - 1, MAX_HELPERS)
+    return min(-(-n_ops // OPS_PER_PROCESS), cpu.default_threads(), MAX_HELPERS)
 
 
 def _start_helpers(count: int, missing: deque) -> list["_Helper"]:
@@ -60,7 +77,7 @@ class _Helper:
         self._missing = missing
         paths = filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-c", _HELP],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -125,7 +142,3 @@ def serve() -> None:
             importlib.import_module(module)
             jit.find(name).address  # noqa: B018 - asking is compiling
         print("done", flush=True)
-
-
-if __name__ == "__main__":
-    serve()

@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import llvmlite.binding as llvm
-from numba.core import config
-from numba.core.registry import cpu_target
 
 from llm_core.errors import ModelError
+from llm_core.kernels import deferred
 
 _CPUS = Path("/sys/devices/system/cpu")
 X86, ARM = ("x86_64", "AMD64"), ("aarch64", "arm64")
@@ -77,20 +76,33 @@ def _linux_arm_features() -> dict[str, bool]:
     return {name: bool(getauxval(word) >> bit & 1) for name, (word, bit) in _LINUX_ARM.items()}
 
 
+def _features() -> llvm.FeatureMap:
+    """This CPU's features: those that LLVM finds and those that it overlooks."""
+    features = llvm.get_host_cpu_features()
+    if sys.platform == "linux" and platform.machine() in ARM:
+        features.update(_linux_arm_features())
+    return features
+
+
 def _tell_numba() -> None:
     """Tell numba of the features that LLVM overlooks. It sets its compiler up once in a process, when the first
     function is decorated; every module of kernels imports this one before it decorates."""
+    from numba.core import config
+
     if config.CPU_FEATURES is None and sys.platform == "linux" and platform.machine() in ARM:
-        features = llvm.get_host_cpu_features()
-        features.update(_linux_arm_features())
-        config.CPU_FEATURES = features.flatten()
+        config.CPU_FEATURES = _features().flatten()
 
 
-_tell_numba()
+if deferred.HERE:
+    _tell_numba()
 
 
 def _compiler() -> tuple[str, str, str]:
-    """The machine, the CPU's name and its features that numba compiles for."""
+    """The machine, the CPU's name and its features that numba compiles for, or would if it were imported."""
+    if not deferred.HERE:
+        return llvm.get_default_triple(), llvm.get_host_cpu_name(), _features().flatten()
+    from numba.core.registry import cpu_target
+
     return cpu_target.target_context.codegen().magic_tuple()
 
 

@@ -14,9 +14,9 @@ from collections.abc import Iterable
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba.core import cgutils
 
 from llm_core.kernels import cpu
+from llm_core.kernels.deferred import cgutils
 from llm_core.kernels.vectors import I8, I16, I32, I64, LANES, call, const, join, load_at, part, pick, splat
 
 V64I8, V32I8, V16I8 = (ir.VectorType(I8, n) for n in (64, 32, 16))

@@ -10,23 +10,20 @@ would not see an edit in another file.
 import functools
 import hashlib
 import threading
+from importlib.metadata import version
 from pathlib import Path
 
 import llvmlite
-import numba
-from numba import types
-from numba.core.ccallback import CFunc
-from numba.core.imputils import lower_constant
-from numba.extending import models, overload, register_model, typeof_impl
 
-from llm_core.kernels import cpu, objects
+from llm_core.kernels import cpu, deferred, objects
+from llm_core.kernels.deferred import CFunc, lower_constant, models, overload, register_model, typeof_impl, types
 from llm_core.paths import cache_dir, sources_digest
 
 # error_model="numpy": no division checks. `contract` lets LLVM fuse a*b+c; NaN and infinity keep their meaning.
 OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}}
 OP_SIGNATURE = types.void(types.int64, types.int64, types.int64, types.int64)
 
-inline = numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
+inline = deferred.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 
 
 class Static:
@@ -85,7 +82,7 @@ _ops: dict[str, "Op"] = {}
 @functools.cache
 def cache_folder() -> Path:
     """The folder of compiled kernels for these sources on this machine."""
-    digest = hashlib.sha256(f"{numba.__version__}|{llvmlite.__version__}|{cpu.fingerprint()}".encode())
+    digest = hashlib.sha256(f"{version('numba')}|{llvmlite.__version__}|{cpu.fingerprint()}".encode())
     digest.update(sources_digest(Path(__file__).parent))
     return cache_dir() / "kernels" / digest.hexdigest()[:20]
 
@@ -123,6 +120,9 @@ class Op:
         return self._address is not None
 
     def _compile(self) -> None:
+        if not deferred.HERE:
+            self._address = deferred.find_compiled_here(self.function.__module__, self.name).address
+            return
         compiled = CFunc(self.function, (OP_SIGNATURE.args, OP_SIGNATURE.return_type), {}, dict(OPTIONS))
         compiled.compile()
         _, _, (code, _) = compiled._library.serialize_using_object_code()

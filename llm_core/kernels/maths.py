@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
+from llm_core.kernels.deferred import intrinsic, types
 from llm_core.kernels.jit import inline, static
 from llm_core.kernels.simd import absolute, fma, less, maximum, minimum
 from llm_core.kernels.vectors import I32, call, const, f32, splat

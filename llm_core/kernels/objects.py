@@ -55,9 +55,10 @@ def link(symbol: str, code: bytes) -> int | None:
     _initialise()
     for name in undefined_names(code):
         if llvm.address_of_symbol(name) is None:
-            if not name.startswith(NUMBA_ONLY):
+            address = _address_of("abort" if name.startswith(NUMBA_ONLY) else name)
+            if address is None:
                 return None
-            llvm.add_symbol(name, _address_of_abort())
+            llvm.add_symbol(name, address)
     # An engine for each object: its symbols are its own.
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
@@ -91,6 +92,9 @@ def _initialise() -> None:
     llvm.initialize_native_asmprinter()
 
 
-@functools.cache
-def _address_of_abort() -> int:
-    return ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value
+def _address_of(name: str) -> int | None:
+    """Where this process has what C calls `name`: LLVM by itself finds it only where numba was imported."""
+    try:
+        return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value
+    except AttributeError:
+        return None

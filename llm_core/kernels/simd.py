@@ -8,11 +8,16 @@ that mapped read-only weights need no array type, and never need alignment.
 import operator
 
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin
 
+from llm_core.kernels.deferred import (
+    AbstractTemplate,
+    cgutils,
+    infer_global,
+    intrinsic,
+    lower_builtin,
+    signature,
+    types,
+)
 from llm_core.kernels.halves import to_floats, to_halves
 from llm_core.kernels.vectors import (
     F32,

@@ -15,11 +15,10 @@ import threading
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from llm_core.errors import LLMCoreError, ModelError, RequestError
 from llm_core.kernels import cpu
+from llm_core.kernels.deferred import intrinsic, types
 from llm_core.kernels.jit import Op, inline, op
 from llm_core.kernels.simd import get_i64, put_i64
 from llm_core.kernels.vectors import I64, call

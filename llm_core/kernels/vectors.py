@@ -6,9 +6,8 @@ instructions; `simd.py` and `dot.py` make numba intrinsics of them.
 """
 
 from llvmlite import ir
-from numba import types
-from numba.core.imputils import lower_constant
-from numba.extending import models, overload, register_model, typeof_impl
+
+from llm_core.kernels.deferred import lower_constant, models, overload, register_model, typeof_impl, types
 
 I8, I16, I32, I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
 F32, F16 = ir.FloatType(), ir.HalfType()

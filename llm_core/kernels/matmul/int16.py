@@ -14,10 +14,9 @@ import functools
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from llm_core.kernels import cpu
+from llm_core.kernels.deferred import intrinsic, types
 from llm_core.kernels.jit import inline, op, share
 from llm_core.kernels.matmul.panels import (
     BIAS,

@@ -7,10 +7,8 @@ So a row's result does not depend on how many rows there are.
 """
 
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
+from llm_core.kernels.deferred import cgutils, intrinsic, types
 from llm_core.kernels.dot import DOT
 from llm_core.kernels.jit import static
 from llm_core.kernels.matmul.layout import Block, Layout

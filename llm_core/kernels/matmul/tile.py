@@ -7,10 +7,9 @@ computes it cannot be seen in the result.
 """
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from llm_core.kernels import cpu
+from llm_core.kernels.deferred import intrinsic, types
 from llm_core.kernels.jit import inline
 from llm_core.kernels.simd import load_f32, store
 from llm_core.kernels.vectors import F32, I64, LANES, call, const, load_at, splat, store_at
