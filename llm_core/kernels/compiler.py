@@ -1,9 +1,9 @@
 """Compiling the operations of a program that are not on disk yet: helpers take one after the other, and so does this
 process if numba is imported here anyway.
 
-numba holds the interpreter's lock while it compiles, so helpers are processes that
-read "module name" lines, compile that operation into the cache folder and answer with a line. A helper that fails
-is given up; what it had taken is compiled here.
+numba holds the interpreter's lock while it compiles, so helpers are processes that read "module name" lines, compile
+that operation into the cache folder and answer with a line. A helper that fails is given up; what it had taken is
+compiled here.
 """
 
 import importlib

@@ -1,10 +1,10 @@
 """numba's names for the kernels, or stand-ins for them in a process that has nothing to compile.
 
-Importing numba takes longer than everything else that a start does, and a process whose operations are on disk needs
-only their addresses and the constants beside them. So kernels take numba's names from here: its own where numba was
-imported before or is told by its settings how to compile, else stand-ins that leave functions as they are. What has to
-be compiled is then compiled by helper processes (`compiler.py`) or, where there are none, by a second copy of the
-kernels' modules in this process (`find_compiled_here`).
+Importing numba takes a quarter of a start, and a process whose operations are on disk needs only their addresses and
+the constants beside them. So kernels take numba's names from here: its own where numba was imported before or is told
+by its settings how to compile, else stand-ins that leave functions as they are. What has to be compiled is then
+compiled by helper processes (`compiler.py`) or, where there are none, by a second copy of the kernels' modules in this
+process (`find_compiled_here`).
 """
 
 import importlib
