@@ -133,11 +133,23 @@ from llm_core import Engine, SamplingParams
 with Engine(sys.argv[1], n_ctx=256, n_threads=2) as engine:
     print(engine.generate("The capital of France is", SamplingParams(temperature=0, max_tokens=1)).text)
 print("numba" in sys.modules)
+import numba  # and it still works
+
+@numba.njit
+def refuse(value):
+    if value > 0:
+        raise ValueError("refused")
+    return [value]
+
+try:
+    print(refuse(0), refuse(1))
+except ValueError as error:
+    print(error)
 """
 
 
 def test_where_all_is_compiled_numba_is_not_imported(default_engine, default_model_path):
-    assert run_without_numba(ANSWER, default_model_path) == ["Paris", "False"]
+    assert run_without_numba(ANSWER, default_model_path) == ["Paris", "False", "refused"]
 
 
 COMPILE = """
