@@ -29,6 +29,11 @@ SAME = {
         "Why is there a cola on the desk? It should be on the coffee table, please put it back.",
         "Who on earth left a cola on the desk? It belongs on the coffee table, so tidy it away",
     ),
+    "go to the office and come back": (
+        "Go to the office and back",
+        "Please drive to the office and straight back again.",
+    ),
+    "greet the waving person in the kitchen": ("Someone keeps waving in the kitchen, greet them",),
     "go to the coffee table": ("Go to the c\u00f3ffee table", "Please position yourself by the coffee table"),
     "close the front door and go to the kitchen": ("Close the front door and proceed to the kitchen.",),
     "tell Emil at the desk what is on the coffee table": (

@@ -75,6 +75,9 @@ _RULES = compiled(
          r"tell me where \1 is "),
         (rf"(?:keep|leave) (the {_N})(open|closed|shut) (?=[,.;!?] |and |then |please |$)",
          r"make sure that \1 is \2 "),
+        (rf"((?:go|drive|head|walk|move|travel|roll) (?:over )?(?:to|into) {_N})and (?:then )?(?:straight |right )?"
+         r"back (?:again |here )?(?=[,.;!?] |and |then |$)", r"\1 and come back "),
+        (rf"([a-z]+ )keeps (?:on )?(?=(?:{_POSE}|pointing) )", r"\1 is "),
         (r"invite ((?:[^ .,;]+ ){1,4}?)to (?=(?:the|our|my|a|an) )", r"tell \1 to come to "),
         (rf"(?:get|have|pull|push) (the {_N})open (?=[,.;!?] |and |then |$)", r"open \1"),
         (rf"(?:get|have|pull|push) (the {_N})(?:closed|shut) (?=[,.;!?] |and |then |please |$)", r"close \1"),
