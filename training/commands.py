@@ -146,6 +146,23 @@ TASKS = {
 JOINED = [name for name, task in TASKS.items() if task.steps and "me" not in name.split() and name != "back"]
 JOINED += ["bring me", "count me", "whether me", "what me"]
 REFUSED = ("unsafe", "impossible", "contradictory")
+# Tasks that are often asked for together, about the same door, place or person.
+CHAINS = (
+    "open, wait, close",
+    "open, close",
+    "open, bring me",
+    "open, bring",
+    "open, take, close",
+    "guide, tell",
+    "guide, goodbye",
+    "bring, tell",
+    "bring, wait, guide",
+    "find P, guide",
+    "find P, follow",
+    "greet, guide",
+    "wait, bring me",
+    "go, wait",
+)
 
 
 def quote(phrase: str, tagged: Tagged, names) -> str | None:
@@ -190,79 +207,98 @@ class Robot:
 def make(rng: random.Random, skills, robot: Robot, count: int | None = None, task: str | None = None):
     """One pair as {"text", "plain", "tasks"}, of `count` tasks or of the one that is named, or the reason why none
     came of it."""
-    world, interpreter, forms = robot.world, robot.interpreter, robot.forms
-    names = interpreter.names
-    count = 1 if task else count or rng.choices((1, 2, 3), (0.72, 0.22, 0.06))[0]
-    if task:
-        chosen = [task]
-    elif count == 1:
-        chosen = rng.choices(list(TASKS), [task.weight for task in TASKS.values()])
+    names = robot.interpreter.names
+    chosen = [task] if task else _choose(rng, count)
+    parts: list[Part] = []
+    for name in chosen:
+        parts.append(_part(name, parts[-1] if parts else None, robot.world, rng))
+    if len(chosen) == 1:
+        command = w.ask_for(parts[0].text, parts[0].order, rng)
     else:
-        chosen = rng.choices(JOINED, [TASKS[name].weight for name in JOINED], k=count)
-        if rng.random() < 0.08:  # one part that must not or cannot be done: then nothing is
-            chosen[rng.randrange(count)] = rng.choice(REFUSED)
-    said, fillers, orders = [], [], []
-    for number, name in enumerate(chosen):
-        phrase = rng.choice(PHRASES[name])
-        if number and not phrase.startswith("!") and rng.random() < 0.6:
-            phrase = rng.choice([one for one in PHRASES[name] if one.startswith("!")] or [phrase])
-        filler = Filler(world, rng, TASKS[name].home)
-        before = fillers[-1] if fillers else None
-        again = before and "P" in before.given and rng.random() < 0.6
-        if again:
-            filler.given["P"] = before.given["P"]
-            filler.pronoun = before.pronoun
-        text = filler.fill(w.choose(phrase.lstrip("!"), rng))
-        if again and not before.hints and rng.random() < 0.75:
-            whole = before.given["P"][1]
-            text = text.replace(f"{whole}'s", filler.pronoun["his"]).replace(whole, filler.pronoun["him"])
-        text = (
-            ". ".join((text, *filler.hints))
-            if rng.random() < 0.75
-            else ". ".join((*[f"{_cap(h, filler, text)}" for h in filler.hints], text))
-        )
-        said.append(text)
-        fillers.append(filler)
-        orders.append(phrase.startswith("!"))
-    if count == 1:
-        command = w.ask_for(said[0], orders[0], rng)
-    else:
-        command = said[0]
-        for text, order, filler in zip(said[1:], orders[1:], fillers, strict=False):
-            joiner = (
-                rng.choice(
-                    (
-                        " and ",
-                        " and then ",
-                        ", then ",
-                        ", and ",
-                        ". Then ",
-                        ". After that ",
-                        ", after that ",
-                        "; then ",
-                        ", and after that ",
-                        ". Next, ",
-                        " before you ",
-                        ". Once you've done that, ",
-                    )
-                )
-                if order and not filler.hints
-                else rng.choice((". ", ". ", "; ", ". Also, ", ". And ", ". Oh and "))
-            )
-            command += joiner + text
-        command = w.ask_for(command, orders[0], rng)
+        command, parts = _joined(parts, rng)
     tagged = tag(command, names)
     lines, steps = [], []
-    for name, filler in zip(chosen, fillers, strict=True):
-        line = _plain(TASKS[name], filler, tagged, names)
+    for part in parts:
+        line = _plain(part.task, part.filler, tagged, names)
         if line is None:
             return "reference"
         lines.append(line)
-        steps += [] if not TASKS[name].steps else [_step(step, filler) for step in TASKS[name].steps.split(";")]
+        steps += [_step(step, part.filler) for step in part.task.steps.split(";")] if part.task.steps else []
     refused = next((line for line in lines if line.startswith("refuse")), None)
     plain, steps = (refused, []) if refused else ("\n".join(lines), steps)
-    failure = check(plain, tagged, forms, interpreter, skills, world, steps)
+    failure = check(plain, tagged, robot.forms, robot.interpreter, skills, robot.world, steps)
     return failure or {"text": tagged.text, "plain": plain, "tasks": chosen}
+
+
+def _choose(rng: random.Random, count: int | None) -> list[str]:
+    """Names of the tasks of one command."""
+    count = count or rng.choices((1, 2, 3), (0.62, 0.28, 0.1))[0]
+    if count == 1:
+        return rng.choices(list(TASKS), [task.weight for task in TASKS.values()])
+    chosen = rng.choices(JOINED, [TASKS[name].weight for name in JOINED], k=count)
+    roll = rng.random()
+    if roll < 0.08:  # one part that must not or cannot be done: then nothing is
+        chosen[rng.randrange(count)] = rng.choice(REFUSED)
+    elif roll < 0.14:
+        chosen[-1] = "back"
+    elif roll < 0.20:
+        chosen = rng.choice(CHAINS).split(", ")
+    return chosen
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one task puts into a command: its words, and whether they are an order."""
+
+    task: Task
+    text: str
+    order: bool
+    filler: Filler
+
+
+def _part(name: str, before: Part | None, world, rng: random.Random) -> Part:
+    """The words of a task; after another one, often about the same person, door or place."""
+    phrase = rng.choice(PHRASES[name])
+    if before and not phrase.startswith("!") and rng.random() < 0.6:
+        phrase = rng.choice([one for one in PHRASES[name] if one.startswith("!")] or [phrase])
+    filler = Filler(world, rng, TASKS[name].home)
+    again = []
+    if before:
+        given = before.filler.given
+        for letter, chance in (("P", 0.6), ("D", 0.85)):
+            if letter in given and rng.random() < chance:
+                again.append(letter)
+                filler.given[letter] = given[letter]
+        filler.pronoun = before.filler.pronoun if "P" in again else filler.pronoun
+        if "D" in given and "T" in TASKS[name].plain and given["D"][0] in world.locations and rng.random() < 0.6:
+            filler.given["L"] = given["D"][0], given["D"][1].removeprefix("the ")
+    text = filler.fill(w.choose(phrase.lstrip("!"), rng))
+    if "P" in again and not before.filler.hints and rng.random() < 0.75:
+        whole = filler.given["P"][1]
+        text = text.replace(f"{whole}'s", filler.pronoun["his"]).replace(whole, filler.pronoun["him"])
+    if "D" in again and rng.random() < 0.6:
+        text = text.replace(filler.given["D"][1], "it")
+    if rng.random() < 0.75:
+        text = ". ".join((text, *filler.hints))
+    else:
+        text = ". ".join((*[f"{_cap(hint, filler, text)}" for hint in filler.hints], text))
+    return Part(TASKS[name], text, phrase.startswith("!"), filler)
+
+
+def _joined(parts: list[Part], rng: random.Random) -> tuple[str, list[Part]]:
+    """(a command of several tasks, its parts in the order of doing)."""
+    if len(parts) == 2 and rng.random() < 0.12:  # the second is said last and done first
+        command = w.ask_for(parts[0].text + rng.choice(w.FIRST) + parts[1].text, parts[0].order, rng)
+        return command, parts[::-1]
+    command, ordered = parts[0].text, parts[0].order
+    if parts[0].order and rng.random() < 0.12:
+        command = rng.choice(w.BEGIN) + command
+    elif rng.random() < 0.06:
+        command, ordered = rng.choice(w.SEVERAL[len(parts)]) + command, False
+    for part in parts[1:]:
+        then = w.THEN if part.order and not part.filler.hints else w.ALSO
+        command += rng.choice(then) + part.text
+    return w.ask_for(command, ordered, rng), parts
 
 
 def _cap(hint: str, filler: Filler, text: str) -> str:

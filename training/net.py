@@ -68,11 +68,12 @@ class Net(torch.nn.Module):
         self.freqs = 1.0 / base ** (torch.arange(0, self.head, 2).float() / self.head)
 
     def _linear(self, x: torch.Tensor, layer: int, name: str) -> torch.Tensor:
+        """Rows [n, k] times a weight with its LoRA."""
         y = F.linear(x, self.base[f"{layer}.{name}"])
         if layer < self.first:
             return y
         a, b = (self.lora[f"blk_{layer}_{name}_{part}"].to(self.dtype) for part in ("a", "b"))
-        return y + self.scale * F.linear(F.linear(x, a), b)
+        return torch.addmm(y, F.linear(x, a), b.t(), alpha=self.scale)
 
     def _norm(self, x: torch.Tensor, name: str) -> torch.Tensor:
         y = x.float()
@@ -82,33 +83,68 @@ class Net(torch.nn.Module):
         a, b = x[..., 0::2], x[..., 1::2]
         return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2)
 
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """Hidden states [batch, time, n_embd] of ids [batch, time], causal."""
-        batch, time = ids.shape
-        x = F.embedding(ids, self.base["embd"])
-        angle = torch.arange(time).float()[:, None] * self.freqs
+    def forward(self, prefix: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """Hidden states [batch, time, n_embd] of ids [batch, time] that all follow prefix [begin], causal.
+
+        The prefix is computed once for the whole batch.
+        """
+        (batch, time), begin = ids.shape, len(prefix)
+        x = F.embedding(torch.cat((prefix, ids.flatten())), self.base["embd"])
+        angle = torch.arange(begin + time).float()[:, None] * self.freqs
         cos, sin = angle.cos().to(self.dtype), angle.sin().to(self.dtype)
+        seen = torch.ones(time, begin + time, dtype=torch.bool).tril(begin)
+        groups = self.n_heads // self.n_kv
+
+        def split(y: torch.Tensor, heads: int) -> tuple[torch.Tensor, torch.Tensor]:
+            """[1, heads, begin, head] and [batch, heads, time, head] of the rows of both."""
+            first = y[:begin].view(1, begin, heads, self.head)
+            return first.transpose(1, 2), y[begin:].view(batch, time, heads, self.head).transpose(1, 2)
+
+        def turned(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+            return self._rope(pair[0], cos[:begin], sin[:begin]), self._rope(pair[1], cos[begin:], sin[begin:])
+
+        def whole(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+            """Keys or values of the prefix, and of prefix and rest, for every query head."""
+            first = pair[0].repeat_interleave(groups, 1)
+            rest = pair[1].repeat_interleave(groups, 1)
+            return first, torch.cat((first.expand(batch, -1, -1, -1), rest), 2)
+
         for layer in range(self.n_layers):
             h = self._norm(x, f"{layer}.attn_norm")
-
-            def heads(name: str, count: int, h=h, layer=layer):
-                return self._linear(h, layer, name).view(batch, time, count, self.head).transpose(1, 2)
-
-            q, k = heads("attn_q", self.n_heads), heads("attn_k", self.n_kv)
-            v = heads("attn_v", self.n_kv)
-            q, k = self._rope(q, cos, sin), self._rope(k, cos, sin)
-            groups = self.n_heads // self.n_kv
-            k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-            x = x + self._linear(y.transpose(1, 2).reshape(batch, time, -1), layer, "attn_output")
+            q = turned(split(self._linear(h, layer, "attn_q"), self.n_heads))
+            k = whole(turned(split(self._linear(h, layer, "attn_k"), self.n_kv)))
+            v = whole(split(self._linear(h, layer, "attn_v"), self.n_kv))
+            first = F.scaled_dot_product_attention(q[0], k[0], v[0], is_causal=True)
+            rest = F.scaled_dot_product_attention(q[1], k[1], v[1], attn_mask=seen)
+            y = torch.cat([part.transpose(1, 2).reshape(-1, self.n_embd) for part in (first, rest)])
+            x = x + self._linear(y, layer, "attn_output")
             h = self._norm(x, f"{layer}.ffn_norm")
             gate = F.silu(self._linear(h, layer, "ffn_gate")) * self._linear(h, layer, "ffn_up")
             x = x + self._linear(gate, layer, "ffn_down")
-        return self._norm(x, "norm")
+        return self._norm(x[begin:].view(batch, time, -1), "norm")
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of hidden states."""
         return F.linear(hidden, self.base["embd"]).float()
+
+    def load(self, path: str | Path) -> None:
+        """Begins from an adapter that was saved with the same rank and first layer.
+
+        Raises ValueError where it holds other matrices.
+        """
+        file = open_gguf(str(path))
+        for layer in range(self.n_layers):
+            for name in LINEARS:
+                for part in ("a", "b"):
+                    theirs, key = f"blk.{layer}.{name}.weight.lora_{part}", f"blk_{layer}_{name}_{part}"
+                    if (theirs in file.tensors) != (key in self.lora):
+                        raise ValueError(f"{path}: {theirs} does not fit a LoRA that begins at layer {self.first}")
+                    if key not in self.lora:
+                        continue
+                    tensor, mine = file.tensor(theirs), self.lora[key]
+                    if tuple(tensor.shape) != tuple(mine.shape):
+                        raise ValueError(f"{path}: {theirs} has shape {tensor.shape}, wanted {tuple(mine.shape)}")
+                    mine.data.copy_(torch.from_numpy(np.array(tensor.dequantize(), np.float32).reshape(mine.shape)))
 
     def save(self, path: str | Path) -> None:
         """The adapter as a GGUF file in float16."""

@@ -1,4 +1,4 @@
-"""Trains the LoRA that puts commands into plain words. Restartable: begins from OUT/state.pt if it is there.
+"""Trains the LoRA that puts commands into plain words. Restartable: goes on from OUT/state.pt if it is there.
 
     python training/train.py --model smollm2-135m-instruct.gguf --pairs pairs.jsonl --out OUT --minutes 20
 
@@ -27,13 +27,16 @@ from llm_core.tokenizer import Tokenizer  # noqa: E402
 from llm_ros.planner.rewrite import SYSTEM  # noqa: E402
 from training.net import Net  # noqa: E402
 
+PREFIX = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n"
 
-def encode(tokenizer: Tokenizer, pair: dict) -> tuple[list[int], int]:
-    """(ids, how many of them are the prompt) in the model's own chat format."""
-    prompt = (
-        f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{pair['text']}<|im_end|>\n<|im_start|>assistant\n"
-    )
+
+def encode(tokenizer: Tokenizer, prefix: list[int], pair: dict) -> tuple[list[int], int]:
+    """(ids after the prefix, how many of them are the prompt) in the model's own chat format."""
+    prompt = f"{PREFIX}{pair['text']}<|im_end|>\n<|im_start|>assistant\n"
     ids = tokenizer.encode(prompt, parse_special=True)
+    if ids[: len(prefix)] != prefix:
+        raise ValueError(f"the text runs into the prefix: {pair['text']!r}")
+    ids = ids[len(prefix) :]
     return ids + tokenizer.encode(pair["plain"] + "<|im_end|>", add_special=False, parse_special=True), len(ids)
 
 
@@ -59,6 +62,7 @@ def main() -> int:
     parser.add_argument("--model", required=True)
     parser.add_argument("--pairs", nargs="+", required=True)
     parser.add_argument("--out", required=True)
+    parser.add_argument("--begin", help="an adapter to go on from, of the same rank and first layer")
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--alpha", type=float, default=32)
@@ -74,8 +78,12 @@ def main() -> int:
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = Tokenizer.from_metadata(open_gguf(args.model).metadata)
     pairs = [json.loads(line) for path in args.pairs for line in open(path, encoding="utf-8")]
-    rows = [encode(tokenizer, pair) for pair in pairs]
+    prefix = tokenizer.encode(PREFIX, parse_special=True)
+    rows = [encode(tokenizer, prefix, pair) for pair in pairs]
+    prefix = torch.tensor(prefix)
     net = Net(args.model, args.rank, args.alpha, args.seed, args.first)
+    if args.begin:
+        net.load(args.begin)
     optimizer = torch.optim.AdamW(net.lora.values(), lr=args.rate, weight_decay=0.0, betas=(0.9, 0.98))
     step, seen, spent = 0, 0, 0.0
     if (out / "state.pt").exists():
@@ -104,7 +112,7 @@ def main() -> int:
         for number, (row, prompt) in enumerate(batch):
             ids[number, : len(row)] = torch.tensor(row)
             target[number, prompt - 1 : len(row) - 1] = torch.tensor(row[prompt:])
-        hidden = net(ids)
+        hidden = net(prefix, ids)
         wanted = target >= 0
         loss = F.cross_entropy(net.logits(hidden[wanted]), target[wanted])
         optimizer.zero_grad(set_to_none=True)

@@ -118,6 +118,30 @@ NO_PLACES = (
     )
 )
 NO_PEOPLE = "Gustavo|Leopoldine|Thaddeus|Cornelius|Wilhelmina|Barnaby|Hildegard|Ignatius|Philippa".split("|")
+# Between what is said first and what is to be done before it.
+FIRST = (
+    ", but before you do that, |, but before that, |. Before that, |, but first |. But first, |"
+    ". Before you do, though, |; before that, |. First of all, though, "
+).split("|")
+BEGIN = "first, |first |first of all, |to begin with, |start by this: |one, |before anything else, ".split("|")
+SEVERAL = {
+    2: (
+        "two things. |two things, please: |I have two jobs for you. |There are two things to do. |"
+        "I need two things from you: "
+    ).split("|"),
+    3: (
+        "three things. |three things, please: |I have three jobs for you. |There are three things to do. |"
+        "I need three things from you: "
+    ).split("|"),
+}
+# Between tasks: before an order, and before anything.
+THEN = (
+    " and | and then |, then |, and |. Then |. After that |, after that |; then |, and after that |"
+    ". Next, | before you |. Once you've done that, |, and afterwards |. Afterwards, |, and finally |"
+    ". When that's done, |. As soon as that's done, |, after which you |; after that, |, and when you're done, |"
+    ". Having done that, |, and once that's done, |. Following that, "
+).split("|")
+ALSO = ". |. |. |; |. Also, |. And |. Oh and |. Apart from that, |. And one more thing: |. Second, ".split("|")
 CROWDS = "everyone|everybody|somebody|the people|all the people|someone".split("|")
 
 
@@ -165,7 +189,7 @@ def finish(text: str, rng: random.Random) -> str:
     """Capitals and punctuation, or the lack of them."""
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r"\s+([.,;:!?])", r"\1", text)
-    text = re.sub(r"([.,;:])(?:\s*[.,;:])+", r"\1", text)
+    text = re.sub(r"([.,;:?!])(?:\s*[.,;:])+", r"\1", text)
     roll = rng.random()
     if roll < 0.12:
         return text.lower().rstrip(".!")
