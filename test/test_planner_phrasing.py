@@ -11,6 +11,19 @@ from llm_ros.planner.phrasing import plainly
 from llm_ros.planner.tokens import tokenize
 
 SAME = {
+    "answer the question of the person in a red coat in the kitchen": (
+        "A person in the kitchen has a question. They're wearing a red coat, so you can't miss them; please answer it.",
+        "A person in the kitchen, the one who has a red coat on, has a question. Please answer it.",
+    ),
+    "tell the woman in the red skirt in the kitchen that lunch is ready": (
+        "Go to the woman in the kitchen. She is the one in the red skirt. Tell her that lunch is ready.",
+    ),
+    "tell the person pointing to the left in the kitchen a joke": (
+        "Tell the person in the kitchen who is pointing left a joke",
+    ),
+    "find Alice in the kitchen and tell her that the bus is here": (
+        "Find Alice in the kitchen. She's in a red coat. Tell her that the bus is here.",
+    ),
     "tell me whether the cola is in the kitchen": (
         "Look for the cola in the kitchen and tell me whether it is there.",
         "Please check the kitchen and tell me if we've got a cola there",
@@ -257,7 +270,7 @@ def test_a_larger_set_of_rewordings():
             # looking at the place first does no harm
             deeds = [deed for deed in _deeds(planner.plan(said)) if deed != "detect" or deed in wanted]
             wrong += [said] if deeds != wanted else []
-    assert len(wrong) <= 37, wrong
+    assert len(wrong) <= 36, wrong
 
 
 def _deeds(plan):

@@ -38,6 +38,19 @@ def test_names_become_tags_and_come_back():
     assert tagged.names["person1"].mentions[0].names == ("zola",)
 
 
+@pytest.mark.parametrize(
+    ("said", "tagged"),
+    [
+        ("Somebody in the exam room has her left arm up, help her", "person1 is in the place1, help her"),
+        ("A visitor is lost in the exam room. He's wearing a red hat.", "A person1 is lost in the place1."),
+        ("Help the one who's pointing left on the bench", "Help the person1 on the place1"),
+        ("Zola is on the bench. She is wearing a red hat.", "person1 is on the place1. She is wearing a red hat."),
+    ],
+)
+def test_a_description_is_one_tag_however_it_is_spread(said, tagged):
+    assert tag(said, planner("")._interpreter.names).text == tagged
+
+
 def test_an_unclear_command_is_planned_by_its_plain_form():
     asked = []
     plan = planner("guide person1 from place2 to place1", asked).plan(

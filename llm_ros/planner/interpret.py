@@ -24,6 +24,7 @@ from llm_ros.planner.frames import FRAME_GOALS
 from llm_ros.planner.harm import harm, refuse_harm
 from llm_ros.planner.inquiry import ASKS, Inquiry
 from llm_ros.planner.lead import LEAD_GOALS
+from llm_ros.planner.looks import one_form
 from llm_ros.planner.mood import no_order, only_speaks, orders
 from llm_ros.planner.names import Names
 from llm_ros.planner.own import own_skill
@@ -105,7 +106,7 @@ class Interpreter:
         return replace(rest, provisos=questions)
 
     def _splitter(self, command: str) -> Splitter:
-        tokens = self.names.gathered(plainly(orders(corrected(tokenize(command)))))
+        tokens = self.names.gathered(one_form(plainly(orders(corrected(tokenize(command))))))
         return Splitter(tokens, self.names, self.lexicon)
 
     def restricted(self, command: str) -> bool:

@@ -60,7 +60,45 @@ class Describer:
                 tokens = [*tokens[: i + 1], *description, *being, *tokens[i + 1 : where], *tokens[end:]]
                 i += len(description)
             i += 1
+        return self._told_later(tokens)
+
+    def _told_later(self, tokens: list[Token]) -> list[Token]:
+        """The tokens with what a later sentence or an aside tells of somebody's looks moved to their noun: "a visitor
+        is lost. She is wearing a red hat" → "a visitor wearing a red hat is lost"."""
+        mentions = self.find(tokens, [token.quoted or not token.low[0].isalnum() for token in tokens])
+        low = [token.low for token in tokens]
+        for k in range(2, len(tokens) - 2):
+            found = self._aside(tokens, k, mentions)
+            before = [mention for mention in mentions if mention.end <= k]
+            if not found or not before or before[-1].names != ("person",):
+                continue
+            (description, end), noun = found, before[-1].end - 1
+            if any(key_of([word]) in self._named for word in low[noun:k]):
+                continue
+            begin = k - (low[k] != "," and low[end : end + 1] == [low[k - 1]])
+            end += low[end : end + 1] == [","]
+            return [*tokens[: noun + 1], *description, *tokens[noun + 1 : begin], *tokens[end:]]
         return tokens
+
+    def _aside(self, tokens: list[Token], k: int, mentions: list[Mention]) -> tuple[list[Token], int] | None:
+        """(the description, its end) of "they are wearing a red hat", "she is the one in the red hat", ", the waving
+        one," at `k`, or None."""
+        low = [token.low for token in tokens]
+        if low[k] in ("they", "he", "she") and low[k - 1] in (".", ";", ":", ","):
+            said = self._predicate(tokens, k + 1)
+            if said and low[said[1] : said[1] + 1][:1] not in [[word] for word in _AT]:
+                return said[0], said[1]
+            start = k + 2 if low[k + 1] in ("is", "are") else None
+        else:
+            start = k + 1 if low[k] == "," else None
+        for mention in mentions:
+            if start is None or not start <= mention.start <= start + 1 or low[start] not in w.DETERMINERS:
+                continue
+            words = tokens[mention.start : mention.end]
+            said = [one for one in words if one.low not in w.PERSON_NOUNS | {"who", "that", "is", "are"}]
+            if said and (low[k] != "," or low[mention.end : mention.end + 1] in ([","], ["."], [])):
+                return said, mention.end
+        return None
 
     @staticmethod
     def _where_end(tokens: list[Token], start: int) -> int | None:

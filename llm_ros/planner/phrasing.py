@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from llm_ros.planner.people import CLOTHES
 from llm_ros.planner.tokens import Token
 
 _N = r"(?:(?!(?:then|and|but|or|look) )[a-z]+ ){1,6}?"  # a noun phrase, with or without where it is
@@ -18,12 +17,6 @@ _OF = r"(?:one )?(?:of )?(?:the |these |those )?"
 _SUPERLATIVE = r"(?:the )?((?:[a-z]{2,}est|most [a-z]+|least [a-z]+)) (?:one |of all |of them |of the lot )?"
 _THEY = r"(?:they|he|she|it|you|we)"
 _THE = r"(?:the|a|an|some|my|this|that|these|those|all|any) "
-_ARM = (
-    r"(their |his |her |a |the |one )(?:raised )?(left |right )?(arms?|hands?) "
-    r"(?:up |raised |lifted |in the air |held up )"
-)
-_POSE = "sitting|standing|lying|waving|kneeling|seated"
-_DRESS = "|".join(sorted(CLOTHES))
 _STATES = (
     r"(?:there (?:is|are|was)|it (?:is|was|has)|i (?:am|have|need)|(?:we|they) (?:are|have|need)|(?:he|she) (?:is|has)|"
     r"somebody|someone)"
@@ -77,7 +70,6 @@ _RULES = compiled(
          r"make sure that \1 is \2 "),
         (rf"((?:go|drive|head|walk|move|travel|roll) (?:over )?(?:to|into) {_N})and (?:then )?(?:straight |right )?"
          r"back (?:again |here )?(?=[,.;!?] |and |then |$)", r"\1 and come back "),
-        (rf"([a-z]+ )keeps (?:on )?(?=(?:{_POSE}|pointing) )", r"\1 is "),
         (r"invite ((?:[^ .,;]+ ){1,4}?)to (?=(?:the|our|my|a|an) )", r"tell \1 to come to "),
         (rf"(?:get|have|pull|push) (the {_N})open (?=[,.;!?] |and |then |$)", r"open \1"),
         (rf"(?:get|have|pull|push) (the {_N})(?:closed|shut) (?=[,.;!?] |and |then |please |$)", r"close \1"),
@@ -85,12 +77,6 @@ _RULES = compiled(
          r"(?:put|take|bring|return) (it|them) back ", r"\1 , \2 put \3 there "),
         (rf"(?:do )?you see ({_THE}{_N})[?] i (?:would like|want|need) (?:to have )?(?:it|them|that) ",
          r"bring me \1 "),
-        # somebody who does something somewhere, and is known by that
-        (r"pointing (left|right) ", r"pointing to the \1 "),
-        (rf"(?:someone|somebody|(?:a|the) (?:visitor|customer|guest|person|man|woman|lady|guy|patient|student))"
-         rf"(?: over)? ((?:in|on|at|by|near) the {_N})is (pointing to the (?:left|right)|waving|kneeling|"
-         r"raising (?:their|his|her) (?:left|right) (?:arm|hand)) ", r"the person \2 is \1"),
-        (rf"(?:who|that) (?:has|have|had) (a (?:[a-z]+ )?(?:{_DRESS})) on ", r"wearing \1 "),
         # "I am heading for the library now, come along behind me"
         (rf"i am (?:heading|going|walking|off|on my way|moving) (?:for|to|over to|towards) (the {_N})(?:now |next )?"
          r"(?:, |[.] |; |and |so )(?:please |so |just )?(?:come along|come|follow|stay|keep|walk|go)"
@@ -187,8 +173,6 @@ _RULES = compiled(
         (r"(needs to know (?:that )?[^.;!?]+)[;.,] (?:so |please |do |and )*tell (?:him|her|them) (?:so|that) ",
          r"\1 "),
         (r"^((?:in|at|on|by|near) the (?:[a-z]+ ){1,3}?)is (someone|somebody) ", r"there is \2 \1 "),
-        (rf"(someone|somebody|(?:the|a) (?:person|man|woman|lady|guy|guest|girl|boy)) ((?:in|at|by|on|near) the "
-         rf"(?:[a-z]+ ){{1,3}}?)((?:in|wearing|with) (?:a|an|the) (?:[a-z]+ )?(?:{_DRESS})) ", r"\1 \3 \2"),
         (r"(?:keep|stay|walk|stick|remain) (?:right |close |closely |just |directly )?behind (him|her|them) ",
          r"follow \1 "),
         (r"i am (?:just |now )?(?:off|headed|on my way|about to go) (?:over |up |down )?to ", "i am going to "),
@@ -234,9 +218,6 @@ _RULES = compiled(
         (rf"(?:pop|stick|plonk|plop|bung) ((?:it|them|that|{_THE}{_N}))(?:back |away )?"
          r"(?=(?:in|on|into|onto|inside|at) )", r"put \1 "),
         (r"take (one|some|it|them|that) over (?:there )?(?=[.?!]|$)", r"bring \1 to them "),
-        (rf"(people|persons|guests|men|women|children|visitors) ((?:on|in|at) (?:the |a )?(?:[a-z]+ ){{1,2}}?)"
-         rf"(?:who|that) (?:are|is) (?:wearing|dressed in) ((?:a |an |the )?(?:[a-z]+ )?(?:{_DRESS})s?) ",
-         r"\1 wearing \3 \2"),
         (r"bid ((?:[^ .,;!?]+ ){1,12}?)(?:farewell|goodbye|good bye|good night) ", r"say goodbye to \1"),
         (r"bid ((?:[^ .,;!?]+ ){1,12}?)(?:welcome|good morning|good day|good evening) ", r"greet \1"),
         (r"(?:provide|give|offer|supply) (?:him |her |them )?(?:an |the |with an )?answers? to "
@@ -259,18 +240,8 @@ _RULES = compiled(
         (rf"i (?:want|would like|need|prefer) (?:both )?({_THE}{_N})and ({_THE}{_N})"
          r"to be (?:placed|put|moved|set|left|stored) (?=(?:on|in|at|to|into|onto|next|under) )",
          r"put \1 and \2 "),
-        # somebody by what is seen of them
-        (r"(?:has|have|is|are) (?:raised|lifted|raising) (their |his |her |a |the |one )(left |right )?(arms?|hands?) ",
-         r"raises \1 \2 \3 "),
-        (rf"the ((?:[a-z]+ )?(?:{_DRESS})) wearing ([a-z]+) ", r"the \2 wearing a \1 "),
-        (rf"(people|persons|guests|men|women|children|visitors|students) (?:who |that )?(?:are |is )?({_POSE}) ",
-         r"\2 \1 "),
         (r"(the person|someone|somebody|(?:the )?people|everybody|everyone|whoever) (?:over )?there "
          r"(?=for |what |who |if |whether |about |and |that )", r"\1 "),
-        (rf"(?:has|have|holds|hold|keeps) {_ARM}", r"raises \1 \2 \3 "),
-        (rf"(?:with|having|holding|keeping) {_ARM}", r"raising \1 \2 \3 "),
-        (rf"the one (?=who |whose |wearing |dressed |waving |sitting |standing |lying |pointing |raising |"
-         rf"(?:with|in) (?:a|an|the) (?:[a-z]+ ){{0,2}}(?:{_DRESS}) )", "the person "),
         (r"(?:what|which) (gesture|pose|posture) ((?:the|a|an|that|this|some) (?:[^ ]+ )+?)(?:is|are) "
          r"(?:making|doing|showing|in|taking|giving|striking) (?=[.?!,;]|$)", r"the \1 of \2"),
         (r"(?:what|which) (gesture|pose|posture) (?:is|are|does|do) ((?:[^ ]+ )+?)"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from llm_ros.planner.looks import one_form
 from llm_ros.planner.names import Names
 from llm_ros.planner.tokens import Mention, Token, tokenize
 
@@ -40,8 +41,8 @@ class Tagged:
 
 
 def tag(command: str, names: Names) -> Tagged:
-    """The command with its names put aside."""
-    tokens = tokenize(command)
+    """The command with its names put aside; people are described in one form and in one place (looks.py)."""
+    tokens = names.gathered(one_form(tokenize(command)))
     found: dict[str, Spoken] = {}
     by_names: dict[tuple[str, tuple[str, ...]], str] = {}
     words: list[str] = []

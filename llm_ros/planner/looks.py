@@ -1,0 +1,50 @@
+"""How people are described, in one form: "the one with her left arm up" → "the person raising her left arm".
+
+In: tokens of a command. Out: the same with each way of saying what somebody wears, does or how they sit or stand put
+as `people.Describer` reads it. It comes before anything else looks for people, so that a model that is shown a tag
+instead of them sees one too. Knows no world.
+"""
+
+from __future__ import annotations
+
+from llm_ros.planner.people import CLOTHES
+from llm_ros.planner.phrasing import compiled, replaced
+from llm_ros.planner.tokens import Token
+
+_ARM = (
+    r"(their |his |her |a |the |one )(?:raised )?(left |right )?(arms?|hands?) "
+    r"(?:up |raised |lifted |in the air |held up )"
+)
+_POSE = "sitting|standing|lying|waving|kneeling|seated"
+_DRESS = "|".join(sorted(CLOTHES))
+_SOMEBODY = "someone|somebody|(?:a|the) (?:visitor|customer|guest|person|man|woman|lady|guy|girl|boy|patient|student)"
+_MANY = "people|persons|guests|men|women|children|visitors"
+_WHERE = r"(?:in|at|by|on|near) the (?:(?!who |that |which )[a-z]+ ){1,4}?"
+
+_RULES = compiled(
+    (
+        (rf"([a-z]+ )keeps (?:on )?(?=(?:{_POSE}|pointing) )", r"\1 is "),
+        (r"pointing (left|right) ", r"pointing to the \1 "),
+        # somebody who does something somewhere, and is known by that
+        (rf"(?:{_SOMEBODY})(?: over)? ({_WHERE})is (pointing to the (?:left|right)|waving|kneeling|"
+         r"raising (?:their|his|her) (?:left|right) (?:arm|hand)) ", r"the person \1 is \2"),
+        (rf"(?:who|that) (?:has|have|had) (a (?:[a-z]+ )?(?:{_DRESS})) on ", r"wearing \1 "),
+        (rf"({_SOMEBODY}) ({_WHERE})((?:in|wearing|with) (?:a|an|the) (?:[a-z]+ )?(?:{_DRESS})) ", r"\1 \3 \2"),
+        (rf"({_MANY}) ((?:on|in|at) (?:the |a )?(?:[a-z]+ ){{1,2}}?)"
+         rf"(?:who|that) (?:are|is) (?:wearing|dressed in) ((?:a |an |the )?(?:[a-z]+ )?(?:{_DRESS})s?) ",
+         r"\1 wearing \3 \2"),
+        (r"(?:has|have|is|are) (?:raised|lifted|raising) (their |his |her |a |the |one )(left |right )?(arms?|hands?) ",
+         r"raises \1 \2 \3 "),
+        (rf"the ((?:[a-z]+ )?(?:{_DRESS})) wearing ([a-z]+) ", r"the \2 wearing a \1 "),
+        (rf"({_MANY}|students) (?:who |that )?(?:are |is )?({_POSE}) ", r"\2 \1 "),
+        (rf"(?:has|have|holds|hold|keeps) {_ARM}", r"raises \1 \2 \3 "),
+        (rf"(?:with|having|holding|keeping) {_ARM}", r"raising \1 \2 \3 "),
+        (rf"the one (?=who |whose |wearing |dressed |waving |sitting |standing |lying |pointing |raising |"
+         rf"(?:with|in) (?:a|an|the) (?:[a-z]+ ){{0,2}}(?:{_DRESS}) )", "the person "),
+    )
+)  # fmt: skip
+
+
+def one_form(tokens: list[Token]) -> list[Token]:
+    """The tokens with descriptions of people in one form."""
+    return replaced(tokens, _RULES)
