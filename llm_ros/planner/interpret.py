@@ -190,7 +190,7 @@ class Interpreter:
                 known.append(clause)
                 continue
             ref.last = clause is tasks[-1]
-            goals = self._clause(ref, clause)
+            goals = _fresh(clause, self._clause(ref, clause), parts)
             if parts and goals and _retold(parts[-1][0], goals):
                 parts[-1] = [parts[-1][0][:-2]]
             if goals:
@@ -363,6 +363,22 @@ def _tidy(goals: list[Goal]) -> list[Goal]:
             and (goal.facts.get(goal.args["object"], last.args["location"]) == last.args["location"])
         ):
             result[-1] = Goal("go_to", {"location": last.args["location"]}, last.facts)
+        else:
+            result.append(goal)
+    return result
+
+
+def _fresh(clause: Clause, goals: list[Goal], parts: list[list[list[Goal]]]) -> list[Goal]:
+    """The goals of a clause without carrying "it" once more to where an earlier clause has it carried already: "the
+    cola on the desk is meant for Alice. Give it to her"."""
+    if not any(clause.tokens[k].low in ("it", "them", "that", "this") for k in range(clause.start, clause.end)):
+        return goals
+    before = [(goal.role, goal.args) for part in parts for goal in part[0]]
+    result: list[Goal] = []
+    for goal in goals:
+        carried = result and result[-1].role == "pick" and result[-1].args["object"] == goal.args.get("object")
+        if carried and goal.role in ("hand_over", "place") and (goal.role, goal.args) in before:
+            result.pop()
         else:
             result.append(goal)
     return result

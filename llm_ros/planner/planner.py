@@ -22,7 +22,7 @@ from llm_ros.planner.interpret import Interpreter, Question, Readings
 from llm_ros.planner.mood import no_order
 from llm_ros.planner.plan import REFUSALS, LineReader, Plan, PlanError, Step, clarify, parse_line, refuse
 from llm_ros.planner.refer import FreeText, Goal
-from llm_ros.planner.rewrite import SURE, VERY_SURE, Rewriter, unknown_things
+from llm_ros.planner.rewrite import SURE, VERY_SURE, Rewriter, implausible, unknown_things
 from llm_ros.planner.skills import Skills
 from llm_ros.planner.talk import is_task, takes_a_robot, wished
 from llm_ros.planner.validate import check_step
@@ -119,12 +119,13 @@ class Planner:
         It is also asked about a plan over things that the world does not know: words that were mistaken for things ("I
         want eyes on her, wherever she wanders") are none in the plain words. A "blue mug" is one there too. And about a
         plan that passes over a place that the command names ("Kenji's in the lobby and can't find the bar. Would you
-        walk him there?").
+        walk him there?"), or that is implausible in itself.
         """
         alone = None if isinstance(space, Plan) or len(space[0]) != 1 else space[0][0]
         odd = alone is not None and unknown_things(alone, self.skills, self.world)
         short = alone is not None and self._rewriter.passed_over(command, alone)
-        sure = SURE if odd or short else self._needed(command, space)
+        wrong = alone is not None and implausible(alone, self.skills)
+        sure = SURE if odd or short or wrong else self._needed(command, space)
         if sure is None:
             return space
         try:
@@ -134,7 +135,9 @@ class Planner:
         if steps is None:
             return space
         if alone is not None and (
-            unknown_things(steps, self.skills, self.world) or self._rewriter.passed_over(command, steps)
+            unknown_things(steps, self.skills, self.world)
+            or self._rewriter.passed_over(command, steps)
+            or implausible(steps, self.skills)
         ):
             return space
         return [steps], {}

@@ -55,6 +55,7 @@ _TO_BE_WRITTEN = re.compile(
     r"tongue twister|about|who you are|what you can do)\b"
 )
 RESULT = "{result}"
+UNTOLD = f"I have the result: {RESULT}"  # where nothing says what result
 
 
 def words_said(clause: Clause, content: list[int]) -> str:
@@ -68,7 +69,7 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
     said = words_said(clause, content)
     if not content:
         if ref.context.informed or ref.context.found or ref.context.report:
-            return [], ref.context.report or f"I have the result: {RESULT}"
+            return [], ref.context.report or UNTOLD
         whom = person.replace("_", " ") if person and person != OPERATOR else "you"
         raise Question(f"What should I tell {whom}?", "text", (clause.end, clause.end))
     if len(content) == 1 and clause.tokens[content[0]].quoted:
@@ -121,7 +122,7 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         and place is None
     ):
         if set(low) & {"see", "saw", "found", "find", "counted", "heard", "notice", "noticed"}:
-            return [], ref.context.report or f"I have the result: {RESULT}"
+            return [], ref.context.report or UNTOLD
         return [], FreeText(said)
     if (
         looking
@@ -130,7 +131,7 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         and not place
         and not _COMPARISON.search(" ".join(low))
     ):
-        return [], ref.context.report or f"I have the result: {RESULT}"
+        return [], ref.context.report or UNTOLD
     asks = low[0] in ("what", "which", "who")
     seen = place or ref.context.here or any(item.kind not in ("text", "quote", "number") for item in inside)
     if asks and not seen and not _COMPARISON.search(" ".join(low)) and not set(low) & _LOOKED_AT:
@@ -138,7 +139,7 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
     if (place or looking and (ref.context.here or inside)) and not low[0] == "about":
         return looking_at(ref, _subject(low, said), place, inside)
     if low[-1] in ("result", "answer", "outcome", "results") or low[:1] == ["the"] and low[-1] in ("number", "count"):
-        return [], ref.context.report or f"I have the result: {RESULT}"
+        return [], ref.context.report or UNTOLD
     if _TO_BE_WRITTEN.search(said.lower()):
         return [], FreeText(said, _prefix(said.lower()))
     return [], said[:1].upper() + said[1:]

@@ -17,6 +17,7 @@ from llm_ros.planner.interpret import Interpreter
 from llm_ros.planner.plain import PlainForms
 from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.refer import Question
+from llm_ros.planner.report import UNTOLD
 from llm_ros.planner.skills import Skills
 from llm_ros.planner.tags import TAG, Tagged, tag
 from llm_ros.planner.tokens import corrected, tokenize
@@ -28,10 +29,13 @@ MAX_TOKENS = 96
 SURE = -1.2  # chosen on the sets of test/data but the clinic
 VERY_SURE = -0.1  # against a question that the reader has reasons for; ended one, a needless one, on five of the sets
 _SEEN_THROUGH = ("unsafe", "contradictory")  # what is believed against a plan over things that the world does not know
+_FINDING = ("count", "detect", "ask")
+_ONCE = ("ask", "answer_question", "guide")
 _HANDLING = ("find_object", "pick", "place", "hand_over")
 _NOT_THERE = r"\b(?:not|never|instead of|rather than|except|without|avoid|avoiding|\w+n'?t) (?:[\w']+ ){0,4}"
 _SENTENCE_ENDS = frozenset(".!?:;")
 _CHOICE = re.compile(rf"(?:{TAG.pattern}) or (?:the |a |an |some )?(?:{TAG.pattern})")
+_NOWHERE = re.compile(r"\bfrom (place\d+) to \1\b")
 _DESCRIBED = re.compile(r'(?:^|\n)(?:guide|follow|greet|tell|answer|ask) ("[^"]*")|\bto ("[^"]*")')
 
 # What untrained models are shown: tagged commands and their plain forms.
@@ -134,11 +138,11 @@ class Rewriter:
 def faithful(plain: str, tagged: Tagged) -> bool:
     """Whether plain words speak of all that the command names: of its tags, and of words that look like names of
     somebody or something unknown ("my cousin Roderick"). Nobody else may choose between two ("the thing1 or the
-    thing2"). Somebody's description may hold no tag: then it swallowed
+    thing2"), and nothing is moved to where it is. Somebody's description may hold no tag: then it swallowed
     what stands beside it."""
     if tagged.names.keys() - set(TAG.findall(plain)):
         return False
-    if _CHOICE.search(tagged.text):
+    if _CHOICE.search(tagged.text) or _NOWHERE.search(plain):
         return False
     if any(TAG.search(one) for found in _DESCRIBED.findall(plain) for one in found):
         return False
@@ -149,6 +153,19 @@ def faithful(plain: str, tagged: Tagged) -> bool:
         if token.text[:1].isupper() and token.text[1:].islower() and not token.quoted
         if before.text not in _SENTENCE_ENDS
     )
+
+
+def implausible(steps: Sequence[Step], skills: Skills) -> bool:
+    """Whether a plan tells a result of nothing, or does the same deed twice to somebody: what comes of a sentence that
+    was taken apart wrongly."""
+    found, done = False, []
+    for step in steps:
+        role = skills[step.skill].role
+        found = found or role in _FINDING
+        if role == "say" and not found and step.args.get(skills[step.skill].slots["text"]) == UNTOLD:
+            return True
+        done += [step] if role in _ONCE else []
+    return any(step in done[:number] for number, step in enumerate(done))
 
 
 def unknown_things(steps: Sequence[Step], skills: Skills, world: World) -> set[str]:
