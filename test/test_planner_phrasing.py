@@ -11,6 +11,31 @@ from llm_ros.planner.phrasing import plainly
 from llm_ros.planner.tokens import tokenize
 
 SAME = {
+    "wait for two minutes, then bring me the cola": (
+        "I'd like to have the cola, but not straight away: hold on for two minutes before you bring it to me.",
+    ),
+    "go to the office and wait there for half a minute": (
+        "Please position yourself in the office and don't move from that room for half a minute.",
+    ),
+    "follow Alice from the office to the kitchen": (
+        "When Alice walks from the office to the kitchen, I'd like you to keep right behind her.",
+        "Alice is leaving the office for the kitchen. Stay on her heels until she arrives, please.",
+    ),
+    "move the cola from the desk to the coffee table": (
+        "There's a cola on the desk. I'd be happier if it were on the coffee table, so please take it there.",
+    ),
+    "guide Alice from the office to the kitchen": (
+        "Alice is in the office and wishes to leave, so please walk her to the kitchen.",
+    ),
+    "bring Alice the cup, and then bring her the cola": (
+        "Alice needs two things from you, one after the other: first the cup, and afterwards the cola.",
+    ),
+    "bring Alice in the office the cola from the desk, then guide her to the kitchen": (
+        "Alice in the office needs the cola from the desk; when she's got it, guide her to the kitchen.",
+    ),
+    "bring the cola from the desk to Alice in the kitchen, then wish her a nice day": (
+        "The cola on the desk is meant for Alice in the kitchen. Give it to her, then wish her a nice day.",
+    ),
     "answer the question of the person in a red coat in the kitchen": (
         "A person in the kitchen has a question. They're wearing a red coat, so you can't miss them; please answer it.",
         "A person in the kitchen, the one who has a red coat on, has a question. Please answer it.",

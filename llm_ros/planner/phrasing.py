@@ -22,6 +22,7 @@ _STATES = (
     r"somebody|someone)"
 )
 _BOUND = r"where|if|that|whether|when|while|because|as|and|or|until|till|who|what|since|once|before|after|,|\.|;|:"
+_DURATION = r"((?:about |exactly |another )?(?:an? |half an? |[a-z0-9]+ )(?:second|minute|hour|moment|while)s? )"
 _CURIOUS = r"(?:would like|wants|needs|is keen|is curious|is waiting|is dying|is wondering)"
 _PAST = (
     "went|came|popped|brought|took|told|gave|found|asked|said|showed|walked|got|fetched|followed|guided|checked|looked|"
@@ -131,13 +132,27 @@ _RULES = compiled(
         (rf"if you ({_PAST}) ", r"if you could ^1 "),
         (r"(?:it )?(?:looks|seems|appears) (?:to me )?(?:as if|as though|like|that) (?=there |the |[a-z]+ people )",
          ""),
+        # what is to wait
+        (rf"^([^.;:?!]+), but not (?:straight away|right away|immediately|at once|just yet|yet) [:;.,] (?:please )?"
+         rf"(?:hold on|wait|hang on|pause) (?:for )?{_DURATION}before you (?:bring|take|fetch|get|give|do|hand|go) "
+         r"[^.;?!]*", r"wait for \2 , then \1"),
+        (rf"^([^.;:?!]+), but (?:only|not until) after (?:waiting|a wait of|pausing) (?:for )?{_DURATION}(?=[.!]|$)",
+         r"wait for \2 , then \1"),
+        (rf"(?:do not|never) (?:move|leave|budge|stir|go away) (?:from )?(?:(?:there|it|here|that|the|this) )?"
+         rf"(?:(?:room|spot|place) )?for (?={_DURATION})", "wait for "),
         # when a wait is over; as far as somebody goes
         (r"(?:, )?(?:when|once|after) (?:the|that|your|this) (?:time|minutes?|seconds?|wait|pause) "
          r"(?:is|are|has|have) (?:up|over|passed|gone by|elapsed) (?:, )?", ", then "),
         (r"((?:follow|behind|after) [^.,;!?]+?)(?:until|till) (?:they|he|she|you) (?:get|gets|are|is|arrive|arrives) "
          r"(?:over |up |down )?there ", r"\1 there "),
-        (r"set(?:ting)? off (?:from )?(the (?:[a-z]+ ){1,3}?)for (?=the )", r"walking from \1 to "),
+        (r"(?:set(?:ting)? off (?:from )?|leaving )(the (?:[a-z]+ ){1,3}?)for (?=the )", r"walking from \1 to "),
         (r"go after (him|her|them) ", r"follow \1 "),
+        (r"(?:stay|keep|stick|remain|be) (?:right |close )?(?:on|at) (?:his|her|their) (?:heels|tail|side) ",
+         "follow them "),
+        (r"(?:when|while|as) ((?:the |a )?(?:[^ .,;]+ ){1,8}?)(?:walks|goes|heads|moves|sets off|leaves) "
+         r"((?:from|to) [^,.;?!]+), (?:please |i (?:would like|want|need) you to )?(?:follow|accompany|stay with|"
+         r"(?:keep|stay|walk|remain) (?:right |close )?behind) (?:him|her|them) ", r"follow \1 \2"),
+        (r"and (?:wishes|wants|would like|needs|has) to (?:leave|go|get going|be off) (?:now )?(?=[,.;])", ""),
         # people who have come, and what they are there for
         (r"(is|are|has|have) (?:just |only just |now )?(?:arrived|checked in|turned up|come in|sat down|settled down|"
          r"shown up) (?=(?:at|in|on) )", "is "),
@@ -182,6 +197,11 @@ _RULES = compiled(
          r"please |could you |can you )+(?:follow|come with|accompany) me (?:there |along )?", r"follow me to \1"),
         (r"(?:pop|nip|run|drop) (?:over|by|across|round|up|down)(?: there)? and (?=tell |let |say |ask |give )", ""),
         (rf"clear ({_THE}{_N})(?:off|from|out of) (the (?:[a-z]+ ){{1,3}}?)and ", r"take \1 from \2 and "),
+        # one thing and then another
+        (r"(?:, )?one after (?:the other|another) (?=[:;,.])", ""),
+        (r"and after (?:it|that|them|this) (?=the |a |an |some )", "and then "),
+        (r"i would (?:be (?:happier|happy|glad|pleased)|prefer it|like it(?: better)?|feel better) if (it|they) "
+         r"(?:was|were) (?=(?:on|in|at|under|by|back) )", r"\1 should be "),
         # reasons, asides
         (r"its (?=(?:on|in|at|under|near|by|behind|probably|still|somewhere) )", "it is "),
         (r"(?:, )?(?:there is )?no (?:hurry|rush|need to hurry)(?: at all| though)? (?=[.!?]|$)", ""),

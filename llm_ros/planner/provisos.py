@@ -54,9 +54,11 @@ _MARKERS = sorted(
 _OFTEN = frozenset("twice thrice repeatedly continuously constantly forever endlessly".split())
 _BE = frozenset("is are was were be been has have had does do did can could will would may might should am".split())
 _WILL = frozenset("please like want wish mind could can would will may prefer fancy insist agree".split())
+_PONDERS = frozenset("wonder wonders wondering wondered unsure".split())
 _LEISURE = frozenset("able free ready available kind good nice willing sure near nearby around".split())
 _FIND = frozenset("find see spot meet locate have get reach know encounter found seen met notice".split())
 _ARRIVED = frozenset("arrives arrive arrived reaches reached".split())
+_GOTTEN = frozenset("got gets received receives".split())
 _EASE = frozenset("possible convenient ok okay alright fine any at all i".split())
 _OPPOSITE = {"open": {"closed", "shut"}, "close": {"open", "opened", "ajar"}}
 _STARTS = frozenset(
@@ -152,8 +154,9 @@ class _Finder:
             return None
         elif self._own_progress(i, begin, end):
             idle = self.low[begin] == "you" and not self._front(i) and end - begin <= 3
-            idle = idle and not any(k in self.s.at for k in range(i, end)) or bool(_ARRIVED & set(self.low[begin:end]))
-            return Proviso(i, end, "") if idle else None
+            idle = idle and not any(k in self.s.at for k in range(i, end))
+            over = bool((_ARRIVED | _GOTTEN) & set(self.low[begin:end]))
+            return Proviso(i, end, "") if idle or over else None
         said = self._said(begin, end)
         if self.low[begin - 1] == "of":
             said = f"there is {said}"
@@ -217,6 +220,8 @@ class _Finder:
 
     def _governed(self, i: int, begin: int, question: str) -> bool:
         """Whether the clause is what somebody is told, asked, or what is looked into, or part of what is said."""
+        if i and self.low[i - 1] in _PONDERS:
+            return True
         start = next((a for a, b in reversed(self._spans) if a <= i < b), 0)
         if start == i:
             return False
@@ -339,7 +344,8 @@ class _Finder:
         if person:
             answered = "ask" in before and bool(set(rest[:2]) & {"answered", "answers", "replied", "replies"})
             arrived = bool(set(rest[:2]) & _ARRIVED) and bool(before & {"guide", "follow"})
-            return known and (state and bool(before & {"bring", "guide", "take", "follow"}) or answered or arrived)
+            given = state and bool(before & {"bring", "guide", "take", "follow", "wish"})
+            return known and (given or answered or arrived)
         return state and (known or first == "it" and bool(before))
 
     # -- times
