@@ -264,6 +264,9 @@ def test_other_words_the_same_plan(command, plain):
         ("Ask Dana whether", "clarify"),
         ("Bring me the cup, but leave it on the desk.", "refuse contradictory"),
         ("Tell Professor Plum in the office that the bus is here.", "refuse unknown_person"),
+        ("Let Captain Ravensworth in the office know that the bus is here.", "refuse unknown_person"),
+        ("tell captain ravensworth in the office that the bus is here", "refuse unknown_person"),
+        ("follow mr bean to the office", "refuse unknown_person"),
         ("I'd like either the apple or the pear.", "clarify"),
         (
             "Tell Dana in the office that lunch is ready and guide her to the kitchen",

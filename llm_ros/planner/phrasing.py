@@ -91,6 +91,8 @@ _RULES = compiled(
         (r"(?:, )?(?:and )?then ((?:(?!wait |after )[^ .,;!?]+ )+?)(?:again )?after ((?:a|an|one|two|three|four|five|"
          r"ten|twenty|thirty|half a|\d+) (?:seconds?|minutes?|hours?|moment|while) (?:and a half )?)(?=[.!?,;]|and |$)",
          r", then wait for \2 , then \1"),
+        (r"let (?!me |us |it )((?:[^ .,;]+ ){1,9}?)know (?=that |about |how |when |what |which |where |whether )",
+         r"tell \1 "),
         (r"hear from you (?=(?:how|what|whether|if|which|where|who|in which) )", r"know "),
         (r"fill (him|her|them|me) in (?=[,.;!?] |and |$)", r"tell \1 "),
         (r"(it|they|them) (?:has |have )?(?:turned up|ended up|wound up|shown up) (?=(?:on|in|at|under|near|by) )",

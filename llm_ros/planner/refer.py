@@ -308,7 +308,7 @@ class Referee:
                 raise PlanError("unknown_person", f"I do not know who {whose}{value} is")
         else:
             words = [self.tokens[k].text for k in range(item.start, item.end)]
-            if any(word[:1].isupper() for word in words):
+            if any(word[:1].isupper() for word in words) or len(words) > 1 and words[0] in w.TITLES:
                 raise PlanError("unknown_person", f"I do not know {' '.join(words)[:MAX_FREE]}")
             value = snake(item.names[0][:MAX_FREE])
         self.context.person = value

@@ -160,7 +160,9 @@ _TO_SOMEBODY = frozenset("tell inform notify remind warn advise alert brief".spl
 
 def _refuse_unknown(clause: Clause, content: list[int]) -> None:
     """Raises PlanError for "tell Zoltan that …" where nobody is called so."""
-    name = list(itertools.takewhile(lambda k: clause.tokens[k].text[:1].isupper(), content))
+    low = [token.low for token in clause.tokens]
+    name = list(itertools.takewhile(lambda k: clause.tokens[k].text[:1].isupper() or low[k] in w.TITLES, content))
+    name += [k for k in content[len(name) : len(name) + 1] if name and low[name[-1]] in w.TITLES]
     if name and not clause.tokens[name[0]].quoted and clause.tokens[name[0]].low != "i" and len(name) < len(content):
         raise PlanError("unknown_person", f"I do not know {' '.join(clause.tokens[k].text for k in name)}")
 

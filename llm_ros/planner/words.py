@@ -61,6 +61,11 @@ PEOPLE_NOUNS = frozenset(
     "people persons men women guys ladies boys girls individuals humans guests visitors children kids "
     "folks folk blokes chaps dudes lads customers colleagues coworkers students teachers employees strangers".split()
 )
+# Before the name of somebody, known or not.
+TITLES = frozenset(
+    "mr mrs ms miss dr doctor professor captain sir madam lord lady nurse chef officer inspector sergeant uncle aunt "
+    "colonel major general reverend judge".split()
+)
 # Somebody's somebody: who that is only a world can say, by a synonym.
 KIN = frozenset(
     "mother mom mum mommy mummy mama father dad daddy papa grandma grandmother granny nana grandpa grandfather "
