@@ -218,7 +218,8 @@ class Filler:
             self.given[letter] = name, name.replace("_", " ")
         elif kind in "PQ":
             taken = {self.given[one][0] for one in self.given if one[0] in "PQ"}
-            self.given[letter] = self._person(taken)
+            somebody = kind == "Q" and rng.random() < 0.2
+            self.given[letter] = ("", rng.choice(w.SOMEBODY)) if somebody else self._person(taken)
         elif kind == "D":
             name = (
                 rng.choice([*world.doors, *world.doors, *world.locations])
@@ -252,8 +253,22 @@ class Filler:
             return "", f"the {noun} {rng.choice(('in the', 'wearing a', 'with the', 'wearing the', 'in a'))} {worn}"
         return ("", rng.choice(w.FREE_PEOPLE)) if roll < 0.96 else ("", rng.choice(w.CROWDS))
 
+    def _many(self) -> tuple[str, str]:
+        """Several people by what is seen of them: "people raising their left arm", "sitting guests"."""
+        rng, described = self.rng, self.world.descriptions
+        nouns = rng.choice(("people", "people", "people", "persons", "guests", "men", "women"))
+        if rng.random() < 0.4:
+            worn = f"{rng.choice(COLORS)} {rng.choice(described['clothes']).replace('_', ' ')}"
+            return "", f"{nouns} {rng.choice(('in a', 'wearing a', 'with a', 'who wear a'))} {worn}"
+        said = rng.choice((*described["gestures"], *described["poses"])).replace("_", " ")
+        if said.startswith("person "):
+            return "", f"{nouns} {said.removeprefix('person ')}"
+        return "", f"{said.split()[0]} {nouns}"
+
     def _thing(self, kind: str) -> tuple[str, str]:
         rng, world, roll = self.rng, self.world, self.rng.random()
+        if kind == "K" and roll < 0.1:
+            return self._many()
         if kind == "K" and roll < 0.25:
             return "", rng.choice(
                 (
