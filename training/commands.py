@@ -137,6 +137,7 @@ TASKS = {
     "find ? L": Task("find ? in {L}", weight=0.1),
     "greet ?": Task("greet ?", weight=0.1),
     "answer ?": Task("answer ?", weight=0.1),
+    "ask ?": Task("ask {P}[ in {M}] ?", weight=0.1),
     "tell P ?": Task("tell {P}[ in {M}] ?", weight=0.2),
     "tell ? W": Task("tell ? {W}", weight=0.15),
     "count ?": Task("count ?", weight=0.1),

@@ -256,7 +256,7 @@ class Filler:
     def _many(self) -> tuple[str, str]:
         """Several people by what is seen of them: "people raising their left arm", "sitting guests"."""
         rng, described = self.rng, self.world.descriptions
-        nouns = rng.choice(("people", "people", "people", "persons", "guests", "men", "women"))
+        nouns = rng.choice(w.MANY)
         if rng.random() < 0.4:
             worn = f"{rng.choice(COLORS)} {rng.choice(described['clothes']).replace('_', ' ')}"
             return "", f"{nouns} {rng.choice(('in a', 'wearing a', 'with a', 'who wear a'))} {worn}"
@@ -303,6 +303,6 @@ class Filler:
 
 
 def _plural(words: str) -> str:
-    if words.endswith("s") or words in ("people",):
+    if words.endswith(("s", "men", "women", "children", "people")) or words.split()[0] in w.MANY:
         return words
     return words + ("es" if words.endswith(("ch", "sh", "x")) else "s")

@@ -142,6 +142,7 @@ THEN = (
     ". Having done that, |, and once that's done, |. Following that, "
 ).split("|")
 ALSO = ". |. |. |; |. Also, |. And |. Oh and |. Apart from that, |. And one more thing: |. Second, ".split("|")
+MANY = ("people", "persons", "guests", "men", "women")
 SOMEBODY = ("the person", "the person", "somebody", "someone", "the man", "the woman", "the guest")
 CROWDS = "everyone|everybody|somebody|the people|all the people|someone".split("|")
 
