@@ -108,7 +108,7 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         return [], said[:1].upper() + said[1:]
     if (somebody := _somebody(ref, inside, low, content)) is not None:
         return _person_info(ref, somebody, inside, low, said)
-    place = next((ref.place(item) for item in inside if item.kind == "place"), None) or next(
+    place = next((ref.place(item) for item in inside if item.kind in ("place", "door")), None) or next(
         (ref.where(item) for item in inside if item.place is not None), None
     )
     looking = _COMPARISON.search(" ".join(low)) or set(low) & _LOOKED_AT or low[0] in ("what", "which", "who")
