@@ -224,6 +224,7 @@ def _subject(low: list[str], said: str) -> str:
 
 def looking_at(ref: Referee, subject: str, place: str | None, items: list[Item]):
     """(goals that look at something, the report)."""
+    subject = re.sub(r"^(the|an?) ", "", subject, flags=re.IGNORECASE)
     if place is None:
         things = [item for item in items if item.kind in ("object", "category")]
         place = ref.context.here or (ref.world.home_of(ref.thing(things[0])) if things else None)
