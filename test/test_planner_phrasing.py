@@ -267,6 +267,12 @@ def test_other_words_the_same_plan(command, plain):
         ("Let Captain Ravensworth in the office know that the bus is here.", "refuse unknown_person"),
         ("tell captain ravensworth in the office that the bus is here", "refuse unknown_person"),
         ("follow mr bean to the office", "refuse unknown_person"),
+        ("Move the wallet to the desk", "find_object(wallet); pick(wallet); go_to(desk); place(wallet, desk)"),
+        ("Move quickly to the desk", "go_to(desk)"),
+        (
+            "Tell the guy with the beard in the kitchen the time",
+            'go_to(kitchen); find_person(guy_with_the_beard); say("It is {time}.")',
+        ),
         ("I'd like either the apple or the pear.", "clarify"),
         (
             "Tell Dana in the office that lunch is ready and guide her to the kitchen",

@@ -145,6 +145,25 @@ def test_the_grammar_admits_tags_and_words_of_the_command_only():
     assert not accepts(grammar, "bring thing2 to me") and not accepts(grammar, 'bring "two beers" to me')
 
 
+@pytest.mark.parametrize(
+    ("said", "plain", "names"),
+    [
+        ("a lady by the window waits", 'greet "lady by the window"', ("lady by the window",)),
+        ("take all the people along", 'greet "all the people"', ("people",)),
+    ],
+)
+def test_people_in_quotes_are_who_the_words_say(said, plain, names):
+    known = planner("")._interpreter.names
+    found = PlainForms(SKILL_FILE, known).read(plain, tag(said, known))
+    assert [one.names for one in found.mentions] == [names]
+
+
+def test_a_thing_in_quotes_is_no_person():
+    names = planner("")._interpreter.names
+    found = PlainForms(SKILL_FILE, names).read('take "visitor badge"', tag("get the visitor badge", names))
+    assert not found.mentions and [token.low for token in found.tokens] == ["take", "visitor", "badge", "."]
+
+
 def test_open_slots_unknown_places_and_people_are_told():
     forms = PlainForms(SKILL_FILE, planner("")._interpreter.names)
     tagged = tag("hand the leash to Gustav on the roof", planner("")._interpreter.names)

@@ -20,12 +20,15 @@ from llm_ros.planner.refer import PEOPLE, THINGS, Goal, Question, Referee, peopl
 from llm_ros.planner.world import OPERATOR
 
 _GUIDING = ("take", "bring", "walk", "show", "get", "lead", "see", "drive", "move", "run", "carry", "deliver")
+_HOW = frozenset("closer nearer forward forwards back backwards along over away down up out around aside home".split())
 
 
 def go(ref: Referee, clause: Clause) -> list[Goal]:
     """Drive somewhere; "walk Amira to the study" guides, "move the tin to the oven" carries."""
     people, places = people_in(clause), places_in(clause)
     things = [item for item in clause.items if item.kind in ("object", "category") or item.kind == "thing_pronoun"]
+    if clause.verb.word == "move":
+        things += [item for item in clause.items if item.kind == "text" and not item.prep and not _manner(item)]
     direct = [item for item in people if not item.prep]
     if direct and clause.verb.word in _GUIDING and (places or direct[0].place):
         return guide(ref, clause)
@@ -72,6 +75,11 @@ def go(ref: Referee, clause: Clause) -> list[Goal]:
     if not goals:
         raise Question("Where should I go?", "place", (clause.end, clause.end), "to")
     return goals
+
+
+def _manner(item: Item) -> bool:
+    """ "move quickly", "move closer": how, not what."""
+    return item.names[0].endswith("ly") or item.names[0].split()[0] in _HOW
 
 
 def find_one(ref: Referee, item: Item, where: str | None) -> list[Goal]:

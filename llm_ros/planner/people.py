@@ -189,6 +189,9 @@ class Describer:
         if pose:
             said = [token.low for token in tokens[noun:pose] if token.low not in ("who", "that", "is", "are", "which")]
             return Mention(begin, pose, "person", (" ".join(said),), True, many)
+        trait = self._trait_end(tokens, noun + 1)
+        if trait and not any(taken[noun:trait]):
+            return Mention(begin, trait, "person", (" ".join(t.low for t in tokens[noun:trait]),), True, many)
         low = tokens[noun].low
         kept = many or low not in w.PERSON_NOUNS
         return Mention(begin, end, "person", (low if kept else _ALL.get(low, "person"),), True, many)
@@ -255,6 +258,16 @@ class Describer:
         while tokens[position - 1].low in ("to", "the", "at", "on"):
             position -= 1
         return position
+
+    @staticmethod
+    def _trait_end(tokens: list[Token], start: int) -> int | None:
+        """The end of "with the (long) beard", "on the phone" from `start`, or None."""
+        low = [token.low for token in tokens[start : start + 5]]
+        if tuple(low[:3]) in _BUSY:
+            return start + 3
+        if low[:1] != ["with"] or low[1:2] and low[1] not in _ITS:
+            return None
+        return next((start + k + 1 for k in (2, 3, 4) if low[k : k + 1] and low[k] in _TRAITS), None)
 
 
 def clothing(word: str) -> bool:
@@ -339,5 +352,13 @@ CLOTHES = frozenset(
     "uniform shoes cardigan apron boots waistcoat blazer tracksuit pinafore anorak smock headscarf dungarees overalls "
     "raincoat tunic gown shorts leggings sweatshirt parka poncho beanie sandals trainers sneakers polo".split()
 )
+# What somebody is told by, who has it.
+_TRAITS = frozenset(
+    "beard moustache mustache ponytail hair tattoo dog cat backpack rucksack bag handbag suitcase briefcase umbrella "
+    "stick cane crutches walker wheelchair pram stroller guitar camera laptop newspaper headphones sunglasses "
+    "glasses baby accent".split()
+)
+_ITS = frozenset("a an the his her their".split())
+_BUSY = frozenset((("on", "the", "phone"), ("in", "the", "wheelchair"), ("in", "a", "wheelchair")))
 _POSES = frozenset("waving sitting standing lying pointing raising seated kneeling crouching squatting".split())
 _POSE_REST = frozenset("to the left right their his her arm hand both arms hands up down".split())

@@ -7,15 +7,17 @@ words of the command stand in quotes. `refuse unsafe` and the like end there. Kn
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import dataclass, replace
 
+from llm_ros.planner import words as w
 from llm_ros.planner.names import Names
 from llm_ros.planner.plan import PlanError
 from llm_ros.planner.refer import Question
 from llm_ros.planner.skills import Skill, Skills
-from llm_ros.planner.tags import Spoken, Tagged, spoken, words_back
+from llm_ros.planner.tags import TAG, Spoken, Tagged, spoken, words_back
 from llm_ros.planner.tokens import Mention, Token, tokenize
 from llm_ros.planner.verbs import skill_verbs
 
@@ -171,18 +173,29 @@ class PlainForms:
     def _value(self, slot: str, value: str, tagged: Tagged) -> Spoken:
         """A slot's words with their names; words that are no name of the world are taken as the slot needs them."""
         said = spoken(value.strip('"'), tagged, self._names)
-        if not value.startswith('"') or said.mentions or not said.tokens:
+        if not value.startswith('"') or not said.tokens:
+            return said
+        if said.mentions and not (_described(said) and not TAG.search(value)):
             return said
         text = " ".join(token.text for token in said.tokens)
         if slot in ("L", "M", "N"):
             raise PlanError("unknown_place", f"I do not know a place called {text!r}")
         if slot in ("P", "Q"):
-            words = [token for token in said.tokens if token.low not in ("the", "a", "an", "that")] or list(said.tokens)
+            words = list(itertools.dropwhile(lambda token: token.low in ("the", "a", "an", "that"), said.tokens))
+            words = words or list(said.tokens)
             if words[-1].text[:1].isupper():  # "Gustav", "my cousin Roderick"
                 raise PlanError("unknown_person", f"I do not know {text}")
             name = " ".join(token.low for token in words)
             return Spoken(tuple(words), (Mention(0, len(words), "person", (name,), True),))
-        return said
+        return Spoken(said.tokens, ()) if slot == "T" else said
+
+
+def _described(said: Spoken) -> bool:
+    """Whether words say more than the somebody that is found in them: "the lady with the dog", "a visitor badge"."""
+    somebody = all(one.described and one.names in (("person",), ("people",)) for one in said.mentions)
+    named = {k for one in said.mentions for k in range(one.start, one.end)}
+    rest = {token.low for k, token in enumerate(said.tokens) if k not in named}
+    return somebody and bool(rest - w.DETERMINERS - {"all"})
 
 
 def _plain_words(value: str, tagged: Tagged) -> str:
