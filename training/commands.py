@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 from llm_ros.planner.complete import Completer  # noqa: E402
 from llm_ros.planner.interpret import Interpreter  # noqa: E402
 from llm_ros.planner.judge import missing  # noqa: E402
+from llm_ros.planner.looks import one_form  # noqa: E402
 from llm_ros.planner.plain import OPEN, PlainForms  # noqa: E402
 from llm_ros.planner.plan import PlanError  # noqa: E402
 from llm_ros.planner.refer import Question  # noqa: E402
@@ -31,7 +32,7 @@ from llm_ros.planner.skills import load_skills  # noqa: E402
 from llm_ros.planner.tags import Tagged, tag  # noqa: E402
 from llm_ros.planner.tokens import tokenize  # noqa: E402
 from training import wording as w  # noqa: E402
-from training.filler import SLOT, Filler  # noqa: E402
+from training.filler import SLOT, Filler, as_plural  # noqa: E402
 from training.worlds import random_world  # noqa: E402
 
 PHRASES = w.load_phrases()
@@ -168,12 +169,17 @@ CHAINS = (
 )
 
 
+def _as_name(phrase: str):
+    """The tokens of a phrase after an article: "book" and "microwave" alone would be verbs."""
+    return one_form(tokenize(f"the {phrase}"))
+
+
 def quote(phrase: str, tagged: Tagged, names) -> str | None:
     """The words of a phrase as the tagged command has them, in quotes; None if it does not."""
-    tokens = tokenize(phrase)
+    tokens = _as_name(phrase)
     keys = {one.mentions[0].names: name for name, one in tagged.names.items()}
     mentions = {mention.start: mention for mention in names.find(tokens)}
-    words, k = [], 0
+    words, k = [], 1
     while k < len(tokens):
         mention = mentions.get(k)
         if mention and mention.names in keys:
@@ -189,13 +195,13 @@ def quote(phrase: str, tagged: Tagged, names) -> str | None:
 def reference(said: str, tagged: Tagged, names) -> str | None:
     """The tag of a name as it was said, else its words in quotes."""
     bare = re.sub(r"^(the|a|an|some) ", "", said)
-    tokens = tokenize(bare)
+    tokens = _as_name(bare)
     found = names.find(tokens)
-    if len(found) == 1 and found[0].start == 0 and found[0].end == len(tokens):
+    if len(found) == 1 and found[0].start == 1 and found[0].end == len(tokens):
         for name, one in tagged.names.items():
             if one.mentions[0].names == found[0].names and one.mentions[0].kind == found[0].kind:
                 return name
-    return quote(bare, tagged, names)
+    return quote(bare, tagged, names) or quote(as_plural(bare), tagged, names)
 
 
 class Robot:

@@ -206,7 +206,7 @@ class Filler:
     def _said(self, letter: str, plural: bool = False) -> str:
         if letter in self.given:
             name, words = self.given[letter]
-            return _plural(words) if plural else words
+            return as_plural(words) if plural else words
         rng, world = self.rng, self.world
         kind = letter[0]
         if kind in "LMN":
@@ -230,7 +230,7 @@ class Filler:
         else:
             self.given[letter] = self._thing(kind)
         name, words = self.given[letter]
-        return _plural(words) if plural else words
+        return as_plural(words) if plural else words
 
     def _person(self, taken) -> tuple[str, str]:
         rng, world, roll = self.rng, self.world, self.rng.random()
@@ -298,11 +298,11 @@ class Filler:
         said = name.replace("_", " ")
         if kind == "T" and rng.random() < 0.07:
             extra = rng.choice(("two", "two", "three", "biggest", "smallest", "red", "2"))
-            return "", f"{extra} {_plural(said) if extra in NUMBERS else said}"
+            return "", f"{extra} {as_plural(said) if extra in NUMBERS else said}"
         return name, said
 
 
-def _plural(words: str) -> str:
+def as_plural(words: str) -> str:
     if words.endswith(("s", "men", "women", "children", "people")) or words.split()[0] in w.MANY:
         return words
     return words + ("es" if words.endswith(("ch", "sh", "x")) else "s")
