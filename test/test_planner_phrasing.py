@@ -11,6 +11,33 @@ from llm_ros.planner.phrasing import plainly
 from llm_ros.planner.tokens import tokenize
 
 SAME = {
+    "close the front door, then wait for twenty seconds": (
+        "After you've got the front door closed, please pause for twenty seconds.",
+    ),
+    "follow me to the office": ("I'm off to the office, and I'd like you to come along with me.",),
+    "guide Alice from the office to the kitchen and tell her that lunch is ready": (
+        "Alice is in the office. Would you see her to the kitchen, please, and once she's there, let her know that "
+        "lunch is ready?",
+    ),
+    "tell me what is the smallest fruits on the kitchen counter": (
+        "Please check the fruits on the kitchen counter and let me know which of them is the smallest.",
+    ),
+    "answer the question of the person raising their left arm in the office": (
+        "Someone in the office has put their left arm up because there's something they want to know. Could you go and "
+        "answer their question?",
+    ),
+    "give the waving person in the office a snack from the kitchen counter": (
+        "The person who's waving in the office isn't equipped yet. Let them have a snack out of the kitchen counter.",
+    ),
+    "tell Alice in the office thank you": ("Go to Alice in the office and thank her.",),
+    "greet the waving person in the office, then go to the kitchen": (
+        "You're needed in the kitchen, but before you go there, please greet the person who's waving in the office.",
+    ),
+    "wait in the office": ("I want you in the office. Wait there.",),
+    "move the cola from the desk to the coffee table, then come back to me": (
+        "The cola is on the desk, of all places. Would you take it to the coffee table, where it belongs, and then "
+        "return to me?",
+    ),
     "wait for two minutes, then bring me the cola": (
         "I'd like to have the cola, but not straight away: hold on for two minutes before you bring it to me.",
     ),

@@ -8,7 +8,7 @@ instead of them sees one too. Knows no world.
 from __future__ import annotations
 
 from llm_ros.planner.people import CLOTHES
-from llm_ros.planner.phrasing import compiled, replaced
+from llm_ros.planner.rules import compiled, replaced
 from llm_ros.planner.tokens import Token
 
 _ARM = (
@@ -33,6 +33,11 @@ _RULES = compiled(
         (rf"({_MANY}) ((?:on|in|at) (?:the |a )?(?:[a-z]+ ){{1,2}}?)"
          rf"(?:who|that) (?:are|is) (?:wearing|dressed in) ((?:a |an |the )?(?:[a-z]+ )?(?:{_DRESS})s?) ",
          r"\1 wearing \3 \2"),
+        (r"(?:is |are )?(?:holding|putting|stretching|sticking) up (their |his |her |a )(left |right )?(arms?|hands?) ",
+         r"raises \1 \2 \3 "),
+        (r"(?:has|have) (?:put|got|stuck) (their |his |her |a )(left |right )?(arms?|hands?) up ", r"raises \1 \2 \3 "),
+        (rf"you (?:will|can|should) (?:recogni[sz]e|know|spot|tell) (?:them|him|her) (?:by|from) (?:their|his|her|the) "
+         rf"((?:[a-z]+ )?(?:{_DRESS})) ", r"they are wearing a \1 "),
         (r"(?:has|have|is|are) (?:raised|lifted|raising) (their |his |her |a |the |one )(left |right )?(arms?|hands?) ",
          r"raises \1 \2 \3 "),
         (rf"the ((?:[a-z]+ )?(?:{_DRESS})) wearing ([a-z]+) ", r"the \2 wearing a \1 "),

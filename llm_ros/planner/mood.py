@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from llm_ros.planner.phrasing import BASE, compiled, replaced
+from llm_ros.planner.rules import BASE, compiled, replaced
 from llm_ros.planner.tokens import Token, corrected, tokenize
 
 _GERUND = "|".join(word for word in BASE if word.endswith("ing"))

@@ -1,15 +1,12 @@
 """Ways of saying things that the reader would otherwise have to know one by one, put into the words that it knows.
 
 In: tokens of a command. Out: the same with each phrase of the table replaced: "which toy is the biggest" → "what is the
-biggest toy", "one of the snacks" → "a snack". A rule is a pattern over lower-case words and what to say instead; groups
-keep the tokens that they match, so nothing that somebody wrote is lost. Knows no world and no skill.
+biggest toy", "one of the snacks" → "a snack" (rules.py). Knows no world and no skill.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
+from llm_ros.planner.rules import compiled, replaced
 from llm_ros.planner.tokens import Token
 
 _N = r"(?:(?!(?:then|and|but|or|look) )[a-z]+ ){1,6}?"  # a noun phrase, with or without where it is
@@ -29,12 +26,6 @@ _PAST = (
     "counted|let|handed|put|opened|closed|greeted|answered|led|carried|moved"
 )
 
-
-def compiled(rules: Sequence[tuple[str, str]]) -> tuple[tuple[re.Pattern, str], ...]:
-    """Patterns of whole words, and what to say instead."""
-    return tuple((re.compile(rf"(?<![^ ])(?:{pattern})"), said) for pattern, said in rules)
-
-
 _RULES = compiled(
     (
         # "of all the snacks on the tray, which one is the heaviest" → what is the heaviest snacks on the tray
@@ -46,6 +37,9 @@ _RULES = compiled(
         (rf"(?:of|among|out of) (?:all )?(?:the |these |those )?({_N}), (?:i want (?:you )?to (?:hear|know|tell me)|"
          rf"tell me|let me know|please tell me|i would like to know) (?:from you )?(?:which|what) (?:one )?"
          rf"(?:of them )?is {_SUPERLATIVE}", r"tell me what is the \2 \1"),
+        (rf"(?:look at|check|inspect|examine|go over) (?:all )?(?:the |these )({_N})and (?:please |then )*"
+         rf"(?:tell me|let me know|say|report) which (?:one )?(?:of them )?is {_SUPERLATIVE}",
+         r"tell me what is the \2 \1"),
         (rf"which {_OF}({_N})(?:is|are) {_SUPERLATIVE}", r"what is the \2 \1"),
         (rf"how many ({_N})(?:does|do) ((?:the|a) {_N})(?:hold|have|contain|carry) ", r"how many \1 are at \2"),
         (r"what is the (?:total |exact )?(?:number|amount|count) of ", "how many "),
@@ -63,10 +57,17 @@ _RULES = compiled(
         (r"(?:proceed|position yourself|place yourself|station yourself) (?:over )?(?:to|in|at|on|by) (?=the )",
          r"go to "),
         # what comes first is said last
-        (r"^((?:please )?(?:(?!if |unless |after |before |when |[.?!;,] )[^ ]+ )+)[,;] "
-         r"but (?:before (?:you do )?that|first(?: of all)?) (?:, )?((?:[^ .,?!;]+ )+)(?=[.?!] |$)", r"\2 , then \1"),
+        (r"(?<![^.!?;] )((?:please )?(?:(?!if |unless |after |before |when |[.?!;,] )[^ ]+ )+)[,;] "
+         r"but (?:before (?:you )?(?:do )?(?:that|so|go there|you go|go)|first(?: of all)?) (?:, )?"
+         r"((?:[^ .,?!;]+ )+)(?=[.?!] |$)", r"\2 , then \1"),
+        (r"(?:(?:i want|i need|i would like) you|you are (?:needed|wanted)) (?:over )?(?:at|in|by) (?=the )", "go to "),
+        (rf"(?:after|once|when) you have (?:got |had )?(the {_N})(?:closed|shut) (?:, )?", r"close \1 , then "),
+        (rf"(?:after|once|when) you have (?:got |had )?(the {_N})open(?:ed)? (?:, )?", r"open \1 , then "),
+        (r"thank (?!you )((?:[^ .,;]+ ){1,8}?)(?=and |then |for |from |[.,;!])", r"tell \1 thank you "),
         (rf"(?:find|look for|search for) ({_THE}{_N})and (?:tell me|let me know) where (?:it|they) (?:is|are) ",
          r"tell me where \1 is "),
+        (rf"(?:see to it|make sure|ensure|take care) (?:that )?(the {_N})(?:is|gets) (opened|closed|shut) "
+         r"(?=[.,;!?]|$)", r"^2 \1"),
         (rf"(?:keep|leave) (the {_N})(open|closed|shut) (?=[,.;!?] |and |then |please |$)",
          r"make sure that \1 is \2 "),
         (rf"((?:go|drive|head|walk|move|travel|roll) (?:over )?(?:to|into) {_N})and (?:then )?(?:straight |right )?"
@@ -117,10 +118,15 @@ _RULES = compiled(
         # sentences without a mark between them
         (rf"((?!(?:{_BOUND}) )[^ ]+ )(she|he|they) (is|are) (?=(?:in|on|at|by|near|inside|outside) )", r"\1 . \2 \3 "),
         (r"(?:what|which) (?:kind|sort|type) of (?=gesture|pose|posture)", "what "),
-        (rf"let ((?:the |a )?[^.,;]+?)have ({_THE}{_N})(?=[.,;!?]|and |then |$)", r"give \2 to \1"),
+        (rf"let ((?:the |a )?[^.,;]+?)have ({_THE}{_N})(?:out of|from|off) (the {_N})(?=[.,;!?]|and |then |$)",
+         r"give \2 from \3 to \1"),
+        (rf"let ((?:the |a )?[^.,;]+?)have ({_THE}{_N})"
+         r"(?=[.,;!?]|and |then |$)", r"give \2 to \1"),
         (r"(?:do|does) not (?:yet )?know (?:yet )?(?=that )", "needs to know "),
         (r"there is ((?:someone|somebody|an? [a-z]+) (?:[^ .,;]+ )*?)whose question "
          r"(?:you should|you must|you are to|needs to be) answer(?:ed)? ", r"answer the question of \1"),
+        (r", where (?:it|they) (?:belongs?|lives?|(?:is|are) (?:kept|needed)) (?:, )?(?=[.;!?]|and |but |then |please |$)",
+         ""),
         (r", where (?:(?:you|we) (?:will|can|should|may) (?:find|see) (?:it|them)|it is|they are) , ", ""),
         (r"find out from ((?:the )?(?:[a-z]+ ){1,2}?)(?=(?:what|how|which|when|where|why|who|if|whether) )", r"ask \1"),
         (r"((?:the )?[a-z]+ (?:(?:in|at|on) the (?:[a-z]+ ){1,3}?)?)"
@@ -196,7 +202,8 @@ _RULES = compiled(
         (r"is (?:on (?:their|his|her) way|walking|going|heading|off) to (the (?:[a-z]+ ){1,3}?)([;.,]) "
          r"(?:and |so )?((?:please )?follow (?:him|her|them)) there ", r"is walking \2 \3 to \1"),
         (r"i am going to (the (?:[a-z]+ ){1,3}?)(?:now )?(?:, |; )?(?:and |so )?(?:i (?:would like|want|need) you to |"
-         r"please |could you |can you )+(?:follow|come with|accompany) me (?:there |along )?", r"follow me to \1"),
+         r"please |could you |can you )+(?:follow|come(?: along)? with|accompany|join) me (?:there |along )?",
+         r"follow me to \1"),
         (r"(?:pop|nip|run|drop) (?:over|by|across|round|up|down)(?: there)? and (?=tell |let |say |ask |give )", ""),
         (rf"clear ({_THE}{_N})(?:off|from|out of) (the (?:[a-z]+ ){{1,3}}?)and ", r"take \1 from \2 and "),
         # one thing and then another
@@ -204,11 +211,16 @@ _RULES = compiled(
         (r"and after (?:it|that|them|this) (?=the |a |an |some )", "and then "),
         (r"i would (?:be (?:happier|happy|glad|pleased)|prefer it|like it(?: better)?|feel better) if (it|they) "
          r"(?:was|were) (?=(?:on|in|at|under|by|back) )", r"\1 should be "),
+        (r"((?:and |then )+)return to (me|us) (?=[.,;!?]|afterwards |$)", r"\1 come back to \2 "),
         # reasons, asides
+        (r"(?:, )?of all (?:places|things) (?:, )?(?=[.;]|and |but )", ""),
+        (r"(?:because|since|as) there is something (?:they|he|she) (?:want|wants|would like|need|needs) to "
+         r"(?:know|ask)(?: you)? ", "and has a question "),
+        (r"(?:, )?waiting to hear (?=that )", "and needs to know "),
         (r"its (?=(?:on|in|at|under|near|by|behind|probably|still|somewhere) )", "it is "),
         (r"(?:, )?(?:there is )?no (?:hurry|rush|need to hurry)(?: at all| though)? (?=[.!?]|$)", ""),
         (rf", not {_THE}{_N}(?:, |(?=[.!?]|$))", ""),
-        (r"^([^.;!?]+), but ([^.,;!?]+) first (?=[.!?]|$)", r"\2 . \1 "),
+        (r"(?<![^.!?;] )((?:[^ .;!?]+ )+), but ([^.,;!?]+) first (?=[.!?]|$)", r"\2 . \1 "),
         (rf"once ({_THE}{_N})(?:has|have|is|are) (?:been )?(opened|closed|brought|placed|delivered|moved|put) "
          r"(?:by you )?, ", r"^2 \1 . "),
         (r"(?:let|make|get|keep|give) [^,.;!?]+ by (opening|closing|shutting) ", r"\1 "),
@@ -270,6 +282,8 @@ _RULES = compiled(
          r"(?:making|make|doing|showing|show|in|taking|giving|have|striking) (?=[.?!,;]|$)", r"what is the \1 of \2"),
         (r"is ((?:the|a) (?:[^ .,;?]+ )+?)(?:sitting|standing|lying|seated) (?:down )?(?:, [a-z]+ )*or "
          r"(?:sitting|standing|lying|seated)(?: down)? ", r"what is the pose of \1"),
+        (r"(?:are|is) (?:they|he|she) (?:sitting|standing|lying)(?: down)? (?:, [a-z]+ )*or "
+         r"(?:sitting|standing|lying)(?: down)? (?=[?.])", "what is their pose "),
         (r"how is ((?:the|a) (?:[^ .,;?]+ )+?)(?:positioned|posed|standing or sitting) ", r"what is the pose of \1"),
         (r"((?:whoever|the person|someone|somebody|the one) (?:[^ .,;]+ )+?)"
          r"(?:should|must|needs to|has to|wants to|would like to|is to) be "
@@ -343,59 +357,8 @@ _RULES = compiled(
          r"(?:right now |now |please |about now |for me )*(?=[.!,] |$)", r"bring me \1"),
     )
 )  # fmt: skip
-_GROUP = re.compile(r"[\\^](\d)")
-BASE = dict(
-    moved="move", brought="bring", taken="take", put="put", placed="place", delivered="deliver", carried="carry",
-    transferred="transfer", handed="hand", given="give", returned="return", opened="open", closed="close",
-    fetched="fetch", led="lead", guided="guide", escorted="escort", followed="follow", greeted="greet", went="go",
-    came="come", popped="pop", took="take", told="tell", gave="give", found="find", asked="ask",
-    said="say", showed="show", shown="show", walked="walk", got="get", checked="check", looked="look", counted="count",
-    let="let", answered="answer", accompanied="accompany",
-    bringing="bring", taking="take", giving="give", going="go", driving="drive", opening="open", closing="close",
-    shutting="shut", following="follow", guiding="guide", leading="lead", escorting="escort", greeting="greet",
-    accompanying="accompany", telling="tell", asking="ask", putting="put", placing="place", moving="move",
-    picking="pick", grabbing="grab", fetching="fetch", handing="hand", carrying="carry", delivering="deliver",
-    finding="find", looking="look", counting="count", waiting="wait", answering="answer", entering="enter",
-    touching="touch", getting="get", walking="walk", showing="show", talking="talk", speaking="speak", saying="say",
-    returning="return", removing="remove", visiting="visit", touched="touch", entered="enter", removed="remove",
-)  # fmt: skip
 
 
 def plainly(tokens: list[Token]) -> list[Token]:
     """The tokens in the reader's words."""
     return replaced(tokens, _RULES)
-
-
-def replaced(tokens: list[Token], rules: Sequence[tuple[re.Pattern, str]]) -> list[Token]:
-    """The tokens with the first place that fits a rule's pattern said as the rule has it, rule by rule. In what to say
-    "\\1" stands for the tokens of a group, "^1" for the bare form of its verb."""
-    for pattern, said in rules:
-        text, starts = "", {}
-        for k, token in enumerate(tokens):
-            starts[len(text)] = k
-            text += ("'" if token.quoted else token.low) + " "
-        starts[len(text)] = len(tokens)
-        match = pattern.search(text)
-        if match and match.start() in starts and match.end() in starts:
-            new = _filled(said, match, tokens, starts)
-            tokens = [*tokens[: starts[match.start()]], *new, *tokens[starts[match.end()] :]]
-    return tokens
-
-
-def _filled(said: str, match: re.Match, tokens: list[Token], starts: dict[int, int]) -> list[Token]:
-    result: list[Token] = []
-    for word in said.split():
-        group = _GROUP.fullmatch(word)
-        if not group:
-            result.append(Token(word, word))
-            continue
-        begin, end = match.span(int(group[1]))
-        if begin < 0:
-            continue
-        begin = starts[begin]
-        if word[0] == "^":
-            base = BASE[tokens[begin].low]
-            result.append(Token(base, base))
-            continue
-        result += tokens[begin : starts.get(end, starts.get(end + 1, begin))]
-    return result

@@ -149,7 +149,7 @@ class PlainForms:
             if reason not in REFUSED:
                 raise ValueError(f"not a reason to refuse: {reason!r}")
             raise PlanError(reason, REFUSED[reason])
-        form, values = self._matched(line)
+        form, values = self._matched(line.replace('"me"', "me"))
         if OPEN in values.values():
             raise Question(form.question)
         parts: list[Spoken] = []

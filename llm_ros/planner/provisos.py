@@ -54,7 +54,8 @@ _MARKERS = sorted(
 _OFTEN = frozenset("twice thrice repeatedly continuously constantly forever endlessly".split())
 _BE = frozenset("is are was were be been has have had does do did can could will would may might should am".split())
 _WILL = frozenset("please like want wish mind could can would will may prefer fancy insist agree".split())
-_PONDERS = frozenset("wonder wonders wondering wondered unsure".split())
+_PONDERS = frozenset("wonder wonders wondering wondered unsure knows".split())
+_ANY = frozenset("anything something nothing somebody someone anybody anyone nobody what who everything".split())
 _LEISURE = frozenset("able free ready available kind good nice willing sure near nearby around".split())
 _FIND = frozenset("find see spot meet locate have get reach know encounter found seen met notice".split())
 _ARRIVED = frozenset("arrives arrive arrived reaches reached".split())
@@ -129,6 +130,8 @@ class _Finder:
         begin, question = marker
         end = self._end(i, begin)
         body = self.low[begin:end]
+        if question == _BRANCH and self.low[i] == "else" and i and self.low[i - 1] in _ANY:
+            return None
         if question == _BRANCH:
             alone = (
                 self.low[i] != "if"
@@ -344,7 +347,7 @@ class _Finder:
         if person:
             answered = "ask" in before and bool(set(rest[:2]) & {"answered", "answers", "replied", "replies"})
             arrived = bool(set(rest[:2]) & _ARRIVED) and bool(before & {"guide", "follow"})
-            given = state and bool(before & {"bring", "guide", "take", "follow", "wish"})
+            given = state and bool("there" in rest[:2] or before & {"bring", "guide", "take", "follow", "wish"})
             return known and (given or answered or arrived)
         return state and (known or first == "it" and bool(before))
 

@@ -159,7 +159,7 @@ class Referee:
         if item.kind != "place":
             raise PlanError("unknown_place", f"I do not know a place called {self.said(item)!r}")
         names = item.names
-        if item.place is not None and item.place.kind == "place":
+        if item.place is not None and item.place.kind == "place" and item.place.prep not in w.SOURCE:
             room = self.world.room_of(self.place(item.place))
             inside = tuple(name for name in names if self.world.room_of(name) == room)
             if not inside:

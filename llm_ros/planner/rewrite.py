@@ -17,7 +17,7 @@ from llm_ros.planner.interpret import Interpreter
 from llm_ros.planner.plain import PlainForms
 from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.refer import Question
-from llm_ros.planner.report import UNTOLD
+from llm_ros.planner.report import RESULT, UNTOLD
 from llm_ros.planner.skills import Skills
 from llm_ros.planner.tags import TAG, Tagged, tag
 from llm_ros.planner.tokens import corrected, tokenize
@@ -156,15 +156,19 @@ def faithful(plain: str, tagged: Tagged) -> bool:
 
 
 def implausible(steps: Sequence[Step], skills: Skills) -> bool:
-    """Whether a plan tells a result of nothing, or does the same deed twice to somebody: what comes of a sentence that
-    was taken apart wrongly."""
-    found, done = False, []
+    """Whether a plan tells a result of nothing, does the same deed twice to somebody, or leads somebody to where they
+    are: what comes of a sentence that was taken apart wrongly."""
+    found, done, here = False, [], None
     for step in steps:
         role = skills[step.skill].role
+        place = step.args.get(skills[step.skill].slots.get("location", ""))
+        if role == "guide" and place == here:
+            return True
+        here = place if role == "go_to" else here
         found = found or role in _FINDING
         if role == "say" and not found and step.args.get(skills[step.skill].slots["text"]) == UNTOLD:
             return True
-        done += [step] if role in _ONCE else []
+        done += [step] if role in _ONCE or role == "say" and RESULT in str(step.args) else []
     return any(step in done[:number] for number, step in enumerate(done))
 
 
