@@ -125,8 +125,8 @@ _RULES = compiled(
         (r"(?:do|does) not (?:yet )?know (?:yet )?(?=that )", "needs to know "),
         (r"there is ((?:someone|somebody|an? [a-z]+) (?:[^ .,;]+ )*?)whose question "
          r"(?:you should|you must|you are to|needs to be) answer(?:ed)? ", r"answer the question of \1"),
-        (r", where (?:it|they) (?:belongs?|lives?|(?:is|are) (?:kept|needed)) (?:, )?(?=[.;!?]|and |but |then |please |$)",
-         ""),
+        (r", where (?:it|they) (?:belongs?|lives?|(?:is|are) (?:kept|needed)) (?:, )?"
+         r"(?=[.;!?]|and |but |then |please |$)", ""),
         (r", where (?:(?:you|we) (?:will|can|should|may) (?:find|see) (?:it|them)|it is|they are) , ", ""),
         (r"find out from ((?:the )?(?:[a-z]+ ){1,2}?)(?=(?:what|how|which|when|where|why|who|if|whether) )", r"ask \1"),
         (r"((?:the )?[a-z]+ (?:(?:in|at|on) the (?:[a-z]+ ){1,3}?)?)"
