@@ -170,11 +170,11 @@ class Planner:
 
     def _needed(self, command: str, space) -> float | None:
         """How sure `rewrite` must be where it is asked; None: it is not. It is asked where several plans came of the
-        command, or none, and nothing is forbidden or left to a condition; where there is little to guess, it must be
-        very sure."""
+        command, or none, and nothing is forbidden, left to a condition or to be chosen by whoever is asked; where there
+        is little to guess, it must be very sure."""
         if not isinstance(space, Plan):
             return SURE if len(space[0]) > 1 else None
-        if space.reason in _FINAL or self._interpreter.restricted(command):
+        if space.reason in _FINAL or space.inquiry and space.inquiry.choices or self._interpreter.restricted(command):
             return None
         return VERY_SURE if self._interpreter.settled(command) else SURE
 
