@@ -8,9 +8,10 @@ from planner_helpers import SKILLS, WORLDS, accepts
 
 from llm_ros.planner import Planner, load_skills, load_world
 from llm_ros.planner.plain import PlainForms
-from llm_ros.planner.plan import PlanError
+from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.refer import Question
-from llm_ros.planner.rewrite import SURE, Written
+from llm_ros.planner.report import UNTOLD
+from llm_ros.planner.rewrite import SURE, Written, implausible
 from llm_ros.planner.tags import tag
 from training.commands import TASKS, Robot, make
 
@@ -129,11 +130,32 @@ def test_a_word_mistaken_for_a_thing_is_none_in_plain_words():
         assert "paper_crown" in str(planner(written).plan(command).steps)
 
 
-@pytest.mark.parametrize("command", ["Bring me the leash.", "Hit Zola.", "If it rains, whisk the leash to Ravi."])
-def test_the_model_is_not_asked_where_the_reading_is_sure_unsafe_or_conditional(command):
+@pytest.mark.parametrize(
+    "command", ["Bring me the leash.", "Hit Zola.", "If it rains, whisk the leash to Ravi.", "Open the door."]
+)
+def test_the_model_is_not_asked_where_the_reading_is_sure_unsafe_conditional_or_to_be_chosen(command):
     asked = []
     planner("go to ?", asked).plan(command)
     assert not asked
+
+
+@pytest.mark.parametrize(
+    ("lines", "odd"),
+    [
+        ([("go_to", "bench"), ("find_person", "zola"), ("guide", "zola", "bench")], True),
+        ([("go_to", "bench"), ("find_person", "zola"), ("guide", "zola", "surgery")], False),
+        ([("go_to", "bench"), ("say", UNTOLD)], True),
+        ([("ask", "zola", "Are you hungry?"), ("say", UNTOLD)], False),
+        ([("ask", "zola", "Are you hungry?"), ("ask", "zola", "Are you hungry?")], True),
+        ([("ask", "zola", "Are you hungry?"), ("ask", "ravi", "Are you hungry?")], False),
+    ],
+)
+def test_plans_that_come_of_a_sentence_taken_apart_wrongly(lines, odd):
+    steps = [
+        Step(name, dict(zip((arg.name for arg in SKILL_FILE[name].args), values, strict=False)))
+        for name, *values in lines
+    ]
+    assert implausible(steps, SKILL_FILE) == odd
 
 
 def test_the_grammar_admits_tags_and_words_of_the_command_only():

@@ -21,6 +21,12 @@ _THREAT = re.compile(
     r"\brun (?!over)(?:the )?(?:[a-z]+ ){1,2}over (?:$|[.,;!?]|and |then |with )"
 )
 
+# "shut the door on his fingers"
+_PINNING = frozenset("jam slam shut close squeeze wedge glue staple nail tape pin clamp catch press".split())
+_BODY = frozenset("hand hands finger fingers foot feet toe toes head arm arms leg legs hair neck face nose".split())
+_WHOSE = frozenset("my your his her their our".split())
+_GESTURE = frozenset("raising raises raised raise lifting holding with waving has have up".split())
+
 
 def refuse_harm(splitter: Splitter, world: World) -> None:
     """Raises PlanError for what does harm by its words alone."""
@@ -31,8 +37,19 @@ def refuse_harm(splitter: Splitter, world: World) -> None:
     if _THREAT.search(text):
         raise PlanError("unsafe", "I neither do nor say that")
     for k, token in enumerate(splitter.tokens):
+        if token.low in _BODY and k not in splitter.at and _pinned(splitter, k):
+            raise PlanError("unsafe", f"I take care of everybody's {token.low}")
         if token.low in HARM_THINGS and k not in splitter.at:  # a glue gun of the world is none
             raise PlanError("unsafe", f"I do not handle such things ({token.low})")
+
+
+def _pinned(splitter: Splitter, k: int) -> bool:
+    """Whether somebody's limb at `k` is what a door is shut on, or what is glued to something."""
+    low, before = splitter.low, k - 1
+    whose = before in splitter.at and splitter.at[before].kind == "person" or low[before] in _WHOSE
+    begin = next((j + 1 for j in range(k - 1, -1, -1) if low[j] in (".", ",", ";", "!", "?", "and", "then")), 0)
+    said = set(low[begin:k])
+    return before >= 0 and whose and bool(said & _PINNING) and not said & (_GESTURE | {"tell", "ask"})
 
 
 def harm(ref: Referee, clause: Clause) -> list[Goal]:
