@@ -86,7 +86,7 @@ class Describer:
         low = [token.low for token in tokens]
         if low[k] in ("they", "he", "she") and low[k - 1] in (".", ";", ":", ","):
             said = self._predicate(tokens, k + 1)
-            if said and low[said[1] : said[1] + 1][:1] not in [[word] for word in _AT]:
+            if said and (said[1] == len(low) or low[said[1]] not in _AT):
                 return said[0], said[1]
             start = k + 2 if low[k + 1] in ("is", "are") else None
         else:

@@ -122,25 +122,27 @@ class Planner:
         walk him there?"), or that is implausible in itself.
         """
         alone = None if isinstance(space, Plan) or len(space[0]) != 1 else space[0][0]
-        odd = alone is not None and unknown_things(alone, self.skills, self.world)
-        short = alone is not None and self._rewriter.passed_over(command, alone)
-        wrong = alone is not None and implausible(alone, self.skills)
-        sure = SURE if odd or short or wrong else self._needed(command, space)
+        sure = SURE if alone is not None and self._doubtful(command, alone) else self._needed(command, space)
         if sure is None:
             return space
         try:
             steps = self._rewriter.steps(command, cancelled, sure)
         except PlanError as error:
+            odd = alone is not None and unknown_things(alone, self.skills, self.world)
             return refuse(error.reason, str(error)) if odd else space
         if steps is None:
             return space
-        if alone is not None and (
+        if alone is not None and self._doubtful(command, steps):
+            return space
+        return [steps], {}
+
+    def _doubtful(self, command: str, steps: list[Step]) -> bool:
+        """Whether a plan handles what the world does not know, passes over a place, or is implausible in itself."""
+        return bool(
             unknown_things(steps, self.skills, self.world)
             or self._rewriter.passed_over(command, steps)
             or implausible(steps, self.skills)
-        ):
-            return space
-        return [steps], {}
+        )
 
     def is_task(self, text: str, cancelled: Callable[[], bool] = lambda: False) -> bool:
         """Whether a text out of a conversation is something to plan, and no mere talk. `rewrite` is asked about a text
