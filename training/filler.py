@@ -84,6 +84,8 @@ class Filler:
             return f"{self.pronoun['him']} know"
         if slot == "adj":
             return rng.choice(self.adjectives)
+        if slot == "most":
+            return rng.choice(w.SUPERLATIVES)
         if slot == "fact":
             self.values["fact"] = rng.choice(("name", "pose", "gesture"))
             return self.values["fact"]

@@ -87,11 +87,11 @@ QUESTIONS = (
     "how the exam went|where {Q} is|what is for dinner|if the report is ready|whether the heating works"
 ).split("|")
 LOOKS = (
-    "is the {adj}est {K} {inL}|{nK} are {inL}|is {inL}|kind of {K} is {inL}|"
-    "{K} {inL} is the {adj}est|of the {nK} {inL} is the {adj}est|"
-    "things are {inL}|{nK} you can see {inL}|the {adj}est thing {inL} is|we have {inL}|"
+    "is the {most} {K} {inL}|{nK} are {inL}|is {inL}|kind of {K} is {inL}|"
+    "{K} {inL} is the {most}|of the {nK} {inL} is the {most}|"
+    "things are {inL}|{nK} you can see {inL}|the {most} thing {inL} is|we have {inL}|"
     "has been left {inL}|is lying around {inL}|"
-    "colour the {T} {inL} is|is the {adj}est thing {inL}|there is {inL}|"
+    "colour the {T} {inL} is|is the {most} thing {inL}|there is {inL}|"
     "{K} is closest to the edge {inL}|{nK} do we have {inL}"
 ).split("|")
 DURATIONS = (
@@ -100,6 +100,10 @@ DURATIONS = (
     "40 secs|90 seconds|six seconds|4 minutes"
 ).split("|")
 ADJECTIVES = "small big long short thin thick heavy light new old clean cheap soft hard bright dark".split()
+SUPERLATIVES = (
+    "smallest biggest longest shortest thinnest thickest heaviest lightest newest oldest cleanest cheapest softest "
+    "hardest brightest darkest"
+).split()
 FREE_THINGS = (
     "umbrella|set of keys|old newspaper|birthday present|wallet|reading glasses|ladder|"
     "parcel|suitcase|flower bouquet|walking stick|"

@@ -268,6 +268,48 @@ class Vnni(Dots):
         return builder.xor(unit, const(unit.type, self.signed_bias))
 
 
+class Tiles:
+    """AMX's eight tiles, by number: up to 16 rows of up to 64 bytes each."""
+
+    @staticmethod
+    def configure(builder, shape: dict[int, tuple[int, int]]):
+        """shape: tile → (rows, bytes of each). Palette 1: bytes of a row (16 bits each, from byte 16 on) and rows (from
+        byte 48 on)."""
+        palette = bytearray(64)
+        palette[0] = 1
+        for tile, (rows, n_bytes) in shape.items():
+            palette[16 + 2 * tile], palette[48 + tile] = n_bytes, rows
+        place = cgutils.alloca_once(builder, V64I8)
+        builder.store(ir.Constant(V64I8, list(palette)), place)
+        call(builder, "llvm.x86.ldtilecfg", _VOID, builder.bitcast(place, I8.as_pointer()))
+
+    @staticmethod
+    def release(builder):
+        """No tile is in use any more."""
+        call(builder, "llvm.x86.tilerelease", _VOID)
+
+    @staticmethod
+    def zero(builder, tile: int):
+        """Zeros in all of a tile."""
+        call(builder, "llvm.x86.tilezero", _VOID, I8(tile))
+
+    @staticmethod
+    def load(builder, tile: int, address, stride):
+        """A tile from memory, a row every `stride` bytes."""
+        call(builder, "llvm.x86.tileloadd64", _VOID, I8(tile), builder.inttoptr(address, I8.as_pointer()), stride)
+
+    @staticmethod
+    def store(builder, tile: int, address):
+        """A tile of 64-byte rows to memory, one after another."""
+        place = builder.inttoptr(address, I8.as_pointer())
+        call(builder, "llvm.x86.tilestored64", _VOID, I8(tile), place, I64(64))
+
+    @staticmethod
+    def multiply(builder, instruction: str, sums: int, activations: int, weights: int):
+        """sums (rows by lanes) += activations (rows by bytes) times weights (fours of bytes by lanes)."""
+        call(builder, f"llvm.x86.{instruction}", _VOID, I8(sums), I8(activations), I8(weights))
+
+
 class Amx(Vnni):
     """`tdpbsud`, for 16 columns at once: a tile of 16 columns by 16 or 32 activations (rows of the activations as they
     are) times one of as many weights by 16 rows (the units as they are) gives 16 columns of 16 sums, the same as
@@ -280,42 +322,31 @@ class Amx(Vnni):
         super().__init__(16, "llvm.x86.avx512.pshuf.b.512")
 
     def begin(self, builder):
-        """Palette 1: for each tile, bytes of a row (16 bits each, from byte 16 on) and rows (from byte 48 on)."""
         shape = {0: (16, 64)}
         for width, (activations, weights) in self._TILES.items():
             shape |= {activations: (16, width), weights: (width // 4, 64)}
-        palette = bytearray(64)
-        palette[0] = 1
-        for tile, (rows, n_bytes) in shape.items():
-            palette[16 + 2 * tile], palette[48 + tile] = n_bytes, rows
-        place = cgutils.alloca_once(builder, V64I8)
-        builder.store(ir.Constant(V64I8, list(palette)), place)
-        call(builder, "llvm.x86.ldtilecfg", _VOID, builder.bitcast(place, I8.as_pointer()))
+        Tiles.configure(builder, shape)
 
     def end(self, builder):
-        call(builder, "llvm.x86.tilerelease", _VOID)
+        Tiles.release(builder)
 
     def tile_dots(self, builder, peak, count, panels, rows):
         if len(rows) != self.columns:
             return super().tile_dots(builder, peak, count, panels, rows)
         # `rows` lie evenly apart. Activations are signed, weights unsigned: `arrange` has raised signed ones.
-        stride, (activations, weights) = builder.sub(rows[1], rows[0]), (I8(t) for t in self._TILES[4 * count])
+        stride, (activations, weights) = builder.sub(rows[1], rows[0]), self._TILES[4 * count]
         place = cgutils.alloca_once(builder, ir.ArrayType(V16I32, self.columns))
         place.align = 64
-        call(builder, "llvm.x86.tileloadd64", _VOID, activations, self._pointer(builder, rows[0]), stride)
+        address = builder.ptrtoint(place, I64)
+        Tiles.load(builder, activations, rows[0], stride)
         sums = []
         for units in panels:
-            call(builder, "llvm.x86.tilezero", _VOID, I8(0))
-            call(builder, "llvm.x86.tileloadd64", _VOID, weights, self._pointer(builder, units), I64(64))
-            call(builder, "llvm.x86.tdpbsud", _VOID, I8(0), activations, weights)
-            call(builder, "llvm.x86.tilestored64", _VOID, I8(0), builder.bitcast(place, I8.as_pointer()), I64(64))
-            address = builder.ptrtoint(place, I64)
+            Tiles.zero(builder, 0)
+            Tiles.load(builder, weights, units, I64(64))
+            Tiles.multiply(builder, "tdpbsud", 0, activations, weights)
+            Tiles.store(builder, 0, address)
             sums.append([_at(builder, address, 64 * c, V16I32) for c in range(self.columns)])
         return sums
-
-    @staticmethod
-    def _pointer(builder, address):
-        return builder.inttoptr(address, I8.as_pointer())
 
 
 class Neon(Dots):

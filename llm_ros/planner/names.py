@@ -166,10 +166,14 @@ class Names:
         )
 
     def _compounds(self, kind: str, head: str) -> list[str]:
-        """ "the shelf" → bookshelf: places in one word that end with this one."""
+        """ "the shelf" → bookshelf: places in one word that end with this one, after another ("able" is no table)."""
         if kind != "place" or len(head) < 4:
             return []
-        return [name for name in self.world.places if words_of(name)[-1].endswith(head) and words_of(name)[-1] != head]
+        return [
+            name
+            for name in self.world.places
+            if words_of(name)[-1].endswith(head) and len(words_of(name)[-1]) >= len(head) + 3
+        ]
 
     @staticmethod
     def _part_of(word: str, names: list[str]) -> bool:

@@ -163,7 +163,11 @@ def tokenize(text: str) -> list[Token]:
         if tokens and tokens[-1].low.endswith("'s"):
             # "Amira's waiting" is no possessive, "Amira's cup" is.
             tokens[-1:] = _opened(tokens[-1], low.endswith("ing") or low in _AFTER_IS)
-        if low in _CONTRACTIONS:
+        if low in ("been", "got") and tokens and tokens[-1].low == "is":  # "it's been", "he's got"
+            tokens[-1] = Token("has", "has")
+        if low == "never" and tokens and tokens[-1].low in _HELPING:  # "has never been", not "has do not been"
+            tokens.append(Token("not", "not"))
+        elif low in _CONTRACTIONS:
             tokens += [Token(word, word) for word in _CONTRACTIONS[low]]
         else:
             tokens.append(Token(piece, low))
@@ -181,6 +185,7 @@ def _unaccented(low: str) -> str:
     )
 
 
+_HELPING = frozenset("has have had is are was were be do does did can could will would must should may might".split())
 _HESITATION = frozenset("uh um er erm hmm hm umm uhh".split())
 # What may follow "is" but no possessive.
 _AFTER_IS = frozenset("in at on by near over not been got waiting here there out down up behind inside".split())

@@ -5,19 +5,17 @@ Weights and activations are int16 with one scale for each row and CHUNK values o
 chunk below LIMIT_W and LIMIT_X, whose product is below 2^31: so by Cauchy and Schwarz no sum of products overflows 32
 bits, and sums are exact. A chunk's sum becomes a float and is added to those before it.
 
-A packed panel is a chunk after another: 16 float scales, then for each pair of k the 16 rows' two values. So are
-activations: a chunk of all rows after another, X_BYTES a row: its values, then its scale.
+A packed panel is a chunk after another: 16 float scales, then the 16 rows' values. So are activations: a chunk of all
+rows after another, X_BYTES a row: its values, then its scale. In which order values lie, and how they are multiplied,
+is the ISA level's (`words16.py`).
 """
 
-import functools
-
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
-from llm_core.kernels import cpu
 from llm_core.kernels.deferred import intrinsic, types
 from llm_core.kernels.jit import inline, op, share
+from llm_core.kernels.matmul.integer import around
 from llm_core.kernels.matmul.panels import (
     BIAS,
     CHOOSES,
@@ -32,7 +30,8 @@ from llm_core.kernels.matmul.panels import (
     K,
     X,
 )
-from llm_core.kernels.matmul.tile import COLUMNS, PANELS, STRIP, copy_rows
+from llm_core.kernels.matmul.tile import PANELS, STRIP, copy_rows
+from llm_core.kernels.matmul.words16 import CHUNK, WEIGHT_BYTES, WORDS, X_BYTES
 from llm_core.kernels.simd import (
     absolute,
     fill,
@@ -50,21 +49,16 @@ from llm_core.kernels.simd import (
     total,
 )
 from llm_core.kernels.tickets import draw
-from llm_core.kernels.vectors import F32, I16, I32, I64, LANES, call, const, join, load_at, part, splat, store_at
+from llm_core.kernels.vectors import F32, I64, LANES, call, load_at, splat, store_at
 
-# The instruction of each level that has one: its name and how many int32 sums it makes. `vpdpwssd` adds to them.
-_VPDPWSSD_512, _VPDPWSSD_256 = ("llvm.x86.avx512.vpdpwssd.512", 16), ("llvm.x86.avx512.vpdpwssd.256", 8)
-_VPMADDWD = ("llvm.x86.avx2.pmadd.wd", 8)
-_INSTRUCTIONS = {"avx2": _VPMADDWD, "avxvnni": _VPDPWSSD_256, "avx512vnni": _VPDPWSSD_512, "amx": _VPDPWSSD_512}
-AVAILABLE = cpu.isa().name in _INSTRUCTIONS
-CHUNK = 128
-CHUNK_BYTES = 64 + CHUNK * LANES * 2  # of a packed panel
-X_BYTES = CHUNK * 2 + 64  # of a row: an odd number of cache lines, so that rows do not meet in the same sets
+AVAILABLE = WORDS is not None
+COLUMNS = WORDS.columns if AVAILABLE else 1  # rows of a tile
+CHUNK_BYTES = 64 + WEIGHT_BYTES  # of a packed panel
 GROUP_BYTES = 1 << 20  # of activations that meet a strip of weights while they are in the second level
 TICKETS = CHOOSES + 8  # a further word of the operation's row
 LIMIT_W, LIMIT_X, PEAK = 32700.0, 65400.0, 32767.0
 
-_FLOATS, _INTS = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
+_FLOATS = ir.VectorType(F32, LANES)
 
 
 def chunks_of(k: int) -> int:
@@ -94,21 +88,19 @@ def pack(values: np.ndarray) -> np.ndarray:
     q = np.rint(parts / scale[..., None]).astype(np.int16)
     out = np.empty((rows // LANES, chunks_of(k), CHUNK_BYTES), np.uint8)
     out[..., :64] = np.ascontiguousarray(scale.transpose(0, 2, 1)).view(np.uint8)
-    pairs = q.reshape(rows // LANES, LANES, -1, CHUNK // 2, 2).transpose(0, 2, 3, 1, 4)
-    out[..., 64:] = np.ascontiguousarray(pairs).reshape(*out.shape[:2], -1).view(np.uint8)
+    out[..., 64:] = WORDS.arrange(q)
     return out.reshape(rows // LANES, -1)
 
 
 @intrinsic
-def store_i16(_ctx, address, at, value):
-    """Store a vector of int32 as int16 (the caller has them in range)."""
+def store_words(_ctx, row, i, values):
+    """Values i … i + 15 of a row's chunk, int32 (the caller has them in the range of int16)."""
 
     def generate(context, builder, _sig, args):
-        narrow = builder.trunc(args[2], ir.VectorType(I16, args[2].type.count))
-        store_at(builder, builder.add(args[0], args[1]), narrow)
+        WORDS.store(builder, *args)
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, value), generate
+    return types.void(types.int64, types.int64, values), generate
 
 
 @op
@@ -138,7 +130,7 @@ def quantize_int16(op, ctx, tid, n_threads):
             if norm != norm:
                 scale = norm  # a NaN shows in the result
             for i in range(0, whole, 16):
-                store_i16(out, i * 2, to_i32(rint(load_f32(x, (start + i) * 4) * inverse)))
+                store_words(out, i, to_i32(rint(load_f32(x, (start + i) * 4) * inverse)))
             if n < CHUNK:
                 _last_values(x, out, start, whole, n, inverse)
             put_f32(out, CHUNK * 2, scale)
@@ -152,35 +144,8 @@ def _last_values(x, out, start, whole, n, inverse):
     for i in range(whole, n):
         put_f32(area, (i - whole) * 4, get_f32(x, (start + i) * 4))
     for i in range(whole, CHUNK, 16):
-        store_i16(out, i * 2, to_i32(rint(load_f32(area, 0) * inverse)))
+        store_words(out, i, to_i32(rint(load_f32(area, 0) * inverse)))
         store(area, 0, fill(np.float32(0.0)))
-
-
-@functools.cache
-def _operands(name: str, lanes: int) -> ir.VectorType:
-    """The operand type that this LLVM takes: int32 words, or 16-bit words if it takes nothing else."""
-    words = f"<{lanes} x i32>"
-    try:
-        llvm.parse_assembly(f"declare {words} @{name}({words}, {words}, {words})").verify()
-        return ir.VectorType(I32, lanes)
-    except RuntimeError:
-        return ir.VectorType(I16, 2 * lanes)
-
-
-def _add_pairs(builder, acc, weights, word):
-    """16 int32 lanes + 16 rows' pairs of weights times a pair of activations (both pairs as int32 words)."""
-    instruction = _INSTRUCTIONS[cpu.isa().name]
-    name, n = instruction
-    adds = instruction != _VPMADDWD
-    operand = _operands(name, n) if adds else ir.VectorType(I16, 2 * n)
-    pair, sums = builder.bitcast(splat(builder, word, n), operand), []
-    for at in range(0, LANES, n):
-        here, own = part(builder, acc, at, n), builder.bitcast(part(builder, weights, at, n), operand)
-        if adds:
-            sums.append(call(builder, name, here.type, here, own, pair))
-        else:
-            sums.append(builder.add(here, call(builder, name, here.type, own, pair)))
-    return join(builder, sums)
 
 
 def _tile(panels: int):
@@ -191,36 +156,14 @@ def _tile(panels: int):
         def generate(context, builder, _sig, args):
             w, panel_size, x, out, stride = args
             bases = [builder.add(w, builder.mul(panel_size, I64(p))) for p in range(panels)]
-            before = builder.block
-            loop, after = builder.append_basic_block("tile"), builder.append_basic_block("tile.end")
-            builder.branch(loop)
-            builder.position_at_end(loop)
-            i = builder.phi(I64)
-            i.add_incoming(I64(0), before)
-            sums = [[builder.phi(_INTS) for _ in range(COLUMNS)] for _ in range(panels)]
-            at = builder.add(builder.shl(i, I64(6)), I64(64))
-            weights = [load_at(builder, builder.add(base, at), _INTS) for base in bases]
-            row = builder.add(x, builder.shl(i, I64(2)))
-            done = [[] for _ in range(panels)]
-            for c in range(COLUMNS):
-                word = load_at(builder, builder.add(row, I64(c * X_BYTES)), I32)
-                for p in range(panels):
-                    done[p].append(_add_pairs(builder, sums[p][c], weights[p], word))
-            following = builder.add(i, I64(1))
-            i.add_incoming(following, loop)
-            for p in range(panels):
-                for c in range(COLUMNS):
-                    sums[p][c].add_incoming(const(_INTS, 0), before)
-                    sums[p][c].add_incoming(done[p][c], loop)
-            builder.cbranch(builder.icmp_signed("<", following, I64(CHUNK // 2)), loop, after)
-            builder.position_at_end(after)
+            sums = WORDS.sums(builder, [builder.add(base, I64(64)) for base in bases], x)
             for p in range(panels):
                 scales = load_at(builder, bases[p], _FLOATS)
                 for c in range(COLUMNS):
                     own = load_at(builder, builder.add(x, I64(c * X_BYTES + CHUNK * 2)), F32)
                     scale = builder.fmul(scales, splat(builder, own, LANES))
                     place = builder.add(builder.add(out, builder.mul(stride, I64(c))), I64(p * 64))
-                    value = builder.sitofp(done[p][c], _FLOATS)
+                    value = builder.sitofp(sums(p, c), _FLOATS)
                     old = load_at(builder, place, _FLOATS)
                     store_at(builder, place, call(builder, f"llvm.fma.v{LANES}f32", _FLOATS, value, scale, old))
             return context.get_dummy_value()
@@ -231,6 +174,8 @@ def _tile(panels: int):
 
 
 _strip, _panel = _tile(PANELS), _tile(1)
+# Before the first and after the last tile of a product.
+_set_up, _give_back = (around(way) for way in ((WORDS.begin, WORDS.end) if AVAILABLE else (None, None)))
 
 
 @inline
@@ -285,6 +230,7 @@ def matmul_int16(op, ctx, tid, n_threads):
     groups = (rows * chunks * X_BYTES + GROUP_BYTES - 1) // GROUP_BYTES
     each = ((rows + groups - 1) // groups + COLUMNS - 1) // COLUMNS * COLUMNS
     n_items = strips * ((rows + each - 1) // each)
+    _set_up()
     item = draw(op, TICKETS, ctx, n_items, n_threads)
     while item < n_items:
         group, panel = item // strips * each, item % strips * PANELS
@@ -295,3 +241,4 @@ def matmul_int16(op, ctx, tid, n_threads):
             x = get_i64(op, X) + chunk * get_i64(op, X_STRIDE) + group * X_BYTES
             run_strip(op, w, x, sums, panel, wide, group, count)
         item = draw(op, TICKETS, ctx, n_items, n_threads)
+    _give_back()

@@ -166,20 +166,22 @@ def expander(layout: Layout):
     return _named(expand_chunk, layout)
 
 
-def _around(generate_one):
+def around(generate_one):
+    """A device function without arguments, of what `generate_one(builder)` writes."""
+
     @intrinsic
-    def around(_ctx):
+    def code(_ctx):
         def generate(context, builder, _sig, _args):
             generate_one(builder)
             return context.get_dummy_value()
 
         return types.void(), generate
 
-    return around
+    return code
 
 
 # Before the first and after the last tile of a product.
-begin, end = _around(DOT.begin), _around(DOT.end)
+begin, end = around(DOT.begin), around(DOT.end)
 
 
 def tiler(layout: Layout, n_columns: int, n_panels: int, sums_bytes: int):
