@@ -59,16 +59,16 @@ def check_products_of_16_bit_integers(m, n, k):
     x[m // 2] = 0
     packed = int16.pack(np.concatenate([weights, np.zeros((-n % 16, k), np.float32)]))
     assert packed.shape == (-(-n // 16), int16.panel_bytes(k))
-    width, chunk = len(packed) * 16, int16.chunk_bytes(m)
-    rows16 = np.zeros(chunk * int16.chunks_of(k), np.uint8)
+    width, stride16 = len(packed) * 16, int16.x_stride(k)
+    rows16 = np.zeros(int16.x_bytes(m, k), np.uint8)
     bias, residual = rng.standard_normal(width).astype(np.float32), rng.standard_normal((m, width)).astype(np.float32)
     out = np.full((m + 1, width), np.inf, np.float32)
     quantize = {
-        panels.X: x.ctypes.data, panels.X_STRIDE: stride, panels.OUT: rows16.ctypes.data, panels.OUT_STRIDE: chunk,
+        panels.X: x.ctypes.data, panels.X_STRIDE: stride, panels.OUT: rows16.ctypes.data, panels.OUT_STRIDE: stride16,
         panels.K: k, panels.ROW_COUNT: step.ROWS,
     }  # fmt: skip
     multiply = {
-        panels.X: rows16.ctypes.data, panels.X_STRIDE: chunk, panels.OUT: out.ctypes.data, panels.OUT_STRIDE: width * 4,
+        panels.X: rows16.ctypes.data, panels.X_STRIDE: stride16, panels.OUT: out.ctypes.data, panels.OUT_STRIDE: width * 4,
         panels.WEIGHT: packed.ctypes.data, panels.PANEL_BYTES: packed.shape[1], panels.N_PANELS: len(packed),
         panels.BIAS: bias.ctypes.data, panels.RESIDUAL: residual.ctypes.data, panels.K: k,
         panels.ROW_COUNT: step.ROWS,

@@ -122,7 +122,7 @@ class VisionGraph(Graph):
         buffer = self._buffer(out)
         words = {
             panels.X: Address(source),
-            panels.X_STRIDE: int16.chunk_bytes(self.rows_of(x)),
+            panels.X_STRIDE: int16.x_stride(x.width),
             panels.OUT: out.floats_at,
             panels.OUT_STRIDE: out.stride,
             panels.WEIGHT: Address(self._packed16.setdefault(weight, Int16Param(weight.tensor))),
@@ -143,13 +143,13 @@ class VisionGraph(Graph):
     def _as_int16(self, x: Value) -> Buffer:
         if x not in self._int16:
             source = self._floats(x)
-            rows, chunk = self.rows_of(x), int16.chunk_bytes(self.rows_of(x))
-            buffer = self._int16[x] = Buffer(-(-chunk * int16.chunks_of(x.width) // rows), x.count)
+            rows = self.rows_of(x)
+            buffer = self._int16[x] = Buffer(-(-int16.x_bytes(rows, x.width) // rows), x.count)
             words = {
                 panels.X: source,
                 panels.X_STRIDE: x.stride,
                 panels.OUT: Address(buffer),
-                panels.OUT_STRIDE: chunk,
+                panels.OUT_STRIDE: int16.x_stride(x.width),
                 panels.K: x.width,
             }
             self._record(x, int16.quantize_int16, words, panels.ROW_COUNT, (source.target,), (buffer,))

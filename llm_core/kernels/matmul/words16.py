@@ -1,11 +1,13 @@
 """How 16-bit integers lie in memory and are multiplied, at each ISA level that can: `WORDS` is the one in use (None:
 there is none, and products stay in floats).
 
-A chunk is CHUNK values of k: of a packed panel 16 rows side by side, of activations a row of X_BYTES: its values, then
-its float scale. Sums are whole numbers, below 2^31 (see `int16.py`), so every level finds the same ones.
+A chunk is `chunk` values of k: of a packed panel 16 rows side by side, of activations a tile of `columns` rows in
+`tile_bytes`, with their float scales. Values stay within `peak`, and chunks of weights and of activations within
+`norms` (Euclidean) where all is summed up in 32 bits: by Cauchy and Schwarz no sum of products exceeds their product.
 """
 
 import functools
+import math
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -15,32 +17,37 @@ from llm_core.kernels import cpu
 from llm_core.kernels.deferred import cgutils
 from llm_core.kernels.dot import Tiles
 from llm_core.kernels.matmul.tile import COLUMNS
-from llm_core.kernels.vectors import I8, I16, I32, I64, LANES, call, const, join, load_at, part, splat, store_at
+from llm_core.kernels.vectors import F32, I8, I16, I32, I64, LANES, call, const, join, load_at, part, splat, store_at
 
-CHUNK = 128
-WEIGHT_BYTES = CHUNK * LANES * 2  # of a panel's chunk
-X_BYTES = CHUNK * 2 + 64  # an odd number of cache lines, so that rows do not meet in the same sets
-
-_INTS = ir.VectorType(I32, LANES)
+_INTS, _FLOATS = ir.VectorType(I32, LANES), ir.VectorType(F32, LANES)
 
 
 class Pairs:
-    """Two values of k at a time, which an instruction multiplies and adds into 32 bits."""
+    """Two values of k at a time, which an instruction multiplies and adds into 32 bits. A tile is a row after another:
+    its values, then its scale."""
 
-    columns = COLUMNS
+    columns, chunk, peak = COLUMNS, 128, 32767.0
+    norms = 32700.0, 65400.0  # of a chunk of weights, of activations
+    _ROW = chunk * 2 + 64  # an odd number of cache lines, so that rows do not meet in the same sets
+    tile_bytes = columns * _ROW
 
     def __init__(self, instruction: str, lanes: int, adds: bool):
         """instruction: its name in LLVM; lanes: how many sums it makes; adds: to those before?"""
         self._name, self._lanes, self._adds = instruction, lanes, adds
 
     def arrange(self, q: np.ndarray) -> np.ndarray:
-        """int16 [panels, 16, chunks, CHUNK] → uint8 [panels, chunks, WEIGHT_BYTES]: each row's pair side by side."""
-        pairs = q.reshape(*q.shape[:3], CHUNK // 2, 2).transpose(0, 2, 3, 1, 4)
+        """int16 [panels, 16, chunks, chunk] → uint8 [panels, chunks, 32 * chunk]: each row's pair side by side."""
+        pairs = q.reshape(*q.shape[:3], self.chunk // 2, 2).transpose(0, 2, 3, 1, 4)
         return np.ascontiguousarray(pairs).reshape(*pairs.shape[:2], -1).view(np.uint8)
 
-    def store(self, builder, row, i, values):
-        """Activations i … i + 15 of a chunk, int32 in the range of int16."""
-        store_at(builder, builder.add(row, builder.shl(i, I64(1))), builder.trunc(values, ir.VectorType(I16, LANES)))
+    def store(self, builder, tile, c, i, values):
+        """Activations i … i + 15 of row c of a tile, int32 in the range of int16."""
+        at = builder.add(builder.add(tile, builder.mul(c, I64(self._ROW))), builder.shl(i, I64(1)))
+        store_at(builder, at, builder.trunc(values, ir.VectorType(I16, LANES)))
+
+    def scale(self, builder, tile, c):
+        """Where the scale of row c of a tile is."""
+        return builder.add(builder.add(tile, builder.mul(c, I64(self._ROW))), I64(self.chunk * 2))
 
     def begin(self, builder):
         """Before the first `sums` of a product."""
@@ -48,8 +55,8 @@ class Pairs:
     def end(self, builder):
         """After the last one."""
 
-    def sums(self, builder, panels, x):
-        """`sum(p, c)`, 16 int32: of the chunks of weights at `panels` times those of rows at x, COLUMNS of them."""
+    def sums(self, builder, panels, x, n):
+        """`sum(p, c)`, 16 floats: of n values of the chunks of weights at `panels` times row c of the tile at x."""
         before = builder.block
         loop, after = builder.append_basic_block("pairs"), builder.append_basic_block("pairs.end")
         builder.branch(loop)
@@ -62,7 +69,7 @@ class Pairs:
         row = builder.add(x, builder.shl(i, I64(2)))
         done = [[] for _ in panels]
         for c in range(self.columns):
-            word = load_at(builder, builder.add(row, I64(c * X_BYTES)), I32)
+            word = load_at(builder, builder.add(row, I64(c * self._ROW)), I32)
             for p, own in enumerate(weights):
                 done[p].append(self._add(builder, sums[p][c], own, word))
         following = builder.add(i, I64(1))
@@ -71,9 +78,9 @@ class Pairs:
             for one, value in zip(of_panel, new, strict=True):
                 one.add_incoming(const(_INTS, 0), before)
                 one.add_incoming(value, loop)
-        builder.cbranch(builder.icmp_signed("<", following, I64(CHUNK // 2)), loop, after)
+        builder.cbranch(builder.icmp_signed("<", builder.shl(following, I64(1)), n), loop, after)
         builder.position_at_end(after)
-        return lambda p, c: done[p][c]
+        return lambda p, c: builder.sitofp(done[p][c], _FLOATS)
 
     def _add(self, builder, acc, weights, word):
         """16 sums + 16 rows' pairs of weights times a pair of activations (both pairs as int32 words)."""
@@ -101,26 +108,34 @@ def _operands(name: str, lanes: int) -> ir.VectorType:
 
 
 class Planes:
-    """High bytes and low bytes apart, which AMX multiplies 16 rows by 64 values by 16 rows at a time: the four
-    products of two bytes are added up where each belongs. High bytes are signed, low ones unsigned."""
+    """High bytes and low bytes apart (q = 256 high + low), which AMX multiplies 16 rows by 64 values by 16 rows at a
+    time. The four products of two bytes are added up where each belongs, in 32 bits that a chunk cannot fill. A tile
+    of activations is 64 high bytes of each row, their low bytes, the next 64, …, the rows' scales."""
 
-    columns = 16
-    _HALF = CHUNK * LANES  # bytes of a panel's high ones
-    _X, _W = 6, 7  # tiles of activations and of weights; those before hold sums, three for each panel
-    _SUMS = (("tdpbssd", 0), ("tdpbsud", 1)), (("tdpbusd", 1), ("tdpbuud", 2))  # for x high, low: w high, low
+    columns, chunk, peak = 16, 512, 127.0 * 256 + 127
+    norms = math.inf, math.inf
+    tile_bytes = 2 * columns * chunk + 64
+    _STEP, _PLANE = 64, 64 * LANES  # values of k at a time; bytes of a tile of AMX
+    _X, _W = (3, 4), (5, 6)  # tiles of activations and of weights, high and low; those before hold sums
 
     def arrange(self, q: np.ndarray) -> np.ndarray:
-        """As of `Pairs`: each row's four neighbours side by side, high bytes of the chunk first."""
-        fours = q.reshape(*q.shape[:3], CHUNK // 4, 4).transpose(0, 2, 3, 1, 4)
-        planes = [(fours >> 8).astype(np.int8).view(np.uint8), (fours & 255).astype(np.uint8)]
-        return np.concatenate([plane.reshape(*fours.shape[:2], -1) for plane in planes], axis=2)
+        """As of `Pairs`: each row's four neighbours side by side, of each 64 values the high bytes first."""
+        fours = q.reshape(*q.shape[:3], -1, self._STEP // 4, 4).transpose(0, 2, 3, 4, 1, 5)
+        low = fours.astype(np.int8)
+        planes = [((fours - low) >> 8).astype(np.int8).view(np.uint8), low.view(np.uint8)]
+        return np.stack(planes, axis=3).reshape(*fours.shape[:2], -1)
 
-    def store(self, builder, row, i, values):
+    def store(self, builder, tile, c, i, values):
         """As of `Pairs`."""
-        at, eight = builder.add(row, i), const(_INTS, 8)
-        for plane in (builder.ashr(values, eight), values):
+        at = builder.mul(builder.lshr(i, I64(6)), I64(2 * self._PLANE))
+        at = builder.add(builder.add(at, builder.and_(i, I64(63))), builder.add(tile, builder.shl(c, I64(6))))
+        for plane in (builder.ashr(builder.add(values, const(_INTS, 128)), const(_INTS, 8)), values):
             store_at(builder, at, builder.trunc(plane, ir.VectorType(I8, LANES)))
-            at = builder.add(at, I64(CHUNK))
+            at = builder.add(at, I64(self._PLANE))
+
+    def scale(self, builder, tile, c):
+        """As of `Pairs`."""
+        return builder.add(builder.add(tile, I64(self.tile_bytes - 64)), builder.shl(c, I64(2)))
 
     def begin(self, builder):
         """All tiles are 16 rows of 64 bytes."""
@@ -130,29 +145,36 @@ class Planes:
         """The tiles are given back."""
         Tiles.release(builder)
 
-    def sums(self, builder, panels, x):
+    def sums(self, builder, panels, x, n):
         """As of `Pairs`."""
-        for tile in range(3 * len(panels)):
-            Tiles.zero(builder, tile)
-        for k in range(0, CHUNK, 64):
-            for plane, products in enumerate(self._SUMS):
-                Tiles.load(builder, self._X, builder.add(x, I64(plane * CHUNK + k)), I64(X_BYTES))
-                for p, base in enumerate(panels):
-                    for half, (product, to) in enumerate(products):
-                        Tiles.load(builder, self._W, builder.add(base, I64(half * self._HALF + k * LANES)), I64(64))
-                        Tiles.multiply(builder, product, 3 * p + to, self._X, self._W)
-        room = cgutils.alloca_once(builder, ir.ArrayType(_INTS, 3 * self.columns * len(panels)))
+        steps = builder.lshr(builder.add(n, I64(self._STEP - 1)), I64(6))
+        size = 3 * self._PLANE  # of a panel's sums
+        room = cgutils.alloca_once(builder, ir.ArrayType(I8, size * len(panels)))
         room.align = 64
         room = builder.ptrtoint(room, I64)
-        for tile in range(3 * len(panels)):
-            Tiles.store(builder, tile, builder.add(room, I64(tile * self.columns * 64)))
+        for p, base in enumerate(panels):
+            for tile in range(3):
+                Tiles.zero(builder, tile)
+            with cgutils.for_range(builder, steps) as loop:
+                step = builder.mul(loop.index, I64(2 * self._PLANE))
+                for tiles, start in ((self._X, x), (self._W, base)):
+                    at = builder.add(start, step)
+                    Tiles.load(builder, tiles[0], at, I64(64))
+                    Tiles.load(builder, tiles[1], builder.add(at, I64(self._PLANE)), I64(64))
+                for i, x_tile in enumerate(self._X):
+                    for j, w_tile in enumerate(self._W):
+                        Tiles.multiply(builder, "tdpbssd", i + j, x_tile, w_tile)
+            for tile in range(3):
+                Tiles.store(builder, tile, builder.add(room, I64(p * size + tile * self._PLANE)))
 
         def total(p, c):
-            high, middle, low = (
-                load_at(builder, builder.add(room, I64(((3 * p + t) * self.columns + c) * 64)), _INTS) for t in range(3)
-            )
-            eight = const(_INTS, 8)
-            return builder.add(builder.shl(builder.add(builder.shl(high, eight), middle), eight), low)
+            value = None
+            for tile in range(3):
+                at = builder.add(room, I64(p * size + tile * self._PLANE + c * 64))
+                own = builder.sitofp(load_at(builder, at, _INTS), _FLOATS)
+                times = const(_FLOATS, 256.0)
+                value = own if value is None else call(builder, f"llvm.fma.v{LANES}f32", _FLOATS, value, times, own)
+            return value
 
         return total
 
