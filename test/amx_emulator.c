@@ -1,7 +1,7 @@
 /* AMX tiles on a CPU that has none, for tests: cc -O1 -shared -fPIC -o amx.so amx_emulator.c; LD_PRELOAD=amx.so python ...
  *
  * An AMX instruction is illegal there: SIGILL's handler does in C what it would have done and goes on behind it. The
- * instructions are those of the Intel SDM, volume 2, chapter 3 ("Intel AMX Instruction Set Reference"): LDTILECFG, TILERELEASE,
+ * instructions are those of the Intel SDM, volume 2, chapter 3 ("Intel AMX Instruction Set Reference"): LDTILECFG, STTILECFG, TILERELEASE,
  * TILEZERO, TILELOADD, TILESTORED and the four TDPB?D. What it does not know ends the process as before. It also answers
  * arch_prctl(ARCH_REQ_XCOMP_PERM) as a kernel with tiles does. Each thread has tiles of its own. */
 #define _GNU_SOURCE
@@ -109,13 +109,17 @@ static Operands operands(const uint8_t *at, int r, int x, int b, int vvvv, const
 }
 
 static int configure(State *s, const uint8_t *from) {
+    memset(s->data, 0, sizeof s->data);
+    if (from[0] == 0) { /* as TILERELEASE */
+        s->configured = 0;
+        return 1;
+    }
     if (from[0] != 1) return 0;
     for (int t = 0; t < TILES; t++) {
         memcpy(&s->bytes[t], from + 16 + 2 * t, 2);
         s->rows[t] = from[48 + t];
         if (s->bytes[t] > 64 || s->rows[t] > 16) return 0;
     }
-    memset(s->data, 0, sizeof s->data);
     return s->configured = 1;
 }
 
@@ -136,6 +140,16 @@ static int multiply(State *s, int pp, int c, int a, int b) {
     return 1;
 }
 
+static void describe(const State *s, uint8_t *to) {
+    memset(to, 0, 64);
+    if (!s->configured) return;
+    to[0] = 1;
+    for (int t = 0; t < TILES; t++) {
+        memcpy(to + 16 + 2 * t, &s->bytes[t], 2);
+        to[48 + t] = s->rows[t];
+    }
+}
+
 /* One instruction; its length, or 0 if it is not one of AMX or would fault. */
 static int emulate(const uint8_t *at, const greg_t *regs) {
     if (at[0] != 0xC4 || (at[1] & 31) != 2 || at[2] & 0x84) return 0; /* VEX.128.0F38.W0 */
@@ -146,6 +160,10 @@ static int emulate(const uint8_t *at, const greg_t *regs) {
     int length = 4 + o.length;
     if (opcode == 0x49 && pp == 0 && !o.is_register)
         return configure(s, (const uint8_t *)(o.base + o.index)) ? length : 0;
+    if (opcode == 0x49 && pp == 1 && !o.is_register) {
+        describe(s, (uint8_t *)(o.base + o.index));
+        return length;
+    }
     if (!s->configured && opcode != 0x49) return 0;
     if (opcode == 0x49 && pp == 0 && at[4] == 0xC0) {
         memset(s->data, 0, sizeof s->data);

@@ -5,9 +5,10 @@ activations of a column (int8, read as one 32-bit word and broadcast) and adds t
 
 A level says how the units of a sub-block (16 or 32 values) are multiplied with a few columns while they are unpacked
 in registers (`dots`), in which order they are kept once they are expanded for many columns (`arrange`), and how they
-are multiplied from there (`tile_dots`; between `begin` and `end`, for levels whose registers have to be set up). Sums
-are whole numbers, so every way gives the same ones; but where the machine only multiplies unsigned by signed bytes,
-signed weights are shifted by `signed_bias`, and the caller takes that many times the sum of the activations off again.
+are multiplied from there (`tile_dots`; in wide tiles, where a level has them, `start`, between `begin` and `end`: see
+`matmul/wide.py`). Sums are whole numbers, so every way gives the same ones; but where the machine only multiplies
+unsigned by signed bytes, signed weights are shifted by `signed_bias`, and the caller takes that many times the sum of
+the activations off again.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from llvmlite import ir
 
 from llm_core.kernels import cpu
 from llm_core.kernels.deferred import cgutils
-from llm_core.kernels.vectors import I8, I16, I32, I64, LANES, call, const, join, load_at, part, pick, splat
+from llm_core.kernels.vectors import F32, I8, I16, I32, I64, LANES, call, const, join, load_at, part, pick, splat
 
 V64I8, V32I8, V16I8 = (ir.VectorType(I8, n) for n in (64, 32, 16))
 V16I32, V8I32, V4I32 = (ir.VectorType(I32, n) for n in (16, 8, 4))
@@ -63,10 +64,23 @@ class Dots:
             for units in panels
         ]
 
-    def begin(self, builder) -> None:
-        """Sets up what `tile_dots` needs, once for a whole product."""
+    wide_columns = 0  # of a wide tile, where there is one
 
-    def end(self, builder) -> None:
+    def start(self, builder, number, count, units, row, stride, to):
+        """Multiply the arranged sub-block at `units` with `wide_columns` rows of activations, one every `stride` bytes:
+        16 int32 lanes a column, at `to`. Neighbours have different numbers."""
+        raise NotImplementedError
+
+    def gather(self, builder, address, stride):
+        """`wide_columns` floats, one every `stride` bytes."""
+        raise NotImplementedError
+
+    def begin(self, builder, width):
+        """Sets up what wide tiles of sub-blocks of `width` values need, once for a whole product. Returns the address
+        of what was there before."""
+        return I64(0)
+
+    def end(self, builder, before) -> None:
         """Gives it back."""
 
     def look_up(self, builder, table, indexes):
@@ -274,19 +288,22 @@ class Tiles:
     @staticmethod
     def configure(builder, shape: dict[int, tuple[int, int]]):
         """shape: tile → (rows, bytes of each). Palette 1: bytes of a row (16 bits each, from byte 16 on) and rows (from
-        byte 48 on)."""
+        byte 48 on). Returns the address of what was configured before, perhaps by somebody else's code on this thread,
+        who believes that it still is: for `restore`."""
         palette = bytearray(64)
         palette[0] = 1
         for tile, (rows, n_bytes) in shape.items():
             palette[16 + 2 * tile], palette[48 + tile] = n_bytes, rows
-        place = cgutils.alloca_once(builder, V64I8)
+        before, place = cgutils.alloca_once(builder, V64I8), cgutils.alloca_once(builder, V64I8)
+        call(builder, "llvm.x86.sttilecfg", _VOID, builder.bitcast(before, I8.as_pointer()))
         builder.store(ir.Constant(V64I8, list(palette)), place)
         call(builder, "llvm.x86.ldtilecfg", _VOID, builder.bitcast(place, I8.as_pointer()))
+        return builder.ptrtoint(before, I64)
 
     @staticmethod
-    def release(builder):
-        """No tile is in use any more."""
-        call(builder, "llvm.x86.tilerelease", _VOID)
+    def restore(builder, before):
+        """The tiles are what they were: as a rule not in use."""
+        call(builder, "llvm.x86.ldtilecfg", _VOID, builder.inttoptr(before, I8.as_pointer()))
 
     @staticmethod
     def zero(builder, tile: int):
@@ -313,40 +330,35 @@ class Tiles:
 class Amx(Vnni):
     """`tdpbsud`, for 16 columns at once: a tile of 16 columns by 16 or 32 activations (rows of the activations as they
     are) times one of as many weights by 16 rows (the units as they are) gives 16 columns of 16 sums, the same as
-    `vpdpbusd`'s, which serves fewer columns. Tiles are numbered: 0 the sums, then two for each width."""
+    `vpdpbusd`'s, which serves fewer columns. Tiles: two of sums, of activations and of weights each."""
 
-    columns = 16
-    _TILES = {16: (1, 2), 32: (3, 4)}  # width → activations, weights
+    wide_columns = 16
 
     def __init__(self):
         super().__init__(16, "llvm.x86.avx512.pshuf.b.512")
 
-    def begin(self, builder):
-        shape = {0: (16, 64)}
-        for width, (activations, weights) in self._TILES.items():
-            shape |= {activations: (16, width), weights: (width // 4, 64)}
-        Tiles.configure(builder, shape)
+    def begin(self, builder, width):
+        sums, activations, weights = (16, 64), (16, width), (width // 4, 64)
+        return Tiles.configure(builder, dict(enumerate((sums, sums, activations, activations, weights, weights))))
 
-    def end(self, builder):
-        Tiles.release(builder)
+    def end(self, builder, before):
+        Tiles.restore(builder, before)
 
-    def tile_dots(self, builder, peak, count, panels, rows):
-        if len(rows) != self.columns:
-            return super().tile_dots(builder, peak, count, panels, rows)
-        # `rows` lie evenly apart. Activations are signed, weights unsigned: `arrange` has raised signed ones.
-        stride, (activations, weights) = builder.sub(rows[1], rows[0]), self._TILES[4 * count]
-        place = cgutils.alloca_once(builder, ir.ArrayType(V16I32, self.columns))
-        place.align = 64
-        address = builder.ptrtoint(place, I64)
-        Tiles.load(builder, activations, rows[0], stride)
-        sums = []
-        for units in panels:
-            Tiles.zero(builder, 0)
-            Tiles.load(builder, weights, units, I64(64))
-            Tiles.multiply(builder, "tdpbsud", 0, activations, weights)
-            Tiles.store(builder, 0, address)
-            sums.append([_at(builder, address, 64 * c, V16I32) for c in range(self.columns)])
-        return sums
+    def start(self, builder, number, count, units, row, stride, to):
+        # Activations are signed, weights unsigned: `arrange` has raised signed ones.
+        sums, activations, weights = (number % 2 + first for first in (0, 2, 4))
+        Tiles.load(builder, activations, row, stride)
+        Tiles.load(builder, weights, units, I64(64))
+        Tiles.zero(builder, sums)
+        Tiles.multiply(builder, "tdpbsud", sums, activations, weights)
+        Tiles.store(builder, sums, to)
+
+    def gather(self, builder, address, stride):
+        name = "llvm.x86.avx512.gather.dps.512"
+        steps = builder.mul(splat(builder, builder.trunc(stride, I32), 16), ir.Constant(V16I32, list(range(16))))
+        pointer = builder.inttoptr(address, I8.as_pointer())
+        nothing = const(ir.VectorType(F32, 16), 0.0)
+        return call(builder, name, nothing.type, nothing, pointer, steps, ir.IntType(16)(-1), I32(1))
 
 
 class Neon(Dots):

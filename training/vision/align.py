@@ -2,7 +2,7 @@
 
 Begins with OUT/tower.pt (stage A) and OUT/reader.pt (stage B): the projector is first taught to say what the
 labels' words say, then all learn to answer together through the language model.
-Continues from OUT/eyes.pt if that is there; the log is OUT/eyes.csv.
+Continues from OUT/eyes.pt if that is there, its own or a shipped model's (`recall --tower`); the log is OUT/eyes.csv.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Alignment:
         self.optimizers = [slow, *optimizers_of(seeing, args.tower_rate)]
         self.data = load(args.data / "train", limit=args.limit)
         if begun:
-            for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+            for optimizer, kept in zip(self.optimizers, state.get("optimizers", ()), strict="optimizers" in state):
                 optimizer.load_state_dict(kept)
             self.steps, self.before = state["step"], state["seconds"]
         else:

@@ -52,9 +52,6 @@ def write(
         }.items():
             writer.add(key, value)
         for name, values in {**_named(tower, "v."), **_named(projector, "mm.")}.items():
-            name = name.replace("mlp_", "")
-            if name == "v.position_embd":
-                name += ".weight"
             if values.ndim == 1 or name == "v.position_embd.weight" or ".conv." in name:
                 writer.add_tensor(name, values.reshape(len(values), 3, 3) if values.ndim == 4 else values)
                 continue
@@ -72,8 +69,16 @@ def write(
             writer.add_tensor(name, quantize(values, chosen).reshape(-1), chosen, values.shape)
 
 
+def parameters(module: torch.nn.Module, prefix: str) -> dict[str, torch.nn.Parameter]:
+    """A tower's or a projector's, by their names in GGUF."""
+    return {
+        (prefix + name).replace("mlp_", "").replace("v.position_embd", "v.position_embd.weight"): parameter
+        for name, parameter in module.named_parameters()
+    }
+
+
 def _named(module: torch.nn.Module, prefix: str) -> dict[str, np.ndarray]:
-    return {prefix + name: np.ascontiguousarray(p.detach().float().numpy()) for name, p in module.named_parameters()}
+    return {n: np.ascontiguousarray(p.detach().float().numpy()) for n, p in parameters(module, prefix).items()}
 
 
 def load_lora(path: Path) -> dict[str, np.ndarray]:

@@ -1,7 +1,8 @@
-"""Stage B's result from a model that is there already: `python -m training.vision.recall DATA OUT [--mmproj F.gguf]`.
+"""Stages B and C from a model that is there already: `python -m training.vision.recall DATA OUT [--mmproj F.gguf]`.
 
 Its LoRA, and the words that its tower says where a label holds, by least squares over pictures whose labels are known.
-Writes OUT/reader.pt, from which `training.vision.read` goes on. So a new tower needs no new reader.
+Writes OUT/reader.pt, from which `training.vision.read` goes on: so a new tower needs no new reader. With --tower also
+OUT/eyes.pt, its tower and projector too, from which `training.vision.align` goes on.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from llm_core.vision.model import load_vision
 from llm_core.vision.runner import VisionRunner
 from training.vision.align import weights
 from training.vision.data import CELLS, NONE, NOTHING, Pictures, load, pixels
+from training.vision.export import parameters
 from training.vision.lm import LanguageModel, Lora
 from training.vision.pretrain import save
+from training.vision.tower import Projector, Tower, TowerConfig
 from training.vision.words import SHAPE, Words, silent
 
 
@@ -67,10 +70,12 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--mmproj", default="tabletop", help="the file, or a name")
     parser.add_argument("--count", type=int, default=3000, help="pictures to look at")
+    parser.add_argument("--tower", action="store_true", help="write the whole model as OUT/eyes.pt too")
     args = parser.parse_args()
     lm = LanguageModel(args.model)
     path = Path(resolve(args.mmproj))
-    tensors = {n: torch.from_numpy(t.dequantize().copy()) for n, t in open_gguf(path).tensors.items() if ".lora_" in n}
+    whole = {n: torch.from_numpy(t.dequantize().copy()) for n, t in open_gguf(path).tensors.items()}
+    tensors = {n: values for n, values in whole.items() if ".lora_" in n}
     rank = next(len(t) for n, t in tensors.items() if n.endswith("lora_a"))
     lm.lora, words = Lora(lm, rank), Words(lm)
     lm.lora.load_state_dict(
@@ -82,8 +87,17 @@ def main() -> None:
     runner.close()
     left = fit(words, data, np.stack(found))
     args.out.mkdir(parents=True, exist_ok=True)
-    save(args.out / "reader.pt", {"lora": lm.lora.state_dict(), "words": words.state_dict(), "rank": rank, "first": 0,
-                                  "step": 0})  # fmt: skip
+    state = {"lora": lm.lora.state_dict(), "words": words.state_dict(), "rank": rank, "first": 0, "step": 0}
+    save(args.out / "reader.pt", state)
+    if args.tower:
+        config = TowerConfig()
+        seeing = {"tower": Tower(config), "projector": Projector(config)}
+        with torch.no_grad():
+            for module, prefix in zip(seeing.values(), ("v.", "mm."), strict=True):
+                for name, parameter in parameters(module, prefix).items():
+                    parameter.copy_(whole[name].reshape(parameter.shape))
+        state |= {name: module.state_dict() for name, module in seeing.items()}
+        save(args.out / "eyes.pt", state | {"config": config.__dict__, "seconds": 0.0})
     print(f"{args.out / 'reader.pt'}: words of {len(data)} pictures, {left:.0%} of their variance left")
 
 

@@ -14,7 +14,6 @@ from llvmlite import ir
 
 from llm_core.kernels.deferred import intrinsic, types
 from llm_core.kernels.jit import inline, op, share
-from llm_core.kernels.matmul.integer import around
 from llm_core.kernels.matmul.panels import (
     BIAS,
     CHOOSES,
@@ -30,6 +29,7 @@ from llm_core.kernels.matmul.panels import (
     X,
 )
 from llm_core.kernels.matmul.tile import PANELS, STRIP, copy_rows
+from llm_core.kernels.matmul.wide import around
 from llm_core.kernels.matmul.words16 import WORDS
 from llm_core.kernels.simd import (
     absolute,
@@ -184,8 +184,7 @@ def _tile(panels: int):
 
 
 _strip, _panel = _tile(PANELS), _tile(1)
-# Before the first and after the last tile of a product.
-_set_up, _give_back = (around(way) for way in ((WORDS.begin, WORDS.end) if AVAILABLE else (None, None)))
+_begin, _end = around(WORDS.begin, WORDS.end) if AVAILABLE else (None, None)
 
 
 @inline
@@ -227,7 +226,7 @@ def matmul_int16(op, ctx, tid, n_threads):
     groups = (tiles * chunks * TILE_BYTES + GROUP_BYTES - 1) // GROUP_BYTES
     each = (tiles + groups - 1) // groups * COLUMNS
     n_items = strips * ((rows + each - 1) // each)
-    _set_up()
+    before = _begin()
     item = draw(op, TICKETS, ctx, n_items, n_threads)
     while item < n_items:
         group, panel = item // strips * each, item % strips * PANELS
@@ -241,4 +240,4 @@ def matmul_int16(op, ctx, tid, n_threads):
                 multiply(n == PANELS, w + chunk * CHUNK_BYTES, size, x + chunk * TILE_BYTES, values, sums, STRIP)
             copy_rows(sums, STRIP, get_i64(op, OUT) + row * stride + panel * 64, stride, count, n * 64)
         item = draw(op, TICKETS, ctx, n_items, n_threads)
-    _give_back()
+    _end(before)

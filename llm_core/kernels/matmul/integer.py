@@ -28,7 +28,7 @@ def _fma(builder, a, b, c):
     return call(builder, f"llvm.fma.v{LANES}f32", FLOATS, a, b, c)
 
 
-class _Row:
+class Row:
     """A quantized activation row (see `kernels/quantize.py`) from value `first` on, at an address."""
 
     def __init__(self, builder, layout, address, k, first):
@@ -51,19 +51,29 @@ class _Row:
         """Activations value … value + 3."""
         return load_at(self._builder, self.at(value), I32)
 
+    def at_scale(self, s):
+        """The address of the activation scale of sub-block s."""
+        return self._builder.add(self._scales, I64(s * self._layout.width // 32 * 4))
+
+    def at_sum(self, s):
+        """The address of the sum of the activations of sub-block s."""
+        return self._builder.add(self._sums, I64(4 * s))
+
     def scale(self, s):
         """The activation scale of sub-block s, in all lanes."""
-        return self._float(self._scales, s * self._layout.width // 32)
+        return spread(self._builder, self.at_scale(s))
 
     def sum(self, s):
-        """The sum of the activations of sub-block s."""
-        return self._float(self._sums, s)
-
-    def _float(self, base, i):
-        return splat(self._builder, load_at(self._builder, self._builder.add(base, I64(4 * i)), F32), LANES)
+        """The sum of the activations of sub-block s, in all lanes."""
+        return spread(self._builder, self.at_sum(s))
 
 
-def _add(builder, layout, acc, dots, row, s, scale, offset):
+def spread(builder, address):
+    """The float at an address, in all lanes."""
+    return splat(builder, load_at(builder, address, F32), LANES)
+
+
+def add(builder, layout, acc, dots, row, s, scale, offset):
     """One column's sum with sub-block s: the arithmetic that few and many rows share."""
     value = builder.fmul(builder.sitofp(dots, FLOATS), row.scale(s))
     zero = layout.zero + (0 if layout.peak else DOT.signed_bias)
@@ -73,7 +83,7 @@ def _add(builder, layout, acc, dots, row, s, scale, offset):
     return _fma(builder, row.sum(s), offset, acc) if offset is not None else acc
 
 
-def _prefetch(builder, address, lines):
+def prefetch(builder, address, lines):
     """Ask for lines behind `address`, here and not sooner: left to itself, LLVM gathers the requests of a whole block,
     and a core that has some 16 of them open waits for memory."""
     builder.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], side_effect=True)
@@ -82,7 +92,7 @@ def _prefetch(builder, address, lines):
         call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, I32(0), I32(3), I32(1))
 
 
-def _named(function, layout, *sizes):
+def named(function, layout, *sizes):
     """A device function of its own name for each layout and size: numba tells static functions apart by name."""
     function.__name__ = "_".join((function.__name__, layout.name, *(str(size) for size in sizes)))
     return static(function)
@@ -100,11 +110,11 @@ def few_rows(layout: Layout, early):
             value, address, ahead, x, k, first, stride = args
             block = Block(builder, address)
             sums = [part(builder, value, c * LANES, LANES) for c in range(n)]
-            rows = [_Row(builder, layout, builder.add(x, builder.mul(stride, I64(c))), k, first) for c in range(n)]
+            rows = [Row(builder, layout, builder.add(x, builder.mul(stride, I64(c))), k, first) for c in range(n)]
             lines = -(-layout.nbytes // 64)
             for s in range(layout.n_sub):
                 if n <= 2:  # more rows wait for arithmetic, not for memory
-                    _prefetch(builder, ahead, range(lines * s // layout.n_sub, lines * (s + 1) // layout.n_sub))
+                    prefetch(builder, ahead, range(lines * s // layout.n_sub, lines * (s + 1) // layout.n_sub))
                 start = s * layout.width
                 dots = DOT.dots(
                     builder,
@@ -117,7 +127,7 @@ def few_rows(layout: Layout, early):
                 scale = layout.scale(block, s).value
                 offset = layout.offset(block, s).value if layout.has_offset else None
                 for c in range(n):
-                    sums[c] = _add(builder, layout, sums[c], dots[c], rows[c], s, scale, offset)
+                    sums[c] = add(builder, layout, sums[c], dots[c], rows[c], s, scale, offset)
             return join(builder, sums)
 
         return acc(acc, *[types.int64] * 6), generate
@@ -131,7 +141,7 @@ def few_rows(layout: Layout, early):
             acc = add_block(acc, at, early(at, end, then), x, k, i * size, stride)
         return acc
 
-    return _named(panel, layout)
+    return named(panel, layout)
 
 
 def expander(layout: Layout):
@@ -163,25 +173,15 @@ def expander(layout: Layout):
         for i in range(n_values // size):
             expand(w + i * nbytes, scratch, i)
 
-    return _named(expand_chunk, layout)
+    return named(expand_chunk, layout)
 
 
-def around(generate_one):
-    """A device function without arguments, of what `generate_one(builder)` writes."""
-
-    @intrinsic
-    def code(_ctx):
-        def generate(context, builder, _sig, _args):
-            generate_one(builder)
-            return context.get_dummy_value()
-
-        return types.void(), generate
-
-    return code
-
-
-# Before the first and after the last tile of a product.
-begin, end = around(DOT.begin), around(DOT.end)
+def factors(builder, layout, floats, s):
+    """(scale, offset or None) of sub-block s of an expanded panel whose scratch is shifted to the turn at `floats`."""
+    at = s * LANES * 4
+    scale = load_at(builder, builder.add(floats, I64(SCALES + at)), FLOATS)
+    offset = load_at(builder, builder.add(floats, I64(OFFSETS + at)), FLOATS) if layout.has_offset else None
+    return scale, offset
 
 
 def tiler(layout: Layout, n_columns: int, n_panels: int, sums_bytes: int):
@@ -214,12 +214,12 @@ def tiler(layout: Layout, n_columns: int, n_panels: int, sums_bytes: int):
                 per_turn = step // layout.width
                 units = builder.add(scratch, builder.mul(loop.index, I64(step * LANES)))
                 floats = builder.add(scratch, builder.mul(loop.index, I64(per_turn * LANES * 4)))
-                rows = [_Row(builder, layout, a, k, builder.add(first, value)) for a in addresses]
+                rows = [Row(builder, layout, a, k, builder.add(first, value)) for a in addresses]
                 early = builder.add(ahead, builder.mul(loop.index, builder.shl(lines, I64(6))))
                 with cgutils.for_range(builder, lines) as line:
                     here = builder.add(early, builder.shl(line.index, I64(6)))
                     for p in panels:
-                        _prefetch(builder, builder.add(here, builder.mul(apart, I64(p))), (0,))
+                        prefetch(builder, builder.add(here, builder.mul(apart, I64(p))), (0,))
                 for s in range(per_turn):
                     start = s * layout.width
                     dots = DOT.tile_dots(
@@ -230,14 +230,10 @@ def tiler(layout: Layout, n_columns: int, n_panels: int, sums_bytes: int):
                         [row.at(start) for row in rows],
                     )
                     for p in panels:
-                        at = p * EXPANDED + s * LANES * 4
-                        scale = load_at(builder, builder.add(floats, I64(SCALES + at)), FLOATS)
-                        offset = None
-                        if layout.has_offset:
-                            offset = load_at(builder, builder.add(floats, I64(OFFSETS + at)), FLOATS)
+                        scale, offset = factors(builder, layout, builder.add(floats, I64(p * EXPANDED)), s)
                         for c in columns:
                             acc = builder.load(accs[p, c])
-                            acc = _add(builder, layout, acc, dots[p][c], rows[c], s, scale, offset)
+                            acc = add(builder, layout, acc, dots[p][c], rows[c], s, scale, offset)
                             builder.store(acc, accs[p, c])
             for at, place in places.items():
                 store_at(builder, place, builder.load(accs[at]))
@@ -248,4 +244,4 @@ def tiler(layout: Layout, n_columns: int, n_panels: int, sums_bytes: int):
     def tile_of(scratch, sums, n_values, x, k, first, stride, row, last, ahead, apart, lines):
         tile(scratch, sums, n_values, x, k, first, stride, row, last, ahead, apart, lines)
 
-    return _named(tile_of, layout, n_columns, n_panels)
+    return named(tile_of, layout, n_columns, n_panels)

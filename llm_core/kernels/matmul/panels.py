@@ -17,9 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from llm_core.kernels import cpu
+from llm_core.kernels.dot import DOT
 from llm_core.kernels.jit import Op, apply, inline, op, share
-from llm_core.kernels.matmul.integer import CHUNK, EXPANDED, begin, end, expander, few_rows, tiler
+from llm_core.kernels.matmul.integer import CHUNK, EXPANDED, expander, few_rows, tiler
 from llm_core.kernels.matmul.layout import Layout
+from llm_core.kernels.matmul.wide import around, wide_tiler
 from llm_core.kernels.simd import (
     fill,
     get_i64,
@@ -47,10 +49,9 @@ X, X_STRIDE, OUT, OUT_STRIDE, WEIGHT, PANEL_BYTES, N_PANELS, K, BIAS, RESIDUAL, 
 _SIZES = {2: (2, 1, 1), 4: (4, 2, 1), 8: (8, 4, 1)}[cpu.isa().max_columns]
 # Tiles of rows for weights that need no unpacking, and for quantized ones that are unpacked in registers.
 LARGE, MEDIUM, ONE, PAIR = Columns(_SIZES[0]), Columns(_SIZES[1]), Columns(1), Columns(2)
-# Expanded weights: panels and rows per tile, rows of a wide tile, rows that share an expanded chunk, from how many rows
-# on expanding pays.
+# Expanded weights: panels and rows per tile, rows that share an expanded chunk, from how many rows on expanding pays.
 PANELS = cpu.isa().tile_panels
-TILE, WIDE, GROUP, MANY = cpu.isa().max_columns // PANELS, cpu.isa().wide_columns, 64, 3
+TILE, GROUP, MANY = cpu.isa().max_columns // PANELS, 64, 3
 SUMS = GROUP * 64  # bytes of a panel's sums
 
 
@@ -155,10 +156,9 @@ _scratch = stack_area(PANELS * (EXPANDED + SUMS))
 
 
 @inline
-def run_expanded(expand, tile, wide_tile, op, ctx, tid, n_threads):
+def run_expanded(expand, tile, wide_tiles, wide, op, ctx, tid, n_threads):
     """This thread's share of a product with many activation rows: a chunk of PANELS panels is expanded once for a
-    group of rows."""
-    begin()
+    group of rows. wide: rows of a wide tile (0: there is none)."""
     rows = get_i64(ctx, get_i64(op, ROW_COUNT))
     x, stride = get_i64(op, X), get_i64(op, X_STRIDE)
     weight, size, k = get_i64(op, WEIGHT), get_i64(op, PANEL_BYTES), get_i64(op, K)
@@ -183,16 +183,16 @@ def run_expanded(expand, tile, wide_tile, op, ctx, tid, n_threads):
                 ahead = panel_start(weight, size, chosen, come, last, after)
                 apart = panel_start(weight, size, chosen, come + PANELS - 1, last, after) - ahead
                 turns = (n_values + 31) // 32
-                n_wide = count // WIDE if WIDE > 0 else 0
-                n_tiles = n_wide + (count - n_wide * WIDE + TILE - 1) // TILE
+                n_wide = count // wide if wide > 0 else 0
+                n_tiles = n_wide + (count - n_wide * wide + TILE - 1) // TILE
                 lines = (CHUNK * size // k // 64) // (turns * n_tiles) + 1
                 ahead += at * size // k
-                for m in range(0, n_wide * WIDE, max(WIDE, 1)):
+                if n_wide > 0:
                     for p in range(PANELS):
-                        apply(wide_tile, scratch + p * EXPANDED, sums + p * SUMS, n_values, x + group * stride, k,
-                              start, stride, m, count - 1, ahead + p * apart, 0, lines)  # fmt: skip
-                    ahead += 64 * lines * turns
-                for m in range(n_wide * WIDE, count, TILE):
+                        apply(wide_tiles, scratch + p * EXPANDED, sums + p * SUMS, n_values, x + group * stride, k,
+                              start, stride, n_wide, ahead + p * apart, lines)  # fmt: skip
+                    ahead += 64 * lines * turns * n_wide
+                for m in range(n_wide * wide, count, TILE):
                     apply(tile, scratch, sums, n_values, x + group * stride, k, start, stride, m, count - 1,
                           ahead, apart, lines)  # fmt: skip
                     ahead += 64 * lines * turns
@@ -200,7 +200,6 @@ def run_expanded(expand, tile, wide_tile, op, ctx, tid, n_threads):
                 panel = panel_at(chosen, i + p)
                 for m in range(count):
                     finish(op, panel, group + m, load_f32(sums, p * SUMS + m * 64), ONE)
-    end()
 
 
 def integer_format(layout: Layout, pack: Callable[[np.ndarray], np.ndarray]) -> PanelFormat:
@@ -211,13 +210,16 @@ def integer_format(layout: Layout, pack: Callable[[np.ndarray], np.ndarray]) -> 
 @functools.cache
 def _product(layout: Layout) -> Op:
     few, expand, tile = few_rows(layout, early), expander(layout), tiler(layout, TILE, PANELS, SUMS)
-    wide_tile = tiler(layout, WIDE, 1, SUMS) if WIDE else tile
+    wide, wide_tiles = wide_tiler(layout)
+    begin, end = around(lambda builder: DOT.begin(builder, layout.width), DOT.end)
 
     def matmul(op, ctx, tid, n_threads):
         if get_i64(ctx, get_i64(op, ROW_COUNT)) < MANY:
             run_panels(few, PAIR, ONE, op, ctx, tid, n_threads)
         else:
-            run_expanded(expand, tile, wide_tile, op, ctx, tid, n_threads)
+            before = begin()
+            run_expanded(expand, tile, wide_tiles, wide, op, ctx, tid, n_threads)
+            end(before)
 
     matmul.__name__, matmul.__module__ = f"matmul_{layout.name}", type(layout).__module__
     matmul.__doc__ = type(layout).__doc__

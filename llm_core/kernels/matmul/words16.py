@@ -50,9 +50,10 @@ class Pairs:
         return builder.add(builder.add(tile, builder.mul(c, I64(self._ROW))), I64(self.chunk * 2))
 
     def begin(self, builder):
-        """Before the first `sums` of a product."""
+        """Before the first `sums` of a product; as of `Dots`."""
+        return I64(0)
 
-    def end(self, builder):
+    def end(self, builder, before):
         """After the last one."""
 
     def sums(self, builder, panels, x, n):
@@ -139,11 +140,11 @@ class Planes:
 
     def begin(self, builder):
         """All tiles are 16 rows of 64 bytes."""
-        Tiles.configure(builder, dict.fromkeys(range(8), (16, 64)))
+        return Tiles.configure(builder, dict.fromkeys(range(8), (16, 64)))
 
-    def end(self, builder):
+    def end(self, builder, before):
         """The tiles are given back."""
-        Tiles.release(builder)
+        Tiles.restore(builder, before)
 
     def sums(self, builder, panels, x, n):
         """As of `Pairs`."""
