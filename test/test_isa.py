@@ -79,11 +79,13 @@ COUNTS = {"avx2": 64, "avxvnni": 64, "avx512vnni": 32, "amx": 1, "neon": 128, "n
 @pytest.mark.parametrize("level, count", COUNTS.items())
 def test_levels_become_their_instructions(level, count, peak):
     """32 values of 16 rows times some columns: 512 products each, so many an instruction; no others multiply bytes."""
-    columns = cpu.LEVELS[level].wide_columns or 4
     made = dot.LEVELS[level]()
 
     def emit(builder, units, x):
-        rows = [builder.add(x, I64(576 * c)) for c in range(columns)]
+        if cpu.LEVELS[level].wide_columns:
+            made.start(builder, 0, 8, units, x, I64(576), builder.add(x, I64(4096)))
+            return
+        rows = [builder.add(x, I64(576 * c)) for c in range(4)]
         for c, lanes in enumerate(made.tile_dots(builder, peak, 8, [units], rows)[0]):
             store_at(builder, builder.add(x, I64(4096 + 64 * c)), lanes)
 

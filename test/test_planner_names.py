@@ -57,6 +57,23 @@ def test_one_name(text, wanted):
     assert found(text) == [wanted]
 
 
+@pytest.mark.parametrize(
+    "text, low",
+    [
+        ("would you be able to go", "would you be able to go"),  # no table
+        ("she has never been there", "she has not been there"),
+        ("never go there", "do not go there"),
+        ("it's been a while", "it has been a while"),
+        ("it's here", "it is here"),
+        ("let's go", "let us go"),
+        ("Alice's cup", "alice cup"),
+    ],
+)
+def test_words_that_names_and_contractions_leave_alone(text, low):
+    assert " ".join(token.low for token in tokenize(text)) == low
+    assert [one for one in found(text) if one[0] == "place"] == []
+
+
 def test_longest_names_win_and_nothing_overlaps():
     assert found("the tuna tin on the pantry shelf in the pantry", "cottage") == [
         ("object", "tuna_tin"),

@@ -259,7 +259,8 @@ SAME = {
         "starting in the office, follow Dana until she reaches the kitchen",
     ),
     "put the cup in the sink": ("Would you drop the cup in the sink for me?", "Pop the cup back in the sink."),
-    "bring Dana a drink": ("Bring Dana a beverage",),
+    "bring Dana a drink": ("Bring Dana a beverage", "Dana could murder a drink."),
+    "open the fridge": ("Let's have the fridge open", "Let's see you open the fridge"),
     "tell me whether the front door is shut": ("Is the front door shut? Let me know.",),
     "find a drink in the office and bring it to me": ("See if there is a drink in the office and bring it to me",),
     "find the waving person in the kitchen and answer a question": (

@@ -64,15 +64,13 @@ class Dots:
             for units in panels
         ]
 
-    wide_columns = 0  # of a wide tile, where there is one
-
     def start(self, builder, number, count, units, row, stride, to):
-        """Multiply the arranged sub-block at `units` with `wide_columns` rows of activations, one every `stride` bytes:
+        """Multiply the arranged sub-block at `units` with a wide tile's rows of activations, one every `stride` bytes:
         16 int32 lanes a column, at `to`. Neighbours have different numbers."""
         raise NotImplementedError
 
     def gather(self, builder, address, stride):
-        """`wide_columns` floats, one every `stride` bytes."""
+        """A wide tile's floats, one every `stride` bytes."""
         raise NotImplementedError
 
     def begin(self, builder, width):
@@ -331,8 +329,6 @@ class Amx(Vnni):
     """`tdpbsud`, for 16 columns at once: a tile of 16 columns by 16 or 32 activations (rows of the activations as they
     are) times one of as many weights by 16 rows (the units as they are) gives 16 columns of 16 sums, the same as
     `vpdpbusd`'s, which serves fewer columns. Tiles: two of sums, of activations and of weights each."""
-
-    wide_columns = 16
 
     def __init__(self):
         super().__init__(16, "llvm.x86.avx512.pshuf.b.512")

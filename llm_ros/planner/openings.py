@@ -17,7 +17,7 @@ _ROWS = (
     "chance|when you have time|if you can|if you could|if possible|if you do not mind|feel free to|it would be great "
     "if you could|it would be nice if you could|remember to|do not forget to|proceed to|after that|after this|from "
     "there|as soon as you can|your mission is to|i would appreciate it if you could|start by|begin by|finish by|end "
-    "by|how about|what about|let's|let us|i would love for you to|excuse me|good morning|good evening|hello|can "
+    "by|how about|what about|let us|let us see you|let me see you|i would love for you to|excuse me|good morning|good evening|hello|can "
     "you|could you|would you|will you|once there|once you are there|when you are there|when you get there|once you "
     "get there|when you arrive|once you arrive|when there|having done that|having done so|once done|when done|while "
     "you are there|while there|see if you can|see whether you can|check if you can|try and|it would be * if you "

@@ -76,6 +76,7 @@ _CONTRACTIONS = {
     "wanna": ["want", "to"],
     "gotta": ["have", "to"],
     "lemme": ["let", "me"],
+    "let's": ["let", "us"],
     "dunno": ["do", "not", "know"],
     "doesn't": ["does", "not"],
     "didn't": ["did", "not"],

@@ -8,6 +8,7 @@ gathered from the rows, which lie apart, to where one address finds them all.
 
 from llvmlite import ir
 
+from llm_core.kernels import cpu
 from llm_core.kernels.deferred import cgutils, intrinsic, types
 from llm_core.kernels.dot import DOT
 from llm_core.kernels.matmul.integer import FLOATS, Row, add, factors, named, prefetch, spread
@@ -15,7 +16,7 @@ from llm_core.kernels.matmul.layout import Layout
 from llm_core.kernels.vectors import I8, I32, I64, LANES, load_at, store_at
 
 STEP = 32  # values of a turn: whole activation blocks
-COLUMNS = DOT.wide_columns
+COLUMNS = cpu.isa().wide_columns
 _DOTS, _FLOATS = 64 * COLUMNS, 4 * COLUMNS  # bytes of a sub-block's sums, of its scales
 _PART = _DOTS + 2 * _FLOATS
 
