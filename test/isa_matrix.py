@@ -129,18 +129,22 @@ def environment(level: cpu.Level, folder: Path) -> dict[str, str]:
     return os.environ | told
 
 
-def run_levels(names, folder: Path) -> None:
-    """Measure `names` at every level of this machine, in as many processes at a time as there are CPUs. Raises
-    CalledProcessError."""
+def at_every_level(*arguments: str) -> None:
+    """Run Python with `arguments` at every level of this machine, in as many processes at a time as there are CPUs.
+    Raises CalledProcessError."""
 
     def run(level):
-        command = [sys.executable, __file__, "--here", "--keep", str(folder), *names]
         with tempfile.TemporaryDirectory() as passing:
             told = environment(level, Path(passing))
-            subprocess.run(command, env=told, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([sys.executable, *arguments], env=told, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
     with ThreadPoolExecutor(cpu.default_threads()) as pool:
         list(pool.map(run, levels()))
+
+
+def run_levels(names, folder: Path) -> None:
+    """Measure `names` at every level. Raises CalledProcessError."""
+    at_every_level(__file__, "--here", "--keep", str(folder), *names)
 
 
 def results(folder: Path) -> dict[str, dict[str, Result]]:

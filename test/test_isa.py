@@ -35,6 +35,17 @@ def test_levels_agree(tmp_path):
     assert isa_matrix.faults(found) == []
 
 
+def test_products_of_16_bit_integers_at_every_level():
+    """Where there are none a level is passed over; an error ends its process with one."""
+    lines = (
+        "import sys",
+        "sys.path.insert(0, 'test')",
+        "import test_vision_kernels as own",
+        "own.int16.AVAILABLE and own.check_products_of_16_bit_integers(37, 40, 588)",
+    )
+    isa_matrix.at_every_level("-c", "\n".join(lines))
+
+
 def test_the_matrix_sees_faults():
     """One wrong bit in one level's result, a result that depends on the step, and inputs that differ."""
     good = isa_matrix.Result(np.ones((2, 2), np.float32), 1e-7, True, "inputs", "sources")

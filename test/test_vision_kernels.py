@@ -68,9 +68,9 @@ def check_products_of_16_bit_integers(m, n, k):
         panels.K: k, panels.ROW_COUNT: step.ROWS,
     }  # fmt: skip
     multiply = {
-        panels.X: rows16.ctypes.data, panels.X_STRIDE: stride16, panels.OUT: out.ctypes.data, panels.OUT_STRIDE: width * 4,
-        panels.WEIGHT: packed.ctypes.data, panels.PANEL_BYTES: packed.shape[1], panels.N_PANELS: len(packed),
-        panels.BIAS: bias.ctypes.data, panels.RESIDUAL: residual.ctypes.data, panels.K: k,
+        panels.X: rows16.ctypes.data, panels.X_STRIDE: stride16, panels.OUT: out.ctypes.data,
+        panels.OUT_STRIDE: width * 4, panels.WEIGHT: packed.ctypes.data, panels.PANEL_BYTES: packed.shape[1],
+        panels.N_PANELS: len(packed), panels.BIAS: bias.ctypes.data, panels.RESIDUAL: residual.ctypes.data, panels.K: k,
         panels.ROW_COUNT: step.ROWS,
     }  # fmt: skip
     call(int16.quantize_int16, quantize, m, n_threads=3)

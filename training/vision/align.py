@@ -117,7 +117,7 @@ class Alignment:
         prompts = []
         for i in range(args.batch):
             facts = self.data.facts[chosen[i]].mirrored() if flip[i] else self.data.facts[chosen[i]]
-            asked = lesson(facts, f"{args.seed} {self.steps} {i}", args.questions, colours=not strange[i])
+            asked = lesson(facts, f"{args.seed} {self.steps} {i}", args.questions, not strange[i], args.more)
             prompts.append([prompt(lm, question) for question in asked])
         with torch.autocast("cpu", torch.bfloat16):
             embeddings = self.projector(self.tower(jittered(images, torch.Generator().manual_seed(self.steps)))).float()
@@ -150,6 +150,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="of the whole training, over all its starts")
     parser.add_argument("--batch", type=int, default=4, help="pictures of a step that are asked about")
     parser.add_argument("--questions", type=int, default=6, help="about each of them")
+    parser.add_argument("--more", nargs="*", default=(), metavar="KIND", help="kinds of questions to ask more often")
     parser.add_argument("--told", type=int, default=12, help="pictures more of a step, compared with their words only")
     parser.add_argument("--rate", type=float, default=0.001, help="of LoRA")
     parser.add_argument("--tower-rate", type=float, default=0.0002, help="of the tower; more unlearns the words")

@@ -8,6 +8,7 @@ import argparse
 import random
 import re
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +34,15 @@ def labels_of(data: Pictures, chosen: np.ndarray, flip: np.ndarray):
     return *(torch.from_numpy(v) for v in data.labels(chosen, flip)), facts
 
 
-def lesson(facts: Facts, seed: str, count: int, colours: bool = True) -> list[Question]:
-    """Questions to learn from: as `ask` makes them, more of the kinds that are slow to learn. colours: may they and
-    their answers speak of any?"""
+def lesson(facts: Facts, seed: str, count: int, colours: bool = True, more: Collection[str] = ()) -> list[Question]:
+    """Questions to learn from: as `ask` makes them, more of the kinds that are slow to learn, and of those in `more`.
+    colours: may they and their answers speak of any?"""
     rng = random.Random(seed)
     asked = ask(facts, rng, 2 * count)
     if not colours:
         asked = [q for q in asked if COLOUR_WORDS.isdisjoint(re.findall("[a-z]+", f"{q.text} {q.answer}".lower()))]
-    order = sorted(asked, key=lambda q: rng.random() ** (1 / SHARES.get(q.kind, 1.0)), reverse=True)
+    shares = SHARES | {kind: 4 * SHARES.get(kind, 1.0) for kind in more}
+    order = sorted(asked, key=lambda q: rng.random() ** (1 / shares.get(q.kind, 1.0)), reverse=True)
     return order[:count]
 
 
