@@ -42,7 +42,8 @@ FRAMES = {
     "get|may i get|"
     "i would love|i would like to have|i want to have|i would appreciate|i require|i am after|i feel like|i could "
     "do with|"
-    "i fancy|i would enjoy|i am in need of|i would like to get|please have|i would kill for|i could murder|i could go for|i will have|i will take",
+    "i fancy|i would enjoy|i am in need of|i would like to get|please have|i would kill for|i could murder|"
+    "i could go for|i will have|i will take",
     "discard": "throw away|throw out|discard|dispose of|get rid of|bin|trash|chuck away|chuck out|toss out|toss "
     "away|dump",
     "throw": "throw|toss|chuck",
@@ -51,7 +52,8 @@ FRAMES = {
     "would appreciate|has asked for|has requested|would like to have|ordered|has ordered|is in need of|is after|"
     "is looking for|receives|should have|should get|must have|is to have|ought to have|"
     "ought|has to|is supposed to|is dying for|is craving|craves|is desperate for|is keen on|is hoping for|fancies|"
-    "is longing for|could do with|would fancy|would enjoy|is thirsty for|is in the mood for|would kill for|could murder|could go for|"
+    "is longing for|could do with|would fancy|would enjoy|is thirsty for|is in the mood for|would kill for|"
+    "could murder|could go for|"
     "wishes to have|wants to get|gets to have|is to get|need|want|likes|belongs|belong",
     "place": "clear|shift|load|insert|slide|tuck|slip|hang|replace|put|place|set|leave|lay|drop|drop off|store|"
     "deposit|position|put down|set down|put away|stow|stow "
