@@ -143,7 +143,7 @@ ENTRIES = (
         description="A vision tower of our own for the default model, Q8_0: simulated table and room scenes",
         license="Apache-2.0",
         size=9961184,
-        sha256="ca86f074aee14360f48d6396628d8cc4e105a77bff523612fbe83d7a6843fde0",
+        sha256="f75a38b9ad7aff625951023aba246708ca5dcf4b1f4c29947dbc67035ba42afa",
         parts=(),
     ),
 )
