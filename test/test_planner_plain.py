@@ -11,7 +11,7 @@ from llm_ros.planner.plain import PlainForms
 from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.refer import Question
 from llm_ros.planner.report import UNTOLD
-from llm_ros.planner.rewrite import SURE, Written, implausible
+from llm_ros.planner.rewrite import SURE, SURE_OF_OTHER, Written, implausible
 from llm_ros.planner.tags import tag
 from training.commands import TASKS, Robot, make
 
@@ -19,7 +19,7 @@ SKILL_FILE, WORLD = load_skills(SKILLS["full"]), load_world(WORLDS["clinic"])
 
 
 def planner(written: str, asked: list | None = None, trained: bool = False) -> Planner:
-    def rewrite(messages, grammar, max_tokens, on_text, cancelled):
+    def rewrite(messages, grammar, max_tokens, on_text, cancelled, seed):
         if asked is not None:
             asked.append((messages, grammar))
         return written
@@ -112,6 +112,33 @@ def test_a_text_that_a_trained_model_is_not_sure_of_is_not_used():
         written = Written("guide person1 from place2 to place1", logprob)
         assert planner(written, trained=True).plan(command).status == status
         assert planner(written).plan(command).status == "plan"
+
+
+@pytest.mark.parametrize(
+    ("drawn", "steps"),
+    [
+        ([("guide person1 to place1", -0.9), ("guide person1 from place2 to place1", -2.0)], "guide(zola, exam_room)"),
+        ([("guide person1 from place2 to place1", -2.0), ("find person1 in place2", -1.5)], "guide(zola, exam_room)"),
+        ([("guide person1 from place2 to place1", SURE_OF_OTHER - 0.1)], ""),
+        ([("guide person1 from place2 to place1", -2.0), ("refuse impossible", -1.5)], ""),
+        ([("guide person1 to place1", -0.9)], ""),
+    ],
+)
+def test_where_a_text_leaves_something_out_the_likeliest_other_counts(drawn, steps):
+    def rewrite(messages, grammar, max_tokens, on_text, cancelled, seed):
+        return Written("find person1", -0.1) if seed is None else Written(*drawn[seed % len(drawn)])
+
+    planning = Planner(None, SKILL_FILE, WORLD, rewrite=rewrite, trained=True)
+    command = "Zola's lost, she was meant to be in the exam room ages ago - she's still on the bench"
+    found = planning._rewriter.steps(command, lambda: False)
+    assert (str(found[-1]) if found else "") == steps
+
+
+def test_words_may_be_quoted_with_a_small_letter_where_a_sentence_begins():
+    forms = planner("")._rewriter._forms
+    tagged = tag("The race is off. Nobody told Zola, she is on the bench. Ask Roderick why.", forms._names)
+    for said, fits in (("the race is off", True), ("The race is off", True), ("nobody", True), ("roderick", False)):
+        assert accepts(forms.grammar(tagged), f'tell person1 "{said}"') is fits, said
 
 
 def test_a_plan_over_unknown_things_is_given_up_for_what_is_unsafe():

@@ -2,7 +2,7 @@
 
 The weights are those that the engine runs: dequantized, q and k in the file's order (pairs of neighbours rotate
 together). So the adapter fits the quantized model, and its matrices have the file's names and shapes. It computes in
-bfloat16 where the processor multiplies tiles of it, else in float32, which is then nearly twice as fast.
+bfloat16 where the processor multiplies it (AVX-512 BF16, AMX), else in float32, which is then nearly twice as fast.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Net(torch.nn.Module):
 
     def __init__(self, path: str, rank: int, alpha: float, seed: int = 0, first: int = 0):
         super().__init__()
-        self.dtype = torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
+        self.dtype = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
         file = open_gguf(path)
         meta = file.metadata
         self.fingerprint, self.base_name = fingerprint(file), meta.get("general.name", "")

@@ -34,6 +34,7 @@ from llm_ros.params import ExecutionParams, ParameterError, PlannerParams, decla
 from llm_ros.plan_conversions import plan_lines, plan_to_ros, step_to_ros
 from llm_ros.planner import ConfigError, Planner
 from llm_ros.planner.dialogues import Dialogues
+from llm_ros.planner.generator import DRAWN, HEAT
 from llm_ros.planner.inquiry import Inquiry
 from llm_ros.planner.rewrite import Written
 
@@ -305,7 +306,7 @@ class PlannerNode(Node):
             self.get_logger().warning(f"plan_task: {error}")
         self._server.finish(job.handle, state, PlanTask.Result(plan=plan or Plan(command=job.command), error=error))
 
-    def _rewrite(self, messages, grammar, max_tokens, on_text, cancelled) -> str | None:
+    def _rewrite(self, messages, grammar, max_tokens, on_text, cancelled, seed=None) -> str | None:
         """What puts unclear commands into plain words: None where there is no llm_node, or none with an adapter for
         that. Raises CallError."""
         how = self._params.rewrite
@@ -318,16 +319,18 @@ class PlannerNode(Node):
         if how == "model":
             return self._generate(messages, grammar, max_tokens, on_text, cancelled)
         lora = (PLAIN if how == "auto" else how,)
-        return self._generate(messages, grammar, max_tokens, on_text, cancelled, lora, n_probs=0)
+        drawn = {} if seed is None else {"temp": HEAT, "seed": seed, **DRAWN}
+        return self._generate(messages, grammar, max_tokens, on_text, cancelled, lora, n_probs=0, **drawn)
 
     def _generate(self, messages, grammar, max_tokens, on_text, cancelled, lora=None, **more) -> str:
-        """The planner's text generator: greedy, under the grammar, by the llm_node; tells how sure the model was where
-        that is asked for. Raises CallError."""
+        """The planner's text generator: under the grammar, by the llm_node, greedy unless `more` says otherwise; tells
+        how sure the model was where that is asked for. Raises CallError."""
         job = self._current
         params = self._params
         self._client.wait_ready(params.llm_timeout, cancelled=cancelled)
         lora = self._lora if lora is None else lora
-        call = self._client.chat(messages, lora=lora, max_tokens=max_tokens, temp=0.0, grammar_lark=grammar, **more)
+        sampling = {"temp": 0.0, **more}
+        call = self._client.chat(messages, lora=lora, max_tokens=max_tokens, grammar_lark=grammar, **sampling)
         job.calls(call)
         pieces, probs = [], ()
         try:

@@ -1,8 +1,8 @@
 """Makes the planner's `generate` out of an `llm_core.Engine`: messages and a Lark grammar in, constrained greedy
 text out.
 
-The same command gives the same plan: decoding is greedy. A cancelled request returns what was written so far. Errors
-of the engine pass through as they are.
+The same command gives the same plan: decoding is greedy, or drawn with a given seed. A cancelled request returns what
+was written so far. Errors of the engine pass through as they are.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from collections.abc import Callable
 from functools import cache
 
 from llm_ros.planner.rewrite import Written
+
+DRAWN = {"top_k": 0, "top_p": 1.0, "min_p": 0.02}  # how a text with a seed is drawn, and how hot
+HEAT = 0.9
 
 
 def rewriting(
@@ -37,13 +40,14 @@ def rewriting(
 
 
 def engine_generate(engine, adapters=(), tell: bool = False) -> Callable[..., str]:
-    """generate(messages, grammar, max_tokens, on_text, cancelled) -> str over an engine. adapters: names of its own.
-    tell: the text is a `Written`, which knows how sure the model was."""
+    """generate(messages, grammar, max_tokens, on_text, cancelled, seed=None) -> str over an engine. adapters: names of
+    its own. tell: the text is a `Written`, which knows how sure the model was. seed: the text is drawn, not greedy."""
     from llm_core import Grammar, SamplingParams
 
-    def generate(messages, grammar: str, max_tokens: int, on_text, cancelled) -> str:
-        more = {"logprobs": 0} if tell else {}
-        params = SamplingParams(max_tokens=max_tokens, temperature=0.0, grammar=Grammar.lark(grammar), **more)
+    def generate(messages, grammar: str, max_tokens: int, on_text, cancelled, seed: int | None = None) -> str:
+        more = {"temperature": 0.0} if seed is None else {"temperature": HEAT, "seed": seed, **DRAWN}
+        more |= {"logprobs": 0} if tell else {}
+        params = SamplingParams(max_tokens=max_tokens, grammar=Grammar.lark(grammar), **more)
         handle = engine.submit(messages, params, adapters=adapters) if adapters else engine.submit(messages, params)
         pieces, logprob = [], 0.0
         try:

@@ -96,6 +96,7 @@ FORMS = (
     _form("wait {W}[ in {L}]", "wait {W}[ at {L}]", "How long should I wait?"),
 )
 _SLOT = re.compile(r"\{([A-Z])\}")
+_BEGINNING = re.compile(r"(?:^|(?<=[.!?;:] ))[A-Z](?=[a-z])")
 _ASKING = frozenset("what which who whose where when how why is are does do whether if".split())
 
 
@@ -116,8 +117,8 @@ class PlainForms:
             f'start: line ("\\n" line){{0,{MAX_LINES - 1}}}',
             "line: " + " | ".join(f"f{number}" for number in range(len(self.forms))) + " | refuse",
             "refuse: " + " | ".join(json.dumps(f"refuse {reason}") for reason in REFUSED),
-            'words: "\\"" SAID "\\""',
-            f"SAID: %regex {json.dumps({'substring_words': tagged.text.replace(chr(34), '')})}",
+            'words: "\\"" (SAID | LOWERED) "\\""',
+            *(f"{name}: %regex {json.dumps({'substring_words': text})}" for name, text in _sayings(tagged)),
         ]
         rules += [f"f{number}: {_rule(form.plain)}" for number, form in enumerate(self.forms)]
         for slot, kinds in SLOTS.items():
@@ -188,6 +189,12 @@ class PlainForms:
             name = " ".join(token.low for token in words)
             return Spoken(tuple(words), (Mention(0, len(words), "person", (name,), True),))
         return Spoken(said.tokens, ()) if slot == "T" else said
+
+
+def _sayings(tagged: Tagged) -> tuple[tuple[str, str], ...]:
+    """What may be quoted: the command, also with small letters where its sentences begin."""
+    text = tagged.text.replace('"', "")
+    return ("SAID", text), ("LOWERED", _BEGINNING.sub(lambda match: match[0].lower(), text))
 
 
 def _described(said: Spoken) -> bool:

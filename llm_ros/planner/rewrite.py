@@ -2,8 +2,9 @@
 
 In: a command that the reader is unsure of. Out: the completed steps of the plain commands that the model wrote under
 their grammar, or None where they refuse, ask, cannot be done or are not to be trusted (`faithful`): then what the
-reader said stands. The system turn is the same for every command, so that an engine that keeps prompt prefixes reads
-it once.
+reader said stands. Where the likeliest text leaves something out, others are drawn, and the likeliest of those that
+do not counts. The system turn is the same for every command, so that an engine that keeps prompt prefixes reads it
+once.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from llm_ros.planner.world import World
 SYSTEM = "Say in plain words what the robot is to do."
 MAX_TOKENS = 96
 SURE = -1.2  # chosen on the sets of test/data but the clinic
+OTHERS = 5  # texts drawn where the best one leaves something out
+SURE_OF_OTHER = -2.5  # of one of these
 VERY_SURE = -0.1  # against a question that the reader has reasons for; ended one, a needless one, on five of the sets
 _SEEN_THROUGH = ("unsafe", "contradictory")  # what is believed against a plan over things that the world does not know
 _FINDING = ("count", "detect", "ask")
@@ -74,8 +77,9 @@ class Written(str):
 
 
 class Rewriter:
-    """generate: as `Planner`'s; None instead of a text: there is nobody to ask. trained: its model was trained on such
-    pairs (training/) and needs no examples; if it gives `Written` texts, those that it is not sure of are not used."""
+    """generate: as `Planner`'s, with a seed where the text is to be drawn (else None); None instead of a text: there is
+    nobody to ask. trained: its model was trained on such pairs (training/) and needs no examples; if it gives `Written`
+    texts, those that it is not sure of are not used, and others are drawn for those that leave something out."""
 
     def __init__(
         self, generate: Callable[..., str], interpreter: Interpreter, completer: Completer, trained: bool = False
@@ -116,10 +120,19 @@ class Rewriter:
         for said, plain in (*self._examples, (tagged.text, "")):
             asked += [{"role": "user", "content": said}, {"role": "assistant", "content": plain}]
         asked.pop()
-        text = self._generate(asked, self._forms.grammar(tagged), MAX_TOKENS, lambda piece: None, cancelled)
+        grammar = self._forms.grammar(tagged)
+
+        def write(seed: int | None = None) -> str | None:
+            return self._generate(asked, grammar, MAX_TOKENS, lambda piece: None, cancelled, seed)
+
+        text = write()
         if text is None:
             return None
         told = self._trained and isinstance(text, Written)
+        if told and sure <= SURE and _mendable(text, tagged):
+            text, sure = _likeliest([write(seed) for seed in range(OTHERS)], tagged), SURE_OF_OTHER
+            if text is None:
+                return None
         unsure = text.logprob < sure if told else sure > SURE
         refused = text.startswith("refuse ")
         if unsure or not refused and not faithful(text, tagged):
@@ -133,6 +146,17 @@ class Rewriter:
             return None
         except (Question, ValueError):
             return None
+
+
+def _mendable(text: str, tagged: Tagged) -> bool:
+    """Whether a text fails for what it leaves out, which another may have."""
+    return not text.startswith("refuse ") and not faithful(text, tagged) and not _CHOICE.search(tagged.text)
+
+
+def _likeliest(texts: Sequence[Written], tagged: Tagged) -> Written | None:
+    """The likeliest of the texts that refuse or leave nothing out; None if there is none."""
+    kept = [text for text in texts if text.startswith("refuse ") or faithful(text, tagged)]
+    return max(kept, key=lambda text: text.logprob, default=None)
 
 
 def faithful(plain: str, tagged: Tagged) -> bool:
