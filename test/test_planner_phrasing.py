@@ -262,6 +262,21 @@ SAME = {
     "bring Dana a drink": ("Bring Dana a beverage", "Dana could murder a drink."),
     "open the fridge": ("Let's have the fridge open", "Let's see you open the fridge"),
     "tell me whether the front door is shut": ("Is the front door shut? Let me know.",),
+    "close the front door, then bring me the cup": (
+        "Bring me the cup. Close the front door first, though.",
+        "Bring me the cup and shut the front door beforehand.",
+        "Could you bring me the cup? Please close the front door before you do.",
+    ),
+    "get the cup from the desk and bring it to me": (
+        "Go to the desk and come back with the cup.",
+        "Head over to the desk, and be back here with the cup for me.",
+    ),
+    "wait a minute by the sofa, then go to the office": ("Stay a minute by the sofa, then off to the office.",),
+    "follow Alice": ("Don't let Alice out of your sight.", "Don't lose sight of Alice!", "Don't let Alice get away."),
+    "tell me if the cup is on the desk": ("It would put my mind at rest to know if the cup is still on the desk.",),
+    "how many snacks are left on the kitchen counter": (
+        "We're running low on snacks, how many are left on the kitchen counter?",
+    ),
     "find a drink in the office and bring it to me": ("See if there is a drink in the office and bring it to me",),
     "find the waving person in the kitchen and answer a question": (
         "Find the waving person in the kitchen and answer a quiz",

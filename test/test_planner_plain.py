@@ -171,6 +171,10 @@ def test_the_model_is_not_asked_where_the_reading_is_sure_unsafe_conditional_or_
     [
         ([("go_to", "bench"), ("find_person", "zola"), ("guide", "zola", "bench")], True),
         ([("go_to", "bench"), ("find_person", "zola"), ("guide", "zola", "surgery")], False),
+        ([("go_to", "bench"), ("ask", "zola", "there")], True),
+        ([("go_to", "bench"), ("ask", "zola", "Who is there?")], False),
+        ([("count", "many it time"), ("say", "{result}")], True),
+        ([("find_object", "wide")], True),
         ([("go_to", "bench"), ("say", UNTOLD)], True),
         ([("ask", "zola", "Are you hungry?"), ("say", UNTOLD)], False),
         ([("ask", "zola", "Are you hungry?"), ("ask", "zola", "Are you hungry?")], True),

@@ -221,6 +221,9 @@ _RULES = compiled(
         (r"(?:, )?(?:there is )?no (?:hurry|rush|need to hurry)(?: at all| though)? (?=[.!?]|$)", ""),
         (rf", not {_THE}{_N}(?:, |(?=[.!?]|$))", ""),
         (r"(?<![^.!?;] )((?:[^ .;!?]+ )+), but ([^.,;!?]+) first (?=[.!?]|$)", r"\2 . \1 "),
+        (r"(?<![^.!?;] )((?:[^ .;!?]+ )+)(?:[.!?;,]|(?:, )?and) (?:please |but |just )?((?:open|close|shut) [^.,;!?]+?)"
+         r"(?:first|beforehand|before(?: you do)?(?: that| so| it)?) (?:, )?(?:though |please )?(?=[.!?]|$)",
+         r"\2 . \1 "),
         (rf"once ({_THE}{_N})(?:has|have|is|are) (?:been )?(opened|closed|brought|placed|delivered|moved|put) "
          r"(?:by you )?, ", r"^2 \1 . "),
         (r"(?:let|make|get|keep|give) [^,.;!?]+ by (opening|closing|shutting) ", r"\1 "),
@@ -323,6 +326,21 @@ _RULES = compiled(
          "has a question "),
         (r"and (?:then )?answer (?=[.!]|$)", "and answer the question "),
         (r"introduce (?:some |a few )?(?:facts|things|something) about yourself ", "say something about yourself "),
+        (r"(then|and) (?:it is |you are )?off to (?=(?:the|my|our) )", r"\1 go to "),
+        # said in passing: how it stands, what is to be known, who is not to be lost
+        (r"(?<=[^ ] )still (?=(?:on|in|at|under|by|near|inside|there|open|closed|shut) )", ""),
+        (r"it (?:would|will) (?:[a-z]+ ){1,7}to (?:know|hear|learn|find out) "
+         r"(?=(?:if|whether|what|where|how|who|which|when) )", "tell me "),
+        (rf"(?:we are|they are|i am) (?:all |always |again )?(?:running )?(?:low on|short of|out of) ({_N})(?:again )?"
+         r"[,;.:] (?:so )?how many (?:of them |of these )?(?:are|do we have|have we got) (?:there )?left ",
+         r"how many \1 are left "),
+        (r"do not (?:let ((?:[^ .,;!?]+ ){1,9}?)(?:out of (?:your )?sight |get away (?:from you )?|slip away |escape )|"
+         r"lose (?:sight of )?((?:[^ .,;!?]+ ){1,9}?))(?=[.,;!?]|$)", r"follow \1 \2"),
+        (rf"((?:go|drive|head|walk|run|pop|roll|nip) (?:over |off |down |up )?to (?:the )?{_N})(?:, )?and (?:then )?"
+         rf"(?:come|be|get|head) (?:straight |right )?back (?:here |to me )?with ({_THE}{_N})(?:for me )?(?=[.,;!?]|$)",
+         r"\1 and bring me \2"),
+        (rf"(?:stay|remain|hang around|linger|stand) (?:for )?{_DURATION}(?=(?:by|at|in|near|beside|next) )",
+         r"wait \1"),
         # what is to be looked for before it is carried
         (rf"(?:see|check|look) (?:if|whether) there (?:is|are) ({_THE}{_N})and (?:if so |then )?"
          r"(?=bring |take |give |put |fetch |get |hand |carry )", r"find \1 and "),

@@ -118,7 +118,7 @@ class Planner:
 
         It is also asked about a plan over things that the world does not know: words that were mistaken for things ("I
         want eyes on her, wherever she wanders") are none in the plain words. A "blue mug" is one there too. And about a
-        plan that passes over a place that the command names ("Kenji's in the lobby and can't find the bar. Would you
+        plan that passes over what the command names ("Kenji's in the lobby and can't find the bar. Would you
         walk him there?"), or that is implausible in itself.
         """
         alone = None if isinstance(space, Plan) or len(space[0]) != 1 else space[0][0]
@@ -137,7 +137,7 @@ class Planner:
         return [steps], {}
 
     def _doubtful(self, command: str, steps: list[Step]) -> bool:
-        """Whether a plan handles what the world does not know, passes over a place, or is implausible in itself."""
+        """Whether a plan handles what the world does not know, passes over what is named, or is implausible."""
         return bool(
             unknown_things(steps, self.skills, self.world)
             or self._rewriter.passed_over(command, steps)

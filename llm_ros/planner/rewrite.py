@@ -19,7 +19,7 @@ from llm_ros.planner.plain import PlainForms
 from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.refer import Question
 from llm_ros.planner.report import RESULT, UNTOLD
-from llm_ros.planner.skills import Skills
+from llm_ros.planner.skills import Skill, Skills
 from llm_ros.planner.tags import TAG, Tagged, tag
 from llm_ros.planner.tokens import corrected, tokenize
 from llm_ros.planner.words import singular
@@ -36,6 +36,9 @@ _FINDING = ("count", "detect", "ask")
 _ONCE = ("ask", "answer_question", "guide")
 _HANDLING = ("find_object", "pick", "place", "hand_over")
 _NOT_THERE = r"\b(?:not|never|instead of|rather than|except|without|avoid|avoiding|\w+n'?t) (?:[\w']+ ){0,4}"
+_BESIDE = r"\b(?:at|by|near|through|beside|behind|outside) (?:the )?"
+_NAMED, _WORDED = ("object", "kind"), ("what", "question", "text")
+_NOTHING = frozenset("it he she they them him there here many much left again wide".split())
 _SENTENCE_ENDS = frozenset(".!?:;")
 _CHOICE = re.compile(rf"(?:{TAG.pattern}) or (?:the |a |an |some )?(?:{TAG.pattern})")
 _NOWHERE = re.compile(r"\bfrom (place\d+) to \1\b")
@@ -95,8 +98,9 @@ class Rewriter:
         return other
 
     def passed_over(self, command: str, steps: Sequence[Step]) -> set[str]:
-        """The places that a command names and steps neither go to nor speak of, as tags: what a reading that is wrong
-        often leaves out. None where the command takes words back, or names the place as not meant."""
+        """The places, doors and things that a command names and steps do not speak of, as tags: what a reading that is
+        wrong often leaves out. None where the command takes words back, names them as not meant, or names a door for
+        where somebody is."""
         tokens = tokenize(command)
         if corrected(tokens) != tokens:
             return set()
@@ -106,10 +110,10 @@ class Rewriter:
         texts = " ".join(values).lower()
         return {
             one
-            for one in tagged.of_kind("place")
+            for one in tagged.of_kind("place", "door", "thing")
             if there.isdisjoint(name for mention in tagged.names[one].mentions for name in mention.names)
             and " ".join(token.low for token in tagged.names[one].tokens) not in texts
-            and not re.search(f"{_NOT_THERE}{one}\\b", tagged.text.lower())
+            and not re.search(f"(?:{_NOT_THERE}|{_BESIDE}(?=door)){one}\\b", tagged.text.lower())
         }
 
     def steps(self, command: str, cancelled: Callable[[], bool], sure: float = SURE) -> list[Step] | None:
@@ -180,11 +184,14 @@ def faithful(plain: str, tagged: Tagged) -> bool:
 
 
 def implausible(steps: Sequence[Step], skills: Skills) -> bool:
-    """Whether a plan tells a result of nothing, does the same deed twice to somebody, or leads somebody to where they
-    are: what comes of a sentence that was taken apart wrongly."""
+    """Whether a plan tells a result of nothing, does the same deed twice to somebody, leads somebody to where they
+    are, or has words that name nothing where a name or a text belongs: what comes of a sentence that was taken apart
+    wrongly."""
     found, done, here = False, [], None
     for step in steps:
         role = skills[step.skill].role
+        if any(_hollow(step, skills[step.skill], slot) for slot in (*_NAMED, *_WORDED)):
+            return True
         place = step.args.get(skills[step.skill].slots.get("location", ""))
         if role == "guide" and place == here:
             return True
@@ -194,6 +201,12 @@ def implausible(steps: Sequence[Step], skills: Skills) -> bool:
             return True
         done += [step] if role in _ONCE or role == "say" and RESULT in str(step.args) else []
     return any(step in done[:number] for number, step in enumerate(done))
+
+
+def _hollow(step: Step, skill: Skill, slot: str) -> bool:
+    """Whether a slot holds words for nothing: a name that begins with one ("left"), a text of no others ("there")."""
+    words = re.findall(r"[a-z']+", str(step.args.get(skill.slots.get(slot, ""), "")).lower())
+    return bool(words) and _NOTHING.issuperset(words[:1] if slot in _NAMED else words)
 
 
 def unknown_things(steps: Sequence[Step], skills: Skills, world: World) -> set[str]:
