@@ -33,13 +33,8 @@ class Filler:
     values: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
-        self.pronoun = dict(
-            zip(
-                ("he", "him", "his"),
-                self.rng.choice((("he", "him", "his"), ("she", "her", "her"), ("they", "them", "their"))),
-                strict=True,
-            )
-        )
+        mine, other = self.rng.sample((("he", "him", "his"), ("she", "her", "her"), ("they", "them", "their")), 2)
+        self.pronoun = dict(zip(("he", "him", "his", "he2", "him2", "his2"), (*mine, *other), strict=True))
 
     def fill(self, text: str) -> str:
         """The phrase with all its slots filled."""
@@ -141,8 +136,9 @@ class Filler:
         self.told.add(place)
         name, words = self.given[place]
         where = w.in_place(self.world, name, f"the {words}", rng)
-        he = "it" if letter == "T" else self.pronoun["he"]
-        him = "it" if letter == "T" else self.pronoun["him"]
+        other = "2" if letter == "Q" else ""
+        he = "it" if letter == "T" else self.pronoun[f"he{other}"]
+        him = "it" if letter == "T" else self.pronoun[f"him{other}"]
         if roll < 0.62:
             self.hints.append(
                 rng.choice(
