@@ -130,8 +130,21 @@ def test_where_a_text_leaves_something_out_the_likeliest_other_counts(drawn, ste
 
     planning = Planner(None, SKILL_FILE, WORLD, rewrite=rewrite, trained=True)
     command = "Zola's lost, she was meant to be in the exam room ages ago - she's still on the bench"
-    found = planning._rewriter.steps(command, lambda: False)
-    assert (str(found[-1]) if found else "") == steps
+    found = planning._rewriter.reworded(command, lambda: False)
+    assert (str(found.steps[-1]) if found and found.sure else "") == steps
+
+
+def test_the_person_is_asked_about_a_text_that_the_model_is_not_sure_of():
+    command = "Zola's lost, she was meant to be in the exam room ages ago - she's still on the bench"
+    planning = planner(Written("guide person1 from place2 to place1\nsay goodbye to person1", SURE - 0.1), trained=True)
+    plan = planning.plan(command)
+    assert plan.message == "Do you mean: guide Zola from bench to exam room, then say goodbye to Zola?"
+    again = planning.answered(plan.inquiry, "yes please")
+    assert [step.skill for step in planning.plan(again).steps] == ["go_to", "find_person", "guide", "say"]
+    assert planning.answered(plan.inquiry, "no").reason == "withdrawn"
+    for text, logprob in (("guide person1 to ?", SURE - 0.1), ("guide person1 from place2 to place1", -9.0)):
+        plan = planner(Written(text, logprob), trained=True).plan(command)
+        assert plan.status == "clarify" and not plan.message.startswith("Do you mean")
 
 
 def test_words_may_be_quoted_with_a_small_letter_where_a_sentence_begins():

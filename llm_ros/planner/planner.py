@@ -10,6 +10,7 @@ under a grammar that admits nothing else; the result is simulated before it coun
 from __future__ import annotations
 
 import copy
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -33,6 +34,7 @@ MAX_COMMAND = 2000
 MAX_TOKENS = 768
 SPACES = ("tight", "open")
 # Refusals that no other reading of the words takes back.
+UNCLEAR = "Please say it in other words."  # ends the questions that name nothing to choose or to add
 _FINAL = ("unsafe", "forbidden", "contradictory", "too_long")
 
 
@@ -126,15 +128,28 @@ class Planner:
         if sure is None:
             return space
         try:
-            steps = self._rewriter.steps(command, cancelled, sure)
+            found = self._rewriter.reworded(command, cancelled, sure)
         except PlanError as error:
             odd = alone is not None and unknown_things(alone, self.skills, self.world)
             return refuse(error.reason, str(error)) if odd else space
-        if steps is None:
+        if found is None:
             return space
+        steps = list(found.steps)
+        if not found.sure:
+            unclear = isinstance(space, Plan) and space.message.endswith(UNCLEAR)
+            return self._guessed(found.words, steps) or space if unclear else space
         if alone is not None and self._doubtful(command, steps):
             return space
         return [steps], {}
+
+    def _guessed(self, words: str, steps: list[Step]) -> Plan | None:
+        """The question whether a command means what the model is not sure of; None where the words, said as a command,
+        would come to anything else."""
+        again = self._space(words)
+        if isinstance(again, Plan) or again[0] != [steps] or implausible(steps, self.skills):
+            return None
+        words = words.strip(" .")
+        return clarify(Inquiry(f"Do you mean: {re.sub(r' ?[.](?= )', ', then', words)}?", "confirm", before=words))
 
     def _doubtful(self, command: str, steps: list[Step]) -> bool:
         """Whether a plan handles what the world does not know, passes over what is named, or is implausible."""
@@ -153,9 +168,10 @@ class Planner:
         if self._rewriter is None or not wished(text) or no_order(text):
             return False
         try:
-            steps = self._rewriter.steps(text, cancelled) or []
+            found = self._rewriter.reworded(text, cancelled)
         except PlanError:
             return False
+        steps = found.steps if found and found.sure else ()
         return takes_a_robot(steps, self.skills) and not unknown_things(steps, self.skills, self.world)
 
     def answered(self, inquiry: Inquiry, answer: str) -> str | Plan:
@@ -225,12 +241,10 @@ class Planner:
         if readings.provisos:
             return clarify(readings.provisos[0])
         if plans:
-            return clarify(
-                f"I do not know what to make of {' '.join(readings.unused)!r}. Please say it in other words."
-            )
+            return clarify(f"I do not know what to make of {' '.join(readings.unused)!r}. {UNCLEAR}")
         if readings.forbidden:
             return clarify("I will not do that. What should I do instead?")
-        return clarify("I did not understand. Please say it in other words.")
+        return clarify(f"I did not understand. {UNCLEAR}")
 
     def _respect(self, steps: list[Step], readings: Readings) -> None:
         """Raises PlanError if the plan does what the command itself rules out."""
@@ -325,7 +339,7 @@ class Planner:
         except ValueError as error:
             return refuse("not_understood", str(error), text)
         if not steps:
-            return clarify("I did not understand. Please say it in other words.", text)
+            return clarify(f"I did not understand. {UNCLEAR}", text)
         for step in steps:
             on_step(step)
         return Plan("plan", tuple(steps), text=text, notes=tuple(f"inserted {step}" for step in steps if step.inserted))

@@ -12,8 +12,10 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from llm_ros.planner.complete import Completer
+from llm_ros.planner.inquiry import spelled
 from llm_ros.planner.interpret import Interpreter
 from llm_ros.planner.plain import PlainForms
 from llm_ros.planner.plan import PlanError, Step
@@ -30,6 +32,7 @@ MAX_TOKENS = 96
 SURE = -1.2  # chosen on the sets of test/data but the clinic
 OTHERS = 5  # texts drawn where the best one leaves something out
 SURE_OF_OTHER = -2.5  # of one of these
+WORTH_ASKING = -4.0  # less sure: the person is asked
 VERY_SURE = -0.1  # against a question that the reader has reasons for; ended one, a needless one, on five of the sets
 _SEEN_THROUGH = ("unsafe", "contradictory")  # what is believed against a plan over things that the world does not know
 _FINDING = ("count", "detect", "ask")
@@ -79,6 +82,15 @@ class Written(str):
         return written
 
 
+@dataclass(frozen=True)
+class Reworded:
+    """steps: of the plain form. words: it as a command. sure: whether the model is sure enough to act on it."""
+
+    steps: tuple[Step, ...]
+    words: str
+    sure: bool
+
+
 class Rewriter:
     """generate: as `Planner`'s, with a seed where the text is to be drawn (else None); None instead of a text: there is
     nobody to ask. trained: its model was trained on such pairs (training/) and needs no examples; if it gives `Written`
@@ -116,9 +128,9 @@ class Rewriter:
             and not re.search(f"(?:{_NOT_THERE}|{_BESIDE}(?=door)){one}\\b", tagged.text.lower())
         }
 
-    def steps(self, command: str, cancelled: Callable[[], bool], sure: float = SURE) -> list[Step] | None:
-        """The steps of the command's plain form; None if there are none, or the model is less than `sure` of it. Raises
-        PlanError for what is unsafe or contradicts itself."""
+    def reworded(self, command: str, cancelled: Callable[[], bool], sure: float = SURE) -> Reworded | None:
+        """The command's plain form; None if there is none that can be done. Raises PlanError for what is unsafe or
+        contradicts itself."""
         tagged = tag(command, self._interpreter.names)
         asked = [{"role": "system", "content": SYSTEM}]
         for said, plain in (*self._examples, (tagged.text, "")):
@@ -137,13 +149,18 @@ class Rewriter:
             text, sure = _likeliest([write(seed) for seed in range(OTHERS)], tagged), SURE_OF_OTHER
             if text is None:
                 return None
-        unsure = text.logprob < sure if told else sure > SURE
+        sure_enough = text.logprob >= sure if told else sure <= SURE
         refused = text.startswith("refuse ")
-        if unsure or not refused and not faithful(text, tagged):
+        if refused and not sure_enough or not refused and not faithful(text, tagged):
+            return None
+        if not sure_enough and not (told and text.logprob >= WORTH_ASKING):
             return None
         try:
-            readings = self._interpreter.read_spoken(self._forms.read(text, tagged))
-            return self._completer.complete(readings.readings[0]) if len(readings.readings) == 1 else None
+            spoken = self._forms.read(text, tagged)
+            readings = self._interpreter.read_spoken(spoken).readings
+            if len(readings) != 1:
+                return None
+            return Reworded(tuple(self._completer.complete(readings[0])), spelled(spoken.tokens), sure_enough)
         except PlanError as error:
             if self._trained and refused and error.reason in _SEEN_THROUGH:
                 raise
