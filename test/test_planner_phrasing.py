@@ -277,6 +277,8 @@ SAME = {
     "how many snacks are left on the kitchen counter": (
         "We're running low on snacks, how many are left on the kitchen counter?",
     ),
+    "get the cola out of the fridge and close the fridge": ("Get the cola out of the fridge and shut it again.",),
+    "open the fridge, then close the fridge": ("Go to the fridge, open it and close it again.",),
     "find a drink in the office and bring it to me": ("See if there is a drink in the office and bring it to me",),
     "find the waving person in the kitchen and answer a question": (
         "Find the waving person in the kitchen and answer a quiz",

@@ -212,14 +212,27 @@ def _openable(ref: Referee, item: Item, role: str, clause: Clause) -> Goal:
         )
         return Goal(role, {"object": doors[0]}, {doors[0]: at})
     if item.kind in ("thing_pronoun", "person_pronoun"):
-        value = ref.context.opened or ref.thing(item, role)
-        return Goal(role, {"object": value})
+        value = ref.context.opened or _container(ref, item) or ref.thing(item, role)
+        return Goal(role, {"object": value}, {value: value} if value in ref.world.locations else {})
     if item.kind == "text" and w.singular(item.names[0].split()[-1]) == "door" and not item.place:
         raise PlanError("unknown_place", f"I do not know the {item.names[0]}")
     where = ref.where(item) or next((ref.place(one) for one in places_in(clause)), None)
     value = ref.thing(item, role)
     place_of = where or ref.context.here or ref.world.home_of(value)
     return Goal(role, {"object": value}, {value: place_of} if place_of else {})
+
+
+def _container(ref: Referee, item: Item) -> str | None:
+    """What "it" is to be opened or closed: the last place named before that has a door or a lid, unless a thing named
+    since has one too ("the parcel is in the cupboard, open it")."""
+    if ref.context.thing and ref.context.thing.split("_")[-1] in w.OPENABLE:
+        return None
+    for start in sorted(ref.mentions, reverse=True):
+        one = ref.mentions[start]
+        if start < item.start and one.kind == "place" and len(one.names) == 1:
+            if {one.names[0].split("_")[-1], ref.tokens[one.end - 1].low} & w.OPENABLE:
+                return one.names[0]
+    return None
 
 
 def wait(ref: Referee, clause: Clause) -> list[Goal]:

@@ -151,7 +151,7 @@ class Interpreter:
 
     def _understand(self, splitter: Splitter, together: bool) -> Readings:
         clauses = splitter.clauses()
-        ref = Referee(self.world, splitter.tokens)
+        ref = Referee(self.world, splitter.tokens, splitter.at)
         people = [item for clause in clauses for item in (*clause.subject, *clause.items) if item.kind == "person"]
         ref.only = people[0] if len(people) == 1 else None
         things = [item for clause in clauses for item in (*clause.subject, *clause.items) if item.kind == "object"]

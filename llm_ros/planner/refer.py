@@ -7,7 +7,7 @@ In: items (clauses.py), the world, what was spoken of before. Out: argument valu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from llm_ros.planner import words as w
@@ -15,7 +15,7 @@ from llm_ros.planner.clauses import Clause
 from llm_ros.planner.inquiry import Inquiry, gapped
 from llm_ros.planner.items import Item
 from llm_ros.planner.plan import PlanError
-from llm_ros.planner.tokens import Token, words_of
+from llm_ros.planner.tokens import Mention, Token, words_of
 from llm_ros.planner.verbs import HARM_THINGS
 from llm_ros.planner.world import OPERATOR, World
 
@@ -133,8 +133,9 @@ class Context:
 class Referee:
     """Resolves the items of one command, clause by clause."""
 
-    def __init__(self, world: World, tokens: list[Token]):
-        self.world, self.tokens, self.context = world, tokens, Context()
+    def __init__(self, world: World, tokens: list[Token], mentions: Mapping[int, Mention]):
+        """mentions: by where they begin."""
+        self.world, self.tokens, self.mentions, self.context = world, tokens, mentions, Context()
         # The one person and the one thing of the command: what a pronoun may mean before they are named.
         self.only: Item | None = None
         # Whether nothing follows the clause that is read.

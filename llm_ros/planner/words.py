@@ -83,6 +83,11 @@ ROLES = frozenset(
     "principal headmaster tutor trainee apprentice intern pupil player coach actor singer musician director".split()
 )
 THING_NOUNS = frozenset("thing things something anything object objects item items stuff everything".split())
+OPENABLE = frozenset(
+    "fridge refrigerator freezer cupboard cabinet drawer locker wardrobe closet chest box crate safe oven microwave "
+    "dishwasher washer dryer cooler case bin trunk dresser sideboard cage hatch hamper basket window gate door parcel "
+    "package letter envelope bottle jar tin can bag book umbrella suitcase backpack".split()
+)
 HERE = frozenset("here there".split())
 # Words that carry no task: politeness, fillers, auxiliaries before the verb.
 FILLERS = frozenset(
