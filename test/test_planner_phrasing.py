@@ -279,6 +279,20 @@ SAME = {
     ),
     "get the cola out of the fridge and close the fridge": ("Get the cola out of the fridge and shut it again.",),
     "open the fridge, then close the fridge": ("Go to the fridge, open it and close it again.",),
+    "move the cup to the desk": ("Take Dana's cup to the desk.", "Put Dana's cup on the desk."),
+    "bring Alice the cup": ("Bring Dana's cup to Alice.",),
+    "is the cup on the desk?": ("Is Dana's cup on the desk?",),
+    "ask Dana what she wants to drink and tell me the answer": (
+        "Ask Dana what she wants to drink and tell me what she said.",
+    ),
+    "say hello to Dana": ("Say hello to Dana for me.",),
+    "put the cup on the kitchen counter": (
+        "Put the cup back where it belongs.",
+        "Return the cup to its place.",
+        "Put the cup back in its usual spot.",
+    ),
+    "move the cup to the desk, please": ("Put the cup on the desk, next to the cola.",),
+    "put the cup in the refrigerator": ("Put the cup next to the cola.", "Put the cup beside the cola."),
     "find a drink in the office and bring it to me": ("See if there is a drink in the office and bring it to me",),
     "find the waving person in the kitchen and answer a question": (
         "Find the waving person in the kitchen and answer a quiz",
@@ -321,6 +335,8 @@ def test_other_words_the_same_plan(command, plain):
             "Tell the guy with the beard in the kitchen the time",
             'go_to(kitchen); find_person(guy_with_the_beard); say("It is {time}.")',
         ),
+        ("Put the wallet back where it belongs.", "clarify"),
+        ("Bring me Dana's coat", "find_object(coat); pick(coat); find_person(me); hand_over(coat, me)"),
         ("I'd like either the apple or the pear.", "clarify"),
         (
             "Tell Dana in the office that lunch is ready and guide her to the kitchen",

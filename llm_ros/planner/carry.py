@@ -128,9 +128,21 @@ def transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     if any(item.kind in PEOPLE and item.prep == "from" for item in clause.items):
         raise PlanError("impossible", "I cannot take anything out of somebody's hands")
     goals = []
-    for group in _groups(clause.items, mode):
+    for group in _groups(_without_owners(ref, clause), mode):
         goals += _transfer(ref, replace(clause, items=group), mode)
     return goals
+
+
+def _without_owners(ref: Referee, clause: Clause) -> list[Item]:
+    """The clause's items but for whom a thing or place belongs to: "Noor's coat" is a coat, and nobody gets it."""
+    kept, prep = [], ""
+    for item, after in zip(clause.items, [*clause.items[1:], None], strict=False):
+        if item.kind == "person" and ref.tokens[item.end - 1].owner and after and after.start <= item.end + 2:
+            prep = item.prep
+            continue
+        kept.append(replace(item, prep=item.prep or prep))
+        prep = ""
+    return kept
 
 
 def _groups(items: list[Item], mode: str) -> list[list[Item]]:
@@ -221,10 +233,15 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
         if item.prep in _INSIDE and item.kind in ("object", "category") and not item.joined and item.place is None:
             raise PlanError("impossible", f"I put things only at places, not {item.prep} the {ref.said(item)}")
     beside = [item for item in things[1:] if mode == "place" and item.prep in _BESIDE and not item.joined]
-    if beside and not goals_to:
+    near = {}
+    if beside and (not goals_to or beside[-1].prep in _NEAR):
         things = [item for item in things if item is not beside[-1]]
-        target = ref.where(beside[-1]) or ref.world.home_of(ref.thing(beside[-1]))
+        if things[-1].place is not None:
+            goals_to, things[-1].place = [things[-1].place], None
+        neighbour = ref.thing(beside[-1])
+        target = ref.where(beside[-1]) or (ref.place(goals_to[-1]) if goals_to else ref.world.home_of(neighbour))
         goals_to = [Item("place", (target,), "to", beside[-1].start, beside[-1].end)] if target else []
+        near = {neighbour: target} if target else {}
     where = ref.place(sources[0]) if sources else None
     values = things_of(ref, things, where, _DO.get(mode, verb))
     person = ref.person(recipient) if recipient else None
@@ -234,6 +251,11 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     if goals_to and goals_to[-1].kind == "here" and goals_to[-1].names[0] == "here" and not ref.world.operator:
         goals_to, person = [], person or OPERATOR
     target = ref.place(goals_to[-1], placement=True) if goals_to else None
+    if recipient is None and target is None and person is None and _homewards(clause):
+        target = ref.world.home_of(values[-1][0])
+        if target is None:
+            what = values[-1][0].replace("_", " ")
+            raise Question(f"Where does the {what} belong?", "place", (clause.end, clause.end), "to")
     if recipient is None and target is None and person is None:
         return _taken(ref, clause, values, mode)
     goals = []
@@ -245,7 +267,13 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
         goals += fetch(ref, value, source)
         implied = person == OPERATOR and recipient is not None and recipient.prep == "for"
         goals += hand_to(ref, value, person, person_place or target, implied) if person else put(ref, value, target)
+    goals[-1].facts.update(near)
     return goals
+
+
+def _homewards(clause: Clause) -> bool:
+    """ "back to its place": where the world says that it is kept."""
+    return any(item.kind == "text" and item.names[0] == "place" and item.prep in _HOMEWARDS for item in clause.items)
 
 
 def _out_of_it(ref: Referee, clause: Clause) -> None:
@@ -281,6 +309,8 @@ def _to_each(ref: Referee, things: list[Item], values, people: list[Item]) -> li
 
 
 _BESIDE = frozenset("in into on onto at near by beside inside with under behind".split())
+_HOMEWARDS = frozenset("to in into on onto at".split())
+_NEAR = frozenset("near by beside behind".split())
 _INSIDE = frozenset("in into on onto inside under".split())
 _DO = {"take": "take", "bring": "bring", "place": "put down"}
 

@@ -106,6 +106,7 @@ class _Coverage:
                 not low[:1].isalnum()
                 and not low[1:2].isdecimal()
                 or _is_empty(low)
+                or token.owner
                 or k not in self.s.at
                 and low.endswith("ly")
             )

@@ -146,6 +146,10 @@ class ItemReader:
         return None if length[1] in self.s.at or self._goes_on(length[1]) else length
 
     def _mention(self, mention: Mention) -> None:
+        owned = self.s.at.get(mention.end) if self.s.tokens[mention.end - 1].owner else None
+        if owned and owned.kind in ("object", "category", "place"):
+            self.i = mention.end  # "Noor's crown": which one it is, and nobody
+            return
         if mention.kind in ("object", "category") and self._goes_on(mention.end):
             self.run += range(mention.start, mention.end)
             self.i = mention.end

@@ -327,6 +327,16 @@ _RULES = compiled(
         (r"and (?:then )?answer (?=[.!]|$)", "and answer the question "),
         (r"introduce (?:some |a few )?(?:facts|things|something) about yourself ", "say something about yourself "),
         (r"(then|and) (?:it is |you are )?off to (?=(?:the|my|our) )", r"\1 go to "),
+        (r"((?:tell|inform|let|give) (?:[^ .,;!?]+ ){1,4}?(?:know )?)(?:what|whatever) (?:he|she|they) "
+         r"(?:said|says|say|answered|answers|answer|replied|replies|reply|tells? you|told you|has to say|have to say) ",
+         r"\1 the answer "),
+        (r"(say (?:hi|hello|hey|goodbye|good bye|bye) to (?:[^ .,;!?]+ ){1,6}?)(?:for|from) me (?=[.!?,;]|and |$)",
+         r"\1"),
+        (r"(?:back )?(?:to )?where (?:it|they) (?:belongs?|goes|go|lives?|came from) (?=[.,;!?]|and |then |$)",
+         "to its place "),
+        (r"(?:back )?(?:to|in|into|on|onto|at) (?:its|their) (?:usual |proper |right |own )?(?:place|spot|home) ",
+         "to its place "),
+        (rf"return ({_THE}{_N}|it |them )(?=to its place )", r"put \1"),
         # said in passing: how it stands, what is to be known, who is not to be lost
         (r"(?<=[^ ] )still (?=(?:on|in|at|under|by|near|inside|there|open|closed|shut) )", ""),
         (r"it (?:would|will) (?:[a-z]+ ){1,7}to (?:know|hear|learn|find out) "

@@ -124,11 +124,12 @@ _CONTRACTIONS |= {
 @dataclass(frozen=True)
 class Token:
     """A word, a quoted text (quoted=True, text without the quotes) or a punctuation mark; `low` is lower case, without
-    accents."""
+    accents. owner: it was said with the 's of possession, which is dropped."""
 
     text: str
     low: str
     quoted: bool = False
+    owner: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ INTERJECTIONS = frozenset(
 
 def _opened(token: Token, verb: bool) -> list[Token]:
     """ "Amira's" as one name, followed by "is" if a verb is meant."""
-    name = Token(token.text[:-2], token.low[:-2])
+    name = Token(token.text[:-2], token.low[:-2], owner=not verb)
     return [name, Token("is", "is")] if verb else [name]
 
 
