@@ -293,6 +293,14 @@ SAME = {
     ),
     "move the cup to the desk, please": ("Put the cup on the desk, next to the cola.",),
     "put the cup in the refrigerator": ("Put the cup next to the cola.", "Put the cup beside the cola."),
+    "open the front door": (
+        "Someone's at the front door, let them in.",
+        "Alice is waiting outside the front door. Please let her in.",
+    ),
+    "guide me to the office": ("I want to go to the office.", "I need to get to the office now."),
+    "what is the colour of the cup": ("What colour is the cup?", "Tell me what colour the cup is."),
+    "bring me the cup from the desk": ("I forgot my cup on the desk.", "I left the cup on the desk!"),
+    "take the cup": ("Take the cup and hold it.",),
     "find a drink in the office and bring it to me": ("See if there is a drink in the office and bring it to me",),
     "find the waving person in the kitchen and answer a question": (
         "Find the waving person in the kitchen and answer a quiz",
@@ -335,6 +343,8 @@ def test_other_words_the_same_plan(command, plain):
             "Tell the guy with the beard in the kitchen the time",
             'go_to(kitchen); find_person(guy_with_the_beard); say("It is {time}.")',
         ),
+        ("Announce that the doors are open.", 'say("The doors are open")'),
+        ("Announce in the kitchen that tea is ready.", 'go_to(kitchen); say("Tea is ready")'),
         ("Put the wallet back where it belongs.", "clarify"),
         ("Bring me Dana's coat", "find_object(coat); pick(coat); find_person(me); hand_over(coat, me)"),
         ("I'd like either the apple or the pear.", "clarify"),

@@ -19,6 +19,7 @@ class Describer:
         self._named = {
             key_of(words_of(form)) for name in world.people for form in (name, *world.synonyms.get(name, ()))
         }
+        self._places = {key_of(words_of(name)) for name in (*world.rooms, *world.locations)}
         self._described: list[tuple[frozenset[str], str]] = []
         for name in (*world.descriptions.get("gestures", ()), *world.descriptions.get("poses", ())):
             self._described.append((frozenset(_content(words_of(name))), name))
@@ -242,7 +243,8 @@ class Describer:
             part = [token.low for token in tokens[position : position + length]]
             if len(part) == length and (key_of(part) in self._clothes or clothing(part[-1])) and ("room" not in part):
                 return position + length
-        return position if colored and tokens[position - 1].low in self._colors else None
+        said = key_of([token.low for token in tokens[position - 1 : position + 1]])  # "in the green room" is no dress
+        return position if colored and said not in self._places and tokens[position - 1].low in self._colors else None
 
     @staticmethod
     def _pose_end(tokens: list[Token], start: int) -> int | None:

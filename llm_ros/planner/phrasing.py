@@ -330,13 +330,27 @@ _RULES = compiled(
         (r"((?:tell|inform|let|give) (?:[^ .,;!?]+ ){1,4}?(?:know )?)(?:what|whatever) (?:he|she|they) "
          r"(?:said|says|say|answered|answers|answer|replied|replies|reply|tells? you|told you|has to say|have to say) ",
          r"\1 the answer "),
-        (r"(say (?:hi|hello|hey|goodbye|good bye|bye) to (?:[^ .,;!?]+ ){1,6}?)(?:for|from) me (?=[.!?,;]|and |$)",
-         r"\1"),
+        (r"(say (?:hi|hello|hey|goodbye|good bye|bye|thank you|thanks) to (?:[^ .,;!?]+ ){1,6}?)(?:for|from) me "
+         r"(?=[.!?,;]|and |$)", r"\1"),
         (r"(?:back )?(?:to )?where (?:it|they) (?:belongs?|goes|go|lives?|came from) (?=[.,;!?]|and |then |$)",
          "to its place "),
         (r"(?:back )?(?:to|in|into|on|onto|at) (?:its|their) (?:usual |proper |right |own )?(?:place|spot|home) ",
          "to its place "),
         (rf"return ({_THE}{_N}|it |them )(?=to its place )", r"put \1"),
+        (rf"(?:what|which) (colou?r|size|shape|length|make|brand) (?:is|are) ({_THE}{_N}|[a-z]+ )(?=[?.!,;]|$)",
+         r"what is the \1 of \2"),
+        (rf"(?:what|which) (colou?r|size|shape|length|make|brand) ({_THE}{_N})(?:is|are) (?=[?.!,;]|$)",
+         r"what is the \1 of \2"),
+        (r"(announce|declare|call out|proclaim) (?:over )?((?:in|at|on) (?:the |our )?(?:[a-z]+ ){1,3}?)that ",
+         r"go to \2 , announce that "),
+        (rf"^i (?:have )?(?:forgot|forgotten|left) ({_THE}{_N})((?:on|in|at|by|under) {_N})(?=[.!]? ?$)",
+         r"bring me \1 \2"),
+        (r"and (?:then )?(?:hold|keep) (?:on to |hold of )?(?:it|them|that) (?=[.!,;]|$)", ""),
+        (r"[^.;!?]*?(?:is|are|is waiting|are waiting|is standing) (?:at|outside|by|in front of) "
+         r"(the (?:[a-z]+ ){0,3}?(?:door|gate|entrance) )[,.;] (?:so )?(?:please )?let (?:them|him|her) in ",
+         r"open \1"),
+        (rf"^(?:please )?i (?:want|would like|need|wish|have) to (?:go|get|be taken|be brought) (?:over |up |down )?to "
+         rf"((?:the |our |my )?{_N})(?:please |now )?(?=[.!]? ?$)", r"guide me to \1"),
         # said in passing: how it stands, what is to be known, who is not to be lost
         (r"(?<=[^ ] )still (?=(?:on|in|at|under|by|near|inside|there|open|closed|shut) )", ""),
         (r"it (?:would|will) (?:[a-z]+ ){1,7}to (?:know|hear|learn|find out) "

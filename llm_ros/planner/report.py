@@ -102,7 +102,8 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         seen := whether(ref, inside, said)
     ):
         return seen
-    if person not in (None, OPERATOR) and _states(low):
+    announced = person is None and clause.verb is not None and [t.low for t in clause.tokens[begin:]][1:2] == ["that"]
+    if (announced or person not in (None, OPERATOR)) and _states(low):
         if low[0] in ("he", "she", "they") and low[1] in _DUTIES:
             said = f"you{said[len(low[0]) :]}"  # who is told it
         return [], said[:1].upper() + said[1:]
