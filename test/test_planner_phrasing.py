@@ -293,14 +293,25 @@ SAME = {
     ),
     "move the cup to the desk, please": ("Put the cup on the desk, next to the cola.",),
     "put the cup in the refrigerator": ("Put the cup next to the cola.", "Put the cup beside the cola."),
-    "open the front door": (
+    "please open the front door": (
         "Someone's at the front door, let them in.",
         "Alice is waiting outside the front door. Please let her in.",
     ),
-    "guide me to the office": ("I want to go to the office.", "I need to get to the office now."),
+    "please guide me to the office": ("I want to go to the office.", "I need to get to the office now."),
     "what is the colour of the cup": ("What colour is the cup?", "Tell me what colour the cup is."),
-    "bring me the cup from the desk": ("I forgot my cup on the desk.", "I left the cup on the desk!"),
+    "please bring me the cup from the desk": ("I forgot my cup on the desk.", "I left the cup on the desk!"),
     "take the cup": ("Take the cup and hold it.",),
+    "open the fridge door": ("Open the fridge.",),
+    "please close the front door": (
+        "Check that the front door is closed, and close it if it isn't.",
+        "See whether the front door is shut and, if not, shut it.",
+    ),
+    "guide me to the office, please": ("Lead the way to the office.", "Walk me to the office."),
+    "bring Alice a cup": ("Bring Alice a cup, any one will do.",),
+    "bring Alice the cup, please": ("Bring Alice's cup to her.",),
+    "go to the office and ask the person for their name": (
+        "Go to the office and ask the first person you meet for their name.",
+    ),
     "find a drink in the office and bring it to me": ("See if there is a drink in the office and bring it to me",),
     "find the waving person in the kitchen and answer a question": (
         "Find the waving person in the kitchen and answer a quiz",

@@ -146,9 +146,13 @@ def open_or_close(role: str):
 
     def frame(ref: Referee, clause: Clause) -> list[Goal]:
         goals = []
+        before = None
         for item in clause.items or clause.subject:
+            before, last = item, before
             if item.kind == "text" and item.names[0] in ("door", "doors", *_STATES) and goals:
                 continue
+            if item.kind == "door" and len(item.names) > 1 and last and last.end == item.start and goals:
+                continue  # "the fridge door"
             if item.kind == "text" and item.prep in ("in", "at", "of", "inside") and goals:
                 ref.place(item)  # "the window in the cellar": refused where there is no such place
             if (

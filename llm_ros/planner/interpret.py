@@ -23,6 +23,7 @@ from llm_ros.planner.coverage import strange_words, unused_words
 from llm_ros.planner.frames import FRAME_GOALS
 from llm_ros.planner.harm import harm, refuse_harm
 from llm_ros.planner.inquiry import ASKS, Inquiry
+from llm_ros.planner.items import Item
 from llm_ros.planner.lead import LEAD_GOALS
 from llm_ros.planner.looks import one_form
 from llm_ros.planner.mood import no_order, only_speaks, orders
@@ -153,6 +154,8 @@ class Interpreter:
         clauses = splitter.clauses()
         ref = Referee(self.world, splitter.tokens, splitter.at)
         people = [item for clause in clauses for item in (*clause.subject, *clause.items) if item.kind == "person"]
+        owners = [one for one in splitter.at.values() if one.kind == "person" and splitter.tokens[one.end - 1].owner]
+        people = people or [Item("person", one.names, "", one.start, one.end) for one in owners]
         ref.only = people[0] if len(people) == 1 else None
         things = [item for clause in clauses for item in (*clause.subject, *clause.items) if item.kind == "object"]
         ref.only_thing = things[0] if len(things) == 1 else None

@@ -351,6 +351,14 @@ _RULES = compiled(
          r"open \1"),
         (rf"^(?:please )?i (?:want|would like|need|wish|have) to (?:go|get|be taken|be brought) (?:over |up |down )?to "
          rf"((?:the |our |my )?{_N})(?:please |now )?(?=[.!]? ?$)", r"guide me to \1"),
+        (r"the first (person|man|woman|one|guest|visitor) (?:that |who |whom )?(?:you|we) "
+         r"(?:see|meet|find|come across|can find|spot|run into) ", r"the \1 "),
+        (r"what (?:you|we) (?:can |could )?(?:see|notice|find|spot) (?=(?:in|on|at|inside|under) )", "what is "),
+        (r"lead the way (?=to )", "guide me "),
+        (r"walk (me|him|her|them) (?=to )", r"guide \1 "),
+        (r", any (?:one |of them )?(?:will|would|is fine|is ok) ?(?:do )?(?=[.!]|$)", ""),
+        (rf"(?:check|see|make sure|look) (?:that|whether|if) ({_THE}{_N})is (closed|shut|open) (?:, )?and "
+         r"(?:, )?(?:if not , )?(close|shut|open) it (?:if (?:it is )?not )?(?=[.!]|$)", r"\3 \1"),
         # said in passing: how it stands, what is to be known, who is not to be lost
         (r"(?<=[^ ] )still (?=(?:on|in|at|under|by|near|inside|there|open|closed|shut) )", ""),
         (r"it (?:would|will) (?:[a-z]+ ){1,7}to (?:know|hear|learn|find out) "
