@@ -312,6 +312,8 @@ SAME = {
     "go to the office and ask the person for their name": (
         "Go to the office and ask the first person you meet for their name.",
     ),
+    "tell me whether the cup is in the kitchen": ("Did I leave the cup in the kitchen?",),
+    "where is the cup?": ("Have you seen the cup?",),
     "find a drink in the office and bring it to me": ("See if there is a drink in the office and bring it to me",),
     "find the waving person in the kitchen and answer a question": (
         "Find the waving person in the kitchen and answer a quiz",
@@ -356,6 +358,18 @@ def test_other_words_the_same_plan(command, plain):
         ),
         ("Announce that the doors are open.", 'say("The doors are open")'),
         ("Announce in the kitchen that tea is ready.", 'go_to(kitchen); say("Tea is ready")'),
+        ("Bring Bob his phone.", "refuse unknown_person"),
+        ("bring bob his phone", "refuse unknown_person"),
+        ("Every hour, check the sink.", "clarify"),
+        ("Let the cat out.", "clarify"),
+        ("Bring me coffee, black, no sugar.", "clarify"),
+        ("Open the front door for Bob.", "clarify"),
+        ("Tell Alice that Dana's cup is in the office.", 'find_person(alice); say("Dana\'s cup is in the office")'),
+        ("Tell Alice dinner's ready.", 'find_person(alice); say("Dinner\'s ready")'),
+        (
+            "Throw the banana peel in the bin.",
+            "find_object(banana_peel); pick(banana_peel); go_to(trash_bin); place(banana_peel, trash_bin)",
+        ),
         ("Put the wallet back where it belongs.", "clarify"),
         ("Bring me Dana's coat", "find_object(coat); pick(coat); find_person(me); hand_over(coat, me)"),
         ("I'd like either the apple or the pear.", "clarify"),

@@ -192,8 +192,11 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
         _out_of_it(ref, clause)
     if verb == "i" and any(item.kind == "thing_pronoun" and item.place is not None for item in clause.items):
         mode = "place"  # "I want it on the desk"
-    things = [item for item in clause.items if item.kind in THINGS and not _idle_text(item)]
+    things = _whole_names(ref, [item for item in clause.items if item.kind in THINGS and not _idle_text(item)])
     for item in things[:-1]:
+        whose = ref.tokens[item.end].low in ("his", "her", "their") and not item.definite  # "bring bob his phone"
+        if item.kind == "text" and not item.prep and whose:
+            raise PlanError("unknown_person", f"I do not know {ref.said(item)}")
         if item.kind == "text" and not item.prep and ref.tokens[item.start].text[:1].isupper():
             ref.person(item)
     for item in things:
@@ -317,6 +320,19 @@ _DO = {"take": "take", "bring": "bring", "place": "put down"}
 
 # Giving needs somebody to give to; bringing is to the operator.
 _GIVING = ("deliver", "giv", "gave", "hand", "pass", "serv", "suppl", "provid", "distribut", "offer", "lend")
+
+
+def _whole_names(ref: Referee, things: list[Item]) -> list[Item]:
+    """The things, where what stands side by side is one ("banana peel"), and what only says how is none ("coffee,
+    black, no sugar")."""
+    found: list[Item] = []
+    for item in things:
+        how = item.kind == "text" and bool(found) and not item.prep
+        if how and item.start == found[-1].end and found[-1].kind in ("object", "category") and not item.joined:
+            found[-1] = replace(item, start=found[-1].start, names=(f"{ref.said(found[-1])} {item.names[0]}",))
+        elif not how or not (set(item.names[0].split()) <= w.COLORS or item.names[0].startswith(("no ", "without "))):
+            found.append(item)
+    return found
 
 
 def _idle_text(item: Item) -> bool:

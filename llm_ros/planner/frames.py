@@ -158,6 +158,8 @@ def open_or_close(role: str):
             if (
                 item.kind == "here"
                 or item.kind in PEOPLE
+                or item.kind == "text"
+                and item.prep == "for"  # somebody unknown, for whom it is done
                 or item.kind == "place"
                 and item.prep in ("in", "at", "for", "to")
             ):

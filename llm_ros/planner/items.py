@@ -327,8 +327,13 @@ class ItemReader:
     def _flush(self) -> None:
         """Turns the words read so far into a text or number item."""
         run, self.run = self.run, []
+        owned = next((k for k in range(1, len(run)) if self.s.low[run[k]] in ("his", "her", "their")), 0)
+        if owned and self.s.low[run[0]] not in w.DETERMINERS and self.s.low[run[owned - 1]] != "of":
+            self.run = run[:owned]  # "Bob his phone": somebody unknown, and a thing
+            self._flush()
+            run = run[owned:]
         self.every = any(self.s.low[k] in _EVERY for k in run)
-        while run and (self.s.tokens[run[0]].low in w.DETERMINERS or self.s.tokens[run[0]].low in w.FILLERS):
+        while run and self.s.low[run[0]] in w.DETERMINERS | w.FILLERS | {"whether"}:
             run = run[1:]
         while run and (
             self.s.tokens[run[-1]].low in w.FILLERS

@@ -354,6 +354,10 @@ _RULES = compiled(
         (r"the first (person|man|woman|one|guest|visitor) (?:that |who |whom )?(?:you|we) "
          r"(?:see|meet|find|come across|can find|spot|run into) ", r"the \1 "),
         (r"what (?:you|we) (?:can |could )?(?:see|notice|find|spot) (?=(?:in|on|at|inside|under) )", "what is "),
+        (rf"did (?:i|we|you|somebody|someone|anybody|anyone) (?:leave|put|forget|lose|drop) ({_THE}{_N})"
+         r"(?=(?:in|on|at|under|by|near|inside|behind) )", r"tell me whether \1 is"),
+        (rf"have you (?:seen|got|spotted|noticed) ({_THE}{_N})(?:anywhere |somewhere |around |lately )*(?=[?.!]|$)",
+         r"where is \1"),
         (r"lead the way (?=to )", "guide me "),
         (r"walk (me|him|her|them) (?=to )", r"guide \1 "),
         (r", any (?:one |of them )?(?:will|would|is fine|is ok) ?(?:do )?(?=[.!]|$)", ""),

@@ -134,9 +134,10 @@ class Planner:
             return refuse(error.reason, str(error)) if odd else space
         if found is None:
             return space
-        steps = list(found.steps)
+        steps, unclear = list(found.steps), isinstance(space, Plan) and space.message.endswith(UNCLEAR)
+        if found.question:
+            return clarify(found.question) if unclear and found.sure else space
         if not found.sure:
-            unclear = isinstance(space, Plan) and space.message.endswith(UNCLEAR)
             return self._guessed(found.words, steps) or space if unclear else space
         if alone is not None and self._doubtful(command, steps):
             return space

@@ -60,7 +60,7 @@ UNTOLD = f"I have the result: {RESULT}"  # where nothing says what result
 
 def words_said(clause: Clause, content: list[int]) -> str:
     """The words of some tokens, as written."""
-    return " ".join(clause.tokens[k].text for k in content)
+    return " ".join(clause.tokens[k].text + "'s" * clause.tokens[k].owner for k in content)
 
 
 def information(ref: Referee, clause: Clause, content: list[int], items: list[Item], person: str | None):

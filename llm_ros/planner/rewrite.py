@@ -84,11 +84,13 @@ class Written(str):
 
 @dataclass(frozen=True)
 class Reworded:
-    """steps: of the plain form. words: it as a command. sure: whether the model is sure enough to act on it."""
+    """steps: of the plain form. words: it as a command. sure: whether the model is sure enough to act on it. question:
+    what to ask where the form leaves a slot open; it has no steps then."""
 
     steps: tuple[Step, ...]
     words: str
     sure: bool
+    question: str = ""
 
 
 class Rewriter:
@@ -165,7 +167,9 @@ class Rewriter:
             if self._trained and refused and error.reason in _SEEN_THROUGH:
                 raise
             return None
-        except (Question, ValueError):
+        except Question as question:
+            return Reworded((), "", sure_enough, question.inquiry.text)
+        except ValueError:
             return None
 
 

@@ -138,7 +138,8 @@ _OWN = frozenset("i do any have got".split())
 def _let_in(ref: Referee, clause: Clause) -> list[Goal]:
     """ "let Amira in": opens the door for her; nothing if it is no such thing."""
     people = people_in(clause)
-    after = people[0].end if people else clause.end
+    unknown = [item for item in clause.items[:1] if item.kind == "text" and not people]  # "the cat"
+    after = next((item.end for item in (*people, *unknown)), clause.end)
     low = [token.low for token in clause.tokens[after : clause.end]]
     if low[:1] not in (["in"], ["inside"], ["out"], ["through"]) or "know" in low:
         return []

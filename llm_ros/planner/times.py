@@ -15,6 +15,7 @@ _TIMES = frozenset(
 )
 _DAYS = frozenset("monday tuesday wednesday thursday friday saturday sunday".split())
 _ALWAYS_LATER = frozenset("tomorrow tonight hourly daily weekly".split())
+_INTERVALS = frozenset("second minute hour day week month morning afternoon evening night".split())
 _PARTS = frozenset("morning afternoon evening night weekend".split())
 
 
@@ -29,6 +30,8 @@ def time_end(low: Sequence[str], i: int, named: Container[int] = ()) -> int:
         return i + 2
     if here == "in" and (following in _PARTS or following == "the" and low[i + 2 : i + 3] and low[i + 2] in _PARTS):
         return i + 3
+    if here == "every" and following in _INTERVALS:
+        return i + 2
     if here in ("in", "every", "within"):
         length = duration_at(low, i + 1)
         return length[1] if length else i
