@@ -314,6 +314,14 @@ SAME = {
     ),
     "tell me whether the cup is in the kitchen": ("Did I leave the cup in the kitchen?",),
     "where is the cup?": ("Have you seen the cup?",),
+    "bring the cola to me in the office": (
+        "I'm in the office, bring me the cola.",
+        "Bring me the cola, I'm in the office.",
+        "I'm in the office and I need the cola.",
+    ),
+    "is there any milk?": ("Do we have any milk?", "Do you still have any milk?"),
+    "where is Alice?": ("Which room is Alice in?",),
+    "what can you do?": ("Can you open doors?",),
     "find a drink in the office and bring it to me": ("See if there is a drink in the office and bring it to me",),
     "find the waving person in the kitchen and answer a question": (
         "Find the waving person in the kitchen and answer a quiz",
@@ -362,6 +370,10 @@ def test_other_words_the_same_plan(command, plain):
         ("bring bob his phone", "refuse unknown_person"),
         ("Every hour, check the sink.", "clarify"),
         ("Let the cat out.", "clarify"),
+        (
+            "I'm on the sofa. Bring me a cola.",
+            "go_to(refrigerator); find_object(cola); pick(cola); go_to(sofa); find_person(me); hand_over(cola, me)",
+        ),
         ("Bring me coffee, black, no sugar.", "clarify"),
         ("Open the front door for Bob.", "clarify"),
         ("Tell Alice that Dana's cup is in the office.", 'find_person(alice); say("Dana\'s cup is in the office")'),

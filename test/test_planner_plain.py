@@ -142,6 +142,8 @@ def test_the_person_is_asked_about_a_text_that_the_model_is_not_sure_of():
     again = planning.answered(plan.inquiry, "yes please")
     assert [step.skill for step in planning.plan(again).steps] == ["go_to", "find_person", "guide", "say"]
     assert planning.answered(plan.inquiry, "no").reason == "withdrawn"
+    plan = planner(Written("bring ? to person1", SURE + 0.1), trained=True).plan("Zola's stomach is growling")
+    assert plan.message == "What should I bring, and to whom?"
     for text, logprob in (("guide person1 to ?", SURE - 0.1), ("guide person1 from place2 to place1", -9.0)):
         plan = planner(Written(text, logprob), trained=True).plan(command)
         assert plan.status == "clarify" and not plan.message.startswith("Do you mean")

@@ -10,6 +10,9 @@ from llm_ros.planner import words as w
 from llm_ros.planner.items import Item
 from llm_ros.planner.people import clothing
 
+_STANDING = frozenset("object category person text thing_pronoun person_pronoun door".split())
+_TO = frozenset("to for".split())
+
 
 def attach(items: list[Item], rooms: tuple[str, ...]) -> list[Item]:
     """Hangs "in/on/at/from/near PLACE" on the person or thing right before it, and a room on the place right before it;
@@ -20,7 +23,7 @@ def attach(items: list[Item], rooms: tuple[str, ...]) -> list[Item]:
         if (
             item.kind in ("place", "here", "door")
             and before
-            and before.kind in ("object", "category", "person", "text", "thing_pronoun", "person_pronoun", "door")
+            and (before.kind in _STANDING or before.kind == "me" and before.prep in _TO and item.prep not in w.SOURCE)
             and item.prep
             and item.prep not in w.DESTINATION
             and before.place is None

@@ -249,7 +249,7 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     values = things_of(ref, things, where, _DO.get(mode, verb))
     person = ref.person(recipient) if recipient else None
     person_place = ref.where(recipient) if recipient else None
-    if person and person_place is None and person != OPERATOR:
+    if person and person_place is None:
         person_place = ref.context.found.get(person)
     if goals_to and goals_to[-1].kind == "here" and goals_to[-1].names[0] == "here" and not ref.world.operator:
         goals_to, person = [], person or OPERATOR
@@ -402,7 +402,7 @@ def _taken(ref: Referee, clause: Clause, values, mode: str) -> list[Goal]:
     for value, source in values:
         goals += fetch(ref, value, source)
         if mode == "bring" and clause.verb.word not in ("carry", "hold", "haul", "transport", "fetch"):
-            goals += hand_to(ref, value, OPERATOR, None, implied=True)
+            goals += hand_to(ref, value, OPERATOR, ref.context.found.get(OPERATOR), implied=True)
     return goals
 
 

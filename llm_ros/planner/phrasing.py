@@ -358,6 +358,12 @@ _RULES = compiled(
          r"(?=(?:in|on|at|under|by|near|inside|behind) )", r"tell me whether \1 is"),
         (rf"have you (?:seen|got|spotted|noticed) ({_THE}{_N})(?:anywhere |somewhere |around |lately )*(?=[?.!]|$)",
          r"where is \1"),
+        (r"do (?:we|you|they) (?:still )?have (?:got )?((?:any|some) )", r"is there \1"),
+        (r"(?:which|what) room is ((?:[^ .,;?!]+ ){1,4}?)in (?=[?]|$)", r"where is \1"),
+        (r"(bring|get|fetch|give) (me|him|her|them) (?:what|whatever) is (?=(?:on|in|at|inside) )",
+         r"\1 \2 everything "),
+        (r"^can you (?:open|close|carry|bring|fetch|find|count|follow|guide|pick up|see|hear|recognise|recognize) "
+         r"(?:doors|things|objects|people|stuff|drinks|cups|bottles|faces) (?=[?])", "what can you do "),
         (r"lead the way (?=to )", "guide me "),
         (r"walk (me|him|her|them) (?=to )", r"guide \1 "),
         (r", any (?:one |of them )?(?:will|would|is fine|is ok) ?(?:do )?(?=[.!]|$)", ""),

@@ -24,6 +24,7 @@ from llm_ros.planner.world import OPERATOR
 
 def say_to(ref: Referee, text, person: str, place: str | None) -> list[Goal]:
     """Say a text to a person, who is found first."""
+    place = place or ref.context.found.get(OPERATOR) if person == OPERATOR else place
     facts = {person: place} if place else {}
     ref.context.reported = person
     if person != OPERATOR:

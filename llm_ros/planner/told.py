@@ -169,6 +169,10 @@ def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last:
     given = _given(ref, clause, low)
     if given:
         return given
+    mine = [*places_in(clause), *(item.place for item in clause.items if item.kind == "text" and item.place)]
+    if low[:2] == ["i", "am"] and mine and mine[0].kind == "place" and mine[0].prep not in w.SOURCE:
+        ref.context.place = ref.place(mine[0])
+        return _stays(ref, OPERATOR, ref.context.place, parts)
     is_said, told = bool(set(low) & _BEING), False
     where_is = any(word in ("where", "way") for word in low)
     wanted = low[:1] == ["there"] and bool(set(low) & {"ought", "must", "needs"})
@@ -204,12 +208,18 @@ def statement(ref: Referee, clause: Clause, parts: list[list[list[Goal]]], last:
             continue
         told = True
         if place:
-            ref.context.found[value] = place
-            ref.context.told.add(value)
-            for goal in (goal for alternatives in parts for goals in alternatives for goal in goals):
-                if value in goal.args.values() and goal.role != "place":
-                    goal.facts[value] = place
+            _stays(ref, value, place, parts)
     return told
+
+
+def _stays(ref: Referee, value: str, place: str, parts: list[list[list[Goal]]]) -> bool:
+    """Somebody or something is at a place, for what is to come and for the goals before."""
+    ref.context.found[value] = place
+    ref.context.told.add(value)
+    for goal in (goal for alternatives in parts for goals in alternatives for goal in goals):
+        if value in goal.args.values() and goal.role != "place":
+            goal.facts[value] = place
+    return True
 
 
 def _way(ref: Referee, clause: Clause) -> tuple[str | None, str | None]:
