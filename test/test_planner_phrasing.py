@@ -322,6 +322,11 @@ SAME = {
     "is there any milk?": ("Do we have any milk?", "Do you still have any milk?"),
     "where is Alice?": ("Which room is Alice in?",),
     "what can you do?": ("Can you open doors?",),
+    "tell Alice that lunch is ready": ("Lunch is ready, tell Alice.", "Lunch is ready. Please let Alice know."),
+    "bring me the cup, then bring Alice a cup": ("Grab the cup for me and one for Alice.",),
+    "put two apples on the desk": ("Fetch two apples and put them on the desk.",),
+    "is the fridge open?": ("Did someone leave the fridge open?",),
+    "Alice is in the office. Tell her the time": ("Find Alice. She's supposed to be in the office. Tell her the time",),
     "find a drink in the office and bring it to me": ("See if there is a drink in the office and bring it to me",),
     "find the waving person in the kitchen and answer a question": (
         "Find the waving person in the kitchen and answer a quiz",

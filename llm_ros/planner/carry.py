@@ -387,7 +387,8 @@ def _taken(ref: Referee, clause: Clause, values, mode: str) -> list[Goal]:
     if mode == "place":
         what = values[0][0].replace("_", " ")
         raise Question(f"Where should I put the {what}?", "place", (clause.end, clause.end), "on")
-    if len(values) > 1 and ref.context.held is None and mode == "take":
+    kept = clause.verb.word in ("carry", "hold", "haul", "transport", "fetch")
+    if len(values) > 1 and ref.context.held is None and (mode == "take" or kept):
         ref.context.deferred = values
         ref.context.thing = values[-1][0]
         return []
@@ -401,7 +402,7 @@ def _taken(ref: Referee, clause: Clause, values, mode: str) -> list[Goal]:
     goals = []
     for value, source in values:
         goals += fetch(ref, value, source)
-        if mode == "bring" and clause.verb.word not in ("carry", "hold", "haul", "transport", "fetch"):
+        if mode == "bring" and not kept:
             goals += hand_to(ref, value, OPERATOR, ref.context.found.get(OPERATOR), implied=True)
     return goals
 

@@ -68,6 +68,8 @@ _RULES = compiled(
          r"tell me where \1 is "),
         (rf"(?:see to it|make sure|ensure|take care) (?:that )?(the {_N})(?:is|gets) (opened|closed|shut) "
          r"(?=[.,;!?]|$)", r"^2 \1"),
+        (rf"did (?:someone|somebody|anyone|anybody|i|we|you) (?:leave|forget) ({_THE}{_N})(open|shut|closed) ",
+         r"is \1 \2 "),
         (rf"(?:keep|leave) (the {_N})(open|closed|shut) (?=[,.;!?] |and |then |please |$)",
          r"make sure that \1 is \2 "),
         (rf"((?:go|drive|head|walk|move|travel|roll) (?:over )?(?:to|into) {_N})and (?:then )?(?:straight |right )?"
@@ -273,7 +275,10 @@ _RULES = compiled(
          rf"(?:how to (?:get|find my way|go)|the way|where to go to get|how i (?:can )?get) to ((?:the )?{_N})"
          rf"(?=,|;|\.|so |and |$)", r"guide me to \1"),
         # another of the same for somebody else
-        (r"(?:, )?(?:and|plus) (?:one|another|another one|one more|the same) for (?=[^ ])", ". bring one to "),
+        (rf"^i (?:would like|want|need) ({_THE}{_N})(?=(?:, )?(?:and|plus) (?:one|another|the same) for )",
+         r"bring \1 to me "),
+        (r"for me (?=(?:, )?(?:and|plus) (?:one|another|the same) for )", "to me "),
+        (r"(?:, )?(?:and|plus) (?:one|another|another one|one more|the same) (?:for|to) (?=[^ ])", ". bring one to "),
         (rf"i (?:want|would like|need|prefer) (?:both )?({_THE}{_N})and ({_THE}{_N})"
          r"to be (?:placed|put|moved|set|left|stored) (?=(?:on|in|at|to|into|onto|next|under) )",
          r"put \1 and \2 "),
@@ -364,6 +369,13 @@ _RULES = compiled(
          r"\1 \2 everything "),
         (r"^can you (?:open|close|carry|bring|fetch|find|count|follow|guide|pick up|see|hear|recognise|recognize) "
          r"(?:doors|things|objects|people|stuff|drinks|cups|bottles|faces) (?=[?])", "what can you do "),
+        (r"^(?!what |who |where |how |when |which |why |ask |see |check |find |if |please )"
+         r"((?:[a-z]+ ){1,4}?(?:is|are|has|have|will|was|were|starts|begins|leaves|called|rang|needs) "
+         r"(?:[^ .,;!?]+ ){1,10}?)[.,;] (?:so )?(?:please |can you |could you )?(?:go (?:and )?)?(?:tell|let|inform) "
+         r"(?!me |him |her |them )((?:the )?(?:[a-z]+ ){1,3}?)(?:know )?(?:please )?(?=[.!?]? ?$)", r"tell \2 that \1"),
+        (rf"((?:find|look for) {_N}|(?:find|look for) [a-z]+ )([.?!]) (he|she|they) (?:is|are) "
+         r"(?:supposed|meant|likely|said|thought) to be (?=(?:in|on|at|by|near) )", r"\1 \2 \3 is "),
+        (rf"(?:which|what) ({_N})(?:do we have|have we got|are there|is there) (?=[?])", r"what \1 "),
         (r"lead the way (?=to )", "guide me "),
         (r"walk (me|him|her|them) (?=to )", r"guide \1 "),
         (r", any (?:one |of them )?(?:will|would|is fine|is ok) ?(?:do )?(?=[.!]|$)", ""),
