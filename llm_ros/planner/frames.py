@@ -29,6 +29,9 @@ def go(ref: Referee, clause: Clause) -> list[Goal]:
     things = [item for item in clause.items if item.kind in ("object", "category") or item.kind == "thing_pronoun"]
     if clause.verb.word == "move":
         things += [item for item in clause.items if item.kind == "text" and not item.prep and not _manner(item)]
+    furniture = [item for item in places if not item.prep and set(item.names) <= set(ref.world.locations)]
+    if clause.verb.word == "move" and furniture and any(item.prep in w.DESTINATION for item in places):
+        raise PlanError("impossible", f"I cannot carry the {ref.said(furniture[0])}")
     direct = [item for item in people if not item.prep]
     if direct and clause.verb.word in _GUIDING and (places or direct[0].place):
         return guide(ref, clause)
@@ -93,6 +96,8 @@ def find_one(ref: Referee, item: Item, where: str | None) -> list[Goal]:
             ref.context.found.pop(person, None)
         ref.context.told.discard(person)
         return [Goal("find_person", {"person": person}, know(ref, person, place))]
+    if item.kind == "text" and ref.named(item):
+        ref.person(item)  # "look for Leonard", whom nobody knows
     value = ref.thing(item, "look for")
     place = place or ref.context.here or ref.context.found.get(value) or ref.world.home_of(value)
     return [Goal("find_object", {"object": value}, know(ref, value, place))]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from llm_ros.planner import words as w
@@ -35,7 +36,7 @@ from llm_ros.planner.provisos import provisos
 from llm_ros.planner.refer import PEOPLE, THINGS, VAGUE, Goal, Question, Referee, places_in, snake
 from llm_ros.planner.speech import INFORMATION, SPEECH_GOALS, question
 from llm_ros.planner.tags import Spoken
-from llm_ros.planner.tokens import corrected, tokenize
+from llm_ros.planner.tokens import Token, corrected, tokenize
 from llm_ros.planner.told import guesses, only_told, statement, wish
 from llm_ros.planner.verbs import Lexicon
 from llm_ros.planner.world import OPERATOR, World
@@ -111,9 +112,11 @@ class Interpreter:
         return Splitter(tokens, self.names, self.lexicon)
 
     def restricted(self, command: str) -> bool:
-        """Whether a command depends on what a plan cannot see to, forbids something, or is none: nobody may then guess
-        what is meant."""
-        return no_order(command) or any(one.question for one in provisos(self._splitter(command)))
+        """Whether a command depends on what a plan cannot see to, forbids something, breaks off, or is none: nobody may
+        then guess what is meant."""
+        splitter = self._splitter(command)
+        unfinished = bool(broken_off(splitter.tokens))
+        return unfinished or no_order(command) or any(one.question for one in provisos(splitter))
 
     def settled(self, command: str) -> bool:
         """Whether a command of which no plan was made leaves little to guess: it is an order of words that are all
@@ -303,12 +306,17 @@ def _retold(before: list[Goal], goals: list[Goal]) -> bool:
     )
 
 
-def _refuse_unfinished(tokens) -> None:
-    """Raises Question if the command breaks off after an article or a preposition."""
+def broken_off(tokens: Sequence[Token]) -> str:
+    """The article or preposition with which a command breaks off; "" if it does not."""
     words = [token for token in tokens if token.quoted or token.low[0].isalnum()]
-    if words and not words[-1].quoted and words[-1].low in _OPEN_ENDED and tokens[-1].low != "?":
+    off = words and not words[-1].quoted and words[-1].low in _OPEN_ENDED and tokens[-1].low != "?"
+    return words[-1].text if off else ""
+
+
+def _refuse_unfinished(tokens: Sequence[Token]) -> None:
+    if last := broken_off(tokens):
         end = len(tokens)
-        raise Question(f"The sentence is not finished: what comes after {words[-1].text!r}?", "words", (end, end))
+        raise Question(f"The sentence is not finished: what comes after {last!r}?", "words", (end, end))
 
 
 def _refuse_choice(ref: Referee, clause: Clause) -> None:

@@ -108,6 +108,9 @@ def follow(ref: Referee, clause: Clause) -> list[Goal]:
             raise Question("Whom should I follow?", "person", (clause.start, clause.start))
         people = texts[:1] or [Item("person_pronoun", ("them",), "", clause.start, clause.start)]
     to = [item for item in places if item.prep in w.DESTINATION]
+    verb = [token.low for token in clause.tokens[clause.verb.start : clause.verb.end]] if clause.verb else []
+    if to and verb[:1] in (["go"], ["walk"]) and "with" in verb and people[0].kind not in ("me", "text"):
+        return guide(ref, clause)  # "walk with him to the hall": he is the one to get there
     sources = [item for item in places if not any(item is one for one in to)]
     unknown = [item for item in clause.items if item.kind == "text" and item.prep in w.DESTINATION]
     if unknown and not to:

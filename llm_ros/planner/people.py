@@ -23,6 +23,12 @@ class Describer:
         self._described: list[tuple[frozenset[str], str]] = []
         for name in (*world.descriptions.get("gestures", ()), *world.descriptions.get("poses", ())):
             self._described.append((frozenset(_content(words_of(name))), name))
+        self._deeds = [
+            (_forms(words[0]), words)
+            for _, name in self._described
+            if (words := [word for word in words_of(name) if word != "person"]) and words[0].endswith("ing")
+        ]
+        self._ends_where = _ENDS_WHERE | {form for forms, _ in self._deeds for form in forms if form[-1:] in "gs"}
         clothes = {key_of(words_of(one)) for one in world.descriptions.get("clothes", ())}
         self._clothes = clothes | {
             key_of(words_of(form))
@@ -101,8 +107,7 @@ class Describer:
                 return said, mention.end
         return None
 
-    @staticmethod
-    def _where_end(tokens: list[Token], start: int) -> int | None:
+    def _where_end(self, tokens: list[Token], start: int) -> int | None:
         """The end of "in the hall", "standing at the desk", "over there by the window" from `start`, or None."""
         low = [token.low for token in tokens]
         k = start
@@ -114,7 +119,7 @@ class Describer:
         while low[k : k + 1] and low[k] in _AT | {"of", "to"} | w.DETERMINERS:
             k += 1
         end = k
-        while end < min(len(low), k + 3) and low[end][0].isalnum() and low[end] not in _ENDS_WHERE:
+        while end < min(len(low), k + 3) and low[end][0].isalnum() and low[end] not in self._ends_where:
             end += 1
         return end if k < end < len(low) and low[k] not in w.COLORS else None
 
@@ -135,6 +140,9 @@ class Describer:
         if clothes and (low not in ("in", "on", "a", "the") or being or relative):
             said = [Token("wearing", "wearing"), *self._worn(tokens[k:clothes])]
             return said, clothes, not relative and (being or low in ("has", "have", "wears", "wear"))
+        if deed := self._deed(tokens, k):
+            words, end = deed
+            return [Token(word, word) for word in words], end, not relative and (being or low != words[0])
         doing = _DOING.get(low, low)
         if doing not in _GESTURES and (doing not in _POSES or not relative and not being):
             return None
@@ -146,6 +154,22 @@ class Describer:
         if doing == low and not relative and not being and start != k and tokens[end : end + 1] != [Token(",", ",")]:
             return None  # "the person in the hall, waving the flag"
         return [Token(doing, doing), *tokens[k + 1 : end]], end, not relative and (being or doing != low)
+
+    def _deed(self, tokens: list[Token], k: int) -> tuple[list[str], int] | None:
+        """(the words, their end) of a gesture or pose of the world at `k`: "crosses her arms" → crossing their arms."""
+        found = None
+        for forms, words in self._deeds:
+            end = k + 1
+            for word in words[1:] if tokens[k].low in forms else ():
+                low = tokens[end].low if end < len(tokens) else ""
+                if low == word or word in _ITS and low in _ITS:
+                    end += 1
+                elif word not in _ITS:
+                    end = 0
+                    break
+            if tokens[k].low in forms and end and (found is None or end > found[1]):
+                found = words, end
+        return found
 
     def _noun(self, tokens: list[Token], i: int) -> bool:
         """Whether a word speaks of a person: any person, or one by kinship or profession."""
@@ -327,6 +351,15 @@ _ENDS_WHERE = frozenset(
     "raising raises raise lifting lifts please raised sitting standing lying seated kneeling crouching wear wave point "
     "sit sits stand stands lie lies".split()
 )
+
+
+def _forms(doing: str) -> frozenset[str]:
+    """What a word ending in "ing" may be: "clapping" → claps, clap, clapped …"""
+    stem = doing[:-3]
+    short = stem[:-1] if stem[-2:-1] == stem[-1:] else stem
+    return frozenset((doing, *(base + end for base in {stem, short} for end in ("", "s", "es", "e", "ed"))))
+
+
 _DOING = {
     "waves": "waving",
     "wave": "waving",

@@ -20,6 +20,21 @@ _STATES = (
 )
 _BOUND = r"where|if|that|whether|when|while|because|as|and|or|until|till|who|what|since|once|before|after|,|\.|;|:"
 _DURATION = r"((?:about |exactly |another )?(?:an? |half an? |[a-z0-9]+ )(?:second|minute|hour|moment|while)s? )"
+_ASKER = r"((?!if |when |what |who |please )[a-z]+ )"
+_KEEN = (
+    r"(?:wants to know|would like to know|would love to know|needs to know|would like to hear|wants to hear|"
+    r"is wondering|wonders|is curious|is curious about|has no idea|does not know|has not heard|has forgotten|"
+    r"wants to find out|is keen to know) "
+)
+_THERE = (
+    r"(the person (?:who is )?(?:[a-z]+ing )?(?:at|in|on|by|near) the (?:[a-z]+ ){1,2}?"
+    r"(?=[a-z]+s |would |wants |needs |is |has ))"
+)
+_PLEASE = r"(?:please |could you |would you |can you |so |and )*(?:go (?:over )?(?:and )?)?"
+_ASKED = (
+    r"(?:ask|find out from) (?:them|that person|the person|him|her)(?: there)?(?: about it)? (?:, )?and (?:then )?"
+    r"(?:tell|give|let|inform|pass|report|bring)[^.;!?]*"
+)
 _CURIOUS = r"(?:would like|wants|needs|is keen|is curious|is waiting|is dying|is wondering)"
 _PAST = (
     "went|came|popped|brought|took|told|gave|found|asked|said|showed|walked|got|fetched|followed|guided|checked|looked|"
@@ -337,8 +352,8 @@ _RULES = compiled(
          r"\1 the answer "),
         (r"(say (?:hi|hello|hey|goodbye|good bye|bye|thank you|thanks) to (?:[^ .,;!?]+ ){1,6}?)(?:for|from) me "
          r"(?=[.!?,;]|and |$)", r"\1"),
-        (r"(?:back )?(?:to )?where (?:it|they) (?:belongs?|goes|go|lives?|came from) (?=[.,;!?]|and |then |$)",
-         "to its place "),
+        (r"((?:put|return|take|bring|carry|move|place) (?:[^ .,;!?]+ ){1,6}?)(?:back )?(?:to )?where (?:it|they) "
+         r"(?:belongs?|goes|go|lives?|came from) (?=[.,;!?]|and |then |$)", r"\1 to its place "),
         (r"(?:back )?(?:to|in|into|on|onto|at) (?:its|their) (?:usual |proper |right |own )?(?:place|spot|home) ",
          "to its place "),
         (rf"return ({_THE}{_N}|it |them )(?=to its place )", r"put \1"),
@@ -376,6 +391,43 @@ _RULES = compiled(
         (rf"((?:find|look for) {_N}|(?:find|look for) [a-z]+ )([.?!]) (he|she|they) (?:is|are) "
          r"(?:supposed|meant|likely|said|thought) to be (?=(?:in|on|at|by|near) )", r"\1 \2 \3 is "),
         (rf"(?:which|what) ({_N})(?:do we have|have we got|are there|is there) (?=[?])", r"what \1 "),
+        # who wants to know something of a person who is somewhere else
+        (rf"{_ASKER}, (?:who is )?(?:over )?((?:at|in|on|by) (?:the )?(?:[a-z]+ ){{1,3}}?), {_KEEN}"
+         rf"((?:[a-z]+ ){{1,4}}?{_THERE}(?:[^.;!?]+ )?)[.;] {_PLEASE}{_ASKED}", r"ask \4 \3 and tell \1 \2 "),
+        (rf"{_ASKER}(?:is )?(?:over )?((?:at|in|on|by) (?:the )?(?:[a-z]+ ){{1,3}}?)(?:and )?{_KEEN}"
+         rf"((?:[a-z]+ ){{1,4}}?{_THERE}(?:[^.;!?]+ )?)[.;] {_PLEASE}{_ASKED}", r"ask \4 \3 and tell \1 \2 "),
+        (r"(?:and |who )?(?:looks|seems|looking|feels) (?:rather |a bit |a little |quite |very |so )?"
+         r"(?:hungry|thirsty|tired|sad|gloomy|lost|bored|cold|unhappy|worried|upset|happy|confused|puzzled|busy) ", ""),
+        (r"(?:put|pose) the question to ", "ask "),
+        (rf"let {_DURATION}(?:pass|go by|elapse) ", r"wait \1 "),
+        (rf"(?:leave|keep) (?:it|them) (?:like that|open|closed|so|that way) for {_DURATION}", r"wait \1 "),
+        (rf"do not (?:move|go|drive|walk|stir) (?:away )?(?:from (?:it|there|the spot) )?for {_DURATION}", r"wait \1 "),
+        (r"(?:keep|stay|remain) (?:close|right|just|closely) behind ", "follow "),
+        (r"who (?:ought to|should|must|might|may) (?:now |still )?be (?=(?:in|on|at|by|near) )", "who is "),
+        (r"(?:i|we) (?:would like|want|need|would love) to (?:hear|know|learn|find out) "
+         r"(?=(?:which|what|who|how|whether|if|where|when) )", "tell me "),
+        (r"(?:stick|stay|come|walk|keep|go) (?:up |close |along |right )*(?:with|behind) me (?=until )", "follow me "),
+        (r"(follow (?:me|him|her|them|[a-z]+) )until (?:i|we|he|she|they) "
+         r"(?:am there|are there|is there|get there|gets there|arrive there|arrives|arrive|have arrived|has arrived|"
+         r"get where (?:i|we|he|she|they) (?:am|are|is) going) ", r"\1"),
+        (r"^((?:at|in|on|by) (?:the )?(?:[a-z]+ ){1,3}?), ([a-z]+ )is (waiting|looking|hoping|longing) for ",
+         r"\2 \1 is waiting for "),
+        (rf"(?:someone|somebody) was (?:[a-z]+ing) ({_THE}{_N})and (left|put|forgot|dropped) it ", r"i \2 \1 "),
+        (rf"({_THE}{_N})has to get (off|out of|from) ({_THE}{_N})and (?:onto|into|to|on) ", r"move \1 from \3 to "),
+        (r"find out what (?:they are|he is|she is) called ", "ask them what their name is "),
+        (r"show ((?:[^ .,;]+ ){1,8}?)the way (?=from )", r"guide \1"),
+        (r"(is|are) (?:busy|stuck|working|occupied|hard at work) (?=(?:at|in|on|by|near) )", r"\1 "),
+        (r"(?:, )?(?:after|following) that (?=[.!;]|$)", ""),
+        (r"(?:have a look|take a look|look|see) (?:at )?what is (in|on|inside) (it|there) (?:, )?and "
+         r"(?:tell me|let me know)(?: about it)? ", r"tell me what is \1 \2 "),
+        (r"(wants|would like|needs|wishes) to (?:know|ask you) something ", "has a question "),
+        (rf"^i (?:have|need|want|am going) to (?:go|get|walk|head) to ({_N})(?:now |soon |next )?[.,;] (?:and |so )?"
+         r"(?:please )?follow me ", r"follow me to \1"),
+        (r"(?:, )?so (?:that )?you (?:can|will|could) (?:easily )?(?:tell|know|see|recogni[sz]e|spot|find) "
+         r"(?:who (?:it|that|they|he|she) (?:is|are)|them|him|her) ", ""),
+        (r"(?:and )?(?:i have no idea|i do not know|i am not sure|no idea) where (?:they|he|she) (?:is|are) "
+         r"(?:off|going|heading|headed) (?:to )?(?:, )?(?:but |so |and )?", ""),
+        (r"give (him|her|them) an answer ", r"answer the question of \1 "),
         (r"lead the way (?=to )", "guide me "),
         (r"walk (me|him|her|them) (?=to )", r"guide \1 "),
         (r", any (?:one |of them )?(?:will|would|is fine|is ok) ?(?:do )?(?=[.!]|$)", ""),

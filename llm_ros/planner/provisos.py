@@ -61,6 +61,8 @@ _FIND = frozenset("find see spot meet locate have get reach know encounter found
 _ARRIVED = frozenset("arrives arrive arrived reaches reached".split())
 _GOTTEN = frozenset("got gets received receives".split())
 _EASE = frozenset("possible convenient ok okay alright fine any at all i".split())
+_SENTENCE = frozenset(".!?;:")
+_TELLING = frozenset("is are was were has have had".split())
 _OPPOSITE = {"open": {"closed", "shut"}, "close": {"open", "opened", "ajar"}}
 _STARTS = frozenset(
     "he she it they we i there somebody someone nobody anybody everybody everyone nothing anything".split()
@@ -371,6 +373,8 @@ class _Finder:
 
     def _by_clock(self, i: int, end: int, question: str) -> Proviso | None:
         """A proviso, unless it belongs to what is said or asked."""
+        if self._only_told(i):
+            return None
         start = next((a for a, b in reversed(self._spans) if a <= i < b), 0)
         verb, _ = self.s._find_verb(self.s.skip(start), len(self.low))
         asked = self.s._question(self.s.skip(start), len(self.low))[0] if self.s.skip(start) < len(self.low) else ""
@@ -382,6 +386,15 @@ class _Finder:
         ):
             return None
         return Proviso(i, end, question.format(" ".join(token.text for token in self.s.tokens[i:end])))
+
+    def _only_told(self, i: int) -> bool:
+        """Whether the sentence around `i` tells something ("Kofi has been working all day") and more follows it."""
+        begin = next((k + 1 for k in range(i - 1, -1, -1) if self.low[k] in _SENTENCE), 0)
+        end = next((k for k in range(i, len(self.low)) if self.low[k] in _SENTENCE), len(self.low))
+        before = set(self.low[begin:i])
+        if not before & _TELLING or before & {"sure", "ensure", "please", "should", "must", "want", "need"}:
+            return False
+        return end < len(self.low) - 1 and self.s.lexicon.match(self.s.tokens, self.s.skip(begin), self.s.at) is None
 
     def _said(self, begin: int, end: int) -> str:
         """What the condition says, as the robot repeats it: I and you change places."""

@@ -125,6 +125,9 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         if set(low) & {"see", "saw", "found", "find", "counted", "heard", "notice", "noticed"}:
             return [], ref.context.report or UNTOLD
         return [], FreeText(said)
+    within = place is None and re.search(r"\b(?:in|on|inside|on top of) (?:it|there)$", " ".join(low))
+    if within and low[0] == "what" and (inner := ref.context.opened or ref.context.here):
+        return looking_at(ref, "objects", inner, inside)
     if (
         looking
         and low[0] in ("what", "which")
