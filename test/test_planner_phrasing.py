@@ -327,6 +327,29 @@ SAME = {
     "put two apples on the desk": ("Fetch two apples and put them on the desk.",),
     "is the fridge open?": ("Did someone leave the fridge open?",),
     "Alice is in the office. Tell her the time": ("Find Alice. She's supposed to be in the office. Tell her the time",),
+    "ask the person on the sofa which cake the person on the sofa would like and tell Alice in the kitchen": (
+        "Alice, over in the kitchen, wants to know which cake the person on the sofa would like. Please find out from "
+        "them and then tell her.",
+    ),
+    "ask Bruno in the office which bus Bruno takes and tell Alice in the kitchen": (
+        "Alice wants to know which bus Bruno takes. She's in the kitchen and he's in the office, so please ask him and "
+        "let her know.",
+        "Alice in the kitchen is wondering which bus Bruno takes. He's in the office: put the question to him there, "
+        "then tell her.",
+    ),
+    "guide Alice from the office to the kitchen, please": (
+        "Alice is in the office. Please walk with her to the kitchen.",
+        "Alice has arrived in the office for her interview, which is in the kitchen. Take her there, please.",
+    ),
+    "bring Alice in the office a cola": (
+        "Alice is in the office and hasn't had a break all day. Please bring her a cola.",
+        "Alice is busy in the office and has asked for a cola. Would you run it over to her?",
+    ),
+    "open the dishwasher, then tell me what is in the dishwasher": (
+        "Open the dishwasher, look what is in it and tell me.",
+    ),
+    "wait for twenty seconds, then close the fridge": ("Let twenty seconds pass, and shut the fridge after that.",),
+    "please follow me to the kitchen": ("I have to go to the kitchen now. Stick with me until I get there.",),
     "find a drink in the office and bring it to me": ("See if there is a drink in the office and bring it to me",),
     "find the waving person in the kitchen and answer a question": (
         "Find the waving person in the kitchen and answer a quiz",
@@ -375,6 +398,9 @@ def test_other_words_the_same_plan(command, plain):
         ("bring bob his phone", "refuse unknown_person"),
         ("Every hour, check the sink.", "clarify"),
         ("Let the cat out.", "clarify"),
+        ("Follow Alice from the office to", "clarify"),
+        ("Move the coffee table into the bedroom.", "refuse impossible"),
+        ("Look for Leonard in the office.", "refuse unknown_person"),
         (
             "I'm on the sofa. Bring me a cola.",
             "go_to(refrigerator); find_object(cola); pick(cola); go_to(sofa); find_person(me); hand_over(cola, me)",

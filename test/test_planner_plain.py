@@ -7,12 +7,14 @@ import pytest
 from planner_helpers import SKILLS, WORLDS, accepts
 
 from llm_ros.planner import Planner, load_skills, load_world
+from llm_ros.planner.looks import one_form
 from llm_ros.planner.plain import PlainForms
 from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.refer import Question
 from llm_ros.planner.report import UNTOLD
 from llm_ros.planner.rewrite import SURE, SURE_OF_OTHER, Written, implausible
 from llm_ros.planner.tags import tag
+from llm_ros.planner.tokens import tokenize
 from training.commands import TASKS, Robot, make
 
 SKILL_FILE, WORLD = load_skills(SKILLS["full"]), load_world(WORLDS["clinic"])
@@ -147,6 +149,31 @@ def test_the_person_is_asked_about_a_text_that_the_model_is_not_sure_of():
     for text, logprob in (("guide person1 to ?", SURE - 0.1), ("guide person1 from place2 to place1", -9.0)):
         plan = planner(Written(text, logprob), trained=True).plan(command)
         assert plan.status == "clarify" and not plan.message.startswith("Do you mean")
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("Somebody in the hall is crossing her arms", "person_crossing_their_arms"),
+        ("There's someone in the hall who crosses his arms", "person_crossing_their_arms"),
+        ("Someone in the hall claps", "clapping_person"),
+        ("the people in the hall who are giving a thumbs up", "person_giving_a_thumbs_up"),
+    ],
+)
+def test_what_the_world_file_says_people_do_is_known_in_any_form(tmp_path, said, found):
+    gestures = "[person_crossing_their_arms, clapping_person, person_giving_a_thumbs_up]"
+    (tmp_path / "world.yaml").write_text(
+        "rooms: [hall]\nlocations: {desk: {room: hall}}\npeople: [me]\n"
+        f"person_descriptions: {{gestures: {gestures}, poses: [sitting_person], clothes: [coat], colors: [red]}}\n"
+    )
+    names = Planner(None, SKILL_FILE, load_world(tmp_path / "world.yaml"))._interpreter.names
+    (person,) = [one.names for name, one in _mentions(names, said) if name == "person"]
+    assert person == (found,)
+
+
+def _mentions(names, said):
+    tokens = names.gathered(one_form(tokenize(said)))
+    return [(one.kind, one) for one in names.find(tokens)]
 
 
 def test_words_may_be_quoted_with_a_small_letter_where_a_sentence_begins():

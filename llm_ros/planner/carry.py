@@ -222,7 +222,8 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
         return _move_person_or_ask(ref, clause, people, places, mode)
     recipient = _recipient(people)
     whither = places or any(item.place for item in things)
-    if mode == "place" and whither and recipient is not None and recipient.kind == "me" and recipient.prep == "for":
+    whither = whither if mode == "place" else any(item.prep in w.DESTINATION for item in places)
+    if whither and recipient is not None and recipient.kind == "me" and recipient.prep == "for":
         recipient = None  # done as a favour
     if mode == "place" and recipient is None and not places:
         inner = things[-1].place

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from llm_ros.planner import words as w
 from llm_ros.planner.again import BY_ITEMS, again
 from llm_ros.planner.answers import Answers
+from llm_ros.planner.behalf import on_behalf
 from llm_ros.planner.carry import CARRY_GOALS
 from llm_ros.planner.clauses import Clause, Splitter
 from llm_ros.planner.coverage import strange_words, unused_words
@@ -109,7 +110,7 @@ class Interpreter:
 
     def _splitter(self, command: str) -> Splitter:
         tokens = self.names.gathered(one_form(plainly(orders(corrected(tokenize(command))))))
-        return Splitter(tokens, self.names, self.lexicon)
+        return Splitter(on_behalf(tokens, self.names.find(tokens)), self.names, self.lexicon)
 
     def restricted(self, command: str) -> bool:
         """Whether a command depends on what a plan cannot see to, forbids something, breaks off, or is none: nobody may
@@ -364,7 +365,10 @@ def _tidy(goals: list[Goal]) -> list[Goal]:
         last = result[-1] if result else None
         if goal.role == "pick" and _carried_on(result, goal.args.get("object")):
             continue
-        if last == goal and goal.role in ("follow", "guide", "ask"):
+        if last == goal and goal.role in ("follow", "guide", "ask", "open", "close", "say"):
+            continue
+        if goal.role == "say" and len(result) > 2 and result[-2] == goal and result[-3] == last:
+            result.pop()  # found again to be told the same again
             continue
         if (
             last

@@ -77,7 +77,7 @@ def guide(ref: Referee, clause: Clause) -> list[Goal]:
     for one in [person, *(item for item in people if item is not person and item.joined and not item.prep)]:
         name = ref.person(one)
         facts = know(ref, name, ref.where(one) or start)
-        target = target or ref.place(to[-1])
+        target = target or _there(ref, to[-1], facts.get(name))
         facts = {**facts, **({host: target} if host else {})}
         goals.append(Goal("guide", {"person": name, "location": target}, facts))
         ref.context.found[name] = target
@@ -97,6 +97,15 @@ def _where_a_thing_is(ref: Referee, clause: Clause, person: Item) -> str | None:
             value = ref.thing(item, "find")
             return ref.where(item) or ref.context.found.get(value) or ref.world.home_of(value)
     return None
+
+
+def _there(ref: Referee, item: Item, start: str | None) -> str:
+    """The place that an item names; "there" is not where somebody already is, if another place was spoken of."""
+    place = ref.place(item)
+    if item.kind != "here" or place != start:
+        return place
+    named = [one for at, one in sorted(ref.mentions.items()) if at < item.start and one.kind == "place"]
+    return next((one.names[0] for one in reversed(named) if len(one.names) == 1 and one.names[0] != start), place)
 
 
 def follow(ref: Referee, clause: Clause) -> list[Goal]:

@@ -20,21 +20,6 @@ _STATES = (
 )
 _BOUND = r"where|if|that|whether|when|while|because|as|and|or|until|till|who|what|since|once|before|after|,|\.|;|:"
 _DURATION = r"((?:about |exactly |another )?(?:an? |half an? |[a-z0-9]+ )(?:second|minute|hour|moment|while)s? )"
-_ASKER = r"((?!if |when |what |who |please )[a-z]+ )"
-_KEEN = (
-    r"(?:wants to know|would like to know|would love to know|needs to know|would like to hear|wants to hear|"
-    r"is wondering|wonders|is curious|is curious about|has no idea|does not know|has not heard|has forgotten|"
-    r"wants to find out|is keen to know) "
-)
-_THERE = (
-    r"(the person (?:who is )?(?:[a-z]+ing )?(?:at|in|on|by|near) the (?:[a-z]+ ){1,2}?"
-    r"(?=[a-z]+s |would |wants |needs |is |has ))"
-)
-_PLEASE = r"(?:please |could you |would you |can you |so |and )*(?:go (?:over )?(?:and )?)?"
-_ASKED = (
-    r"(?:ask|find out from) (?:them|that person|the person|him|her)(?: there)?(?: about it)? (?:, )?and (?:then )?"
-    r"(?:tell|give|let|inform|pass|report|bring)[^.;!?]*"
-)
 _CURIOUS = r"(?:would like|wants|needs|is keen|is curious|is waiting|is dying|is wondering)"
 _PAST = (
     "went|came|popped|brought|took|told|gave|found|asked|said|showed|walked|got|fetched|followed|guided|checked|looked|"
@@ -391,11 +376,6 @@ _RULES = compiled(
         (rf"((?:find|look for) {_N}|(?:find|look for) [a-z]+ )([.?!]) (he|she|they) (?:is|are) "
          r"(?:supposed|meant|likely|said|thought) to be (?=(?:in|on|at|by|near) )", r"\1 \2 \3 is "),
         (rf"(?:which|what) ({_N})(?:do we have|have we got|are there|is there) (?=[?])", r"what \1 "),
-        # who wants to know something of a person who is somewhere else
-        (rf"{_ASKER}, (?:who is )?(?:over )?((?:at|in|on|by) (?:the )?(?:[a-z]+ ){{1,3}}?), {_KEEN}"
-         rf"((?:[a-z]+ ){{1,4}}?{_THERE}(?:[^.;!?]+ )?)[.;] {_PLEASE}{_ASKED}", r"ask \4 \3 and tell \1 \2 "),
-        (rf"{_ASKER}(?:is )?(?:over )?((?:at|in|on|by) (?:the )?(?:[a-z]+ ){{1,3}}?)(?:and )?{_KEEN}"
-         rf"((?:[a-z]+ ){{1,4}}?{_THERE}(?:[^.;!?]+ )?)[.;] {_PLEASE}{_ASKED}", r"ask \4 \3 and tell \1 \2 "),
         (r"(?:and |who )?(?:looks|seems|looking|feels) (?:rather |a bit |a little |quite |very |so )?"
          r"(?:hungry|thirsty|tired|sad|gloomy|lost|bored|cold|unhappy|worried|upset|happy|confused|puzzled|busy) ", ""),
         (r"(?:put|pose) the question to ", "ask "),
@@ -428,6 +408,22 @@ _RULES = compiled(
         (r"(?:and )?(?:i have no idea|i do not know|i am not sure|no idea) where (?:they|he|she) (?:is|are) "
          r"(?:off|going|heading|headed) (?:to )?(?:, )?(?:but |so |and )?", ""),
         (r"give (him|her|them) an answer ", r"answer the question of \1 "),
+        (r"run (it|them|that|this|one) (?:over |across |up |down |round )?(?=to )", r"bring \1 "),
+        (r"(is|are) (?:just )?off to (?=the )", r"\1 walking to "),
+        (r"(is|are) about to (?!leave |go |walk |set |move )(?:[a-z]+ ){1,4}?(?=(?:in|at|on) the )", r"\1 "),
+        (r", which (?:must|should|ought to|might|may|could|has to) (?:still )?be (?:somewhere |lying |left )*"
+         r"(?=(?:in|on|at|under|near) )", ". it is "),
+        (r"(someone|somebody) (?:whom |who |that )?you (?:do not know|have not met|have never met|have not seen)"
+         r"(?: yet| before)? ", r"\1 "),
+        (r"tell ((?:[^ .,;!?]+ ){1,8}?)who you are ", r"introduce yourself to \1"),
+        (r"(?:walk|go) there with (them|him|her) ", r"guide \1 there "),
+        (r"^(?:the )?(?:[a-z]+ ){1,3}?needs (?:some |more |fresh |a bit of )*(?:air|airing|light) [.:;,] ", ""),
+        (rf"^i would (?:love|like) to (?:see|visit) ({_N})[.;,] (?:so |please |go ahead and )*"
+         r"(?:bring|take|guide|lead|show) me (?:over )?there ", r"guide me to \1"),
+        (r"give ((?:[^ .,;]+ ){1,4}?)(our|my) ((?:[a-z]+ ){0,2}?(?:wishes|regards|congratulations|condolences)) ",
+         r"tell \1 \2 \3 "),
+        (rf"check ({_THE}{_N})(?:for me )?[;,.] i (?:want|would like|need) to know the number of ({_N})"
+         r"(?:that are |which are )?(?:still |left |lying )*(?:there|on it|in it) ", r"tell me how many \2 are on \1"),
         (r"lead the way (?=to )", "guide me "),
         (r"walk (me|him|her|them) (?=to )", r"guide \1 "),
         (r", any (?:one |of them )?(?:will|would|is fine|is ok) ?(?:do )?(?=[.!]|$)", ""),

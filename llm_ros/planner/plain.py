@@ -123,7 +123,7 @@ class PlainForms:
         rules += [f"f{number}: {_rule(form.plain)}" for number, form in enumerate(self.forms)]
         for slot, kinds in SLOTS.items():
             tags = [json.dumps(tag) for tag in tagged.of_kind(*kinds)]
-            me = ['"me"'] if slot in ("P", "Q") else []
+            me = ['"me"'] if slot in ("P", "Q", "X") else []
             rules.append(f"s{slot.lower()}: " + " | ".join([*tags, *me, json.dumps(OPEN), "words"]))
         return "\n".join(rules) + "\n"
 

@@ -127,7 +127,7 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         return [], FreeText(said)
     within = place is None and re.search(r"\b(?:in|on|inside|on top of) (?:it|there)$", " ".join(low))
     if within and low[0] == "what" and (inner := ref.context.opened or ref.context.here):
-        return looking_at(ref, "objects", inner, inside)
+        return looking_at(ref, f"objects in the {inner.replace('_', ' ')}", inner, inside)
     if (
         looking
         and low[0] in ("what", "which")

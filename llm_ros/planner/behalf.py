@@ -1,0 +1,64 @@
+"""Asking somebody on behalf of somebody else, in one form: "Noor at the desk wants to know which bus Ravi takes. He is
+in the hall, so ask him and let her know" → "ask Ravi in the hall which bus Ravi takes and tell Noor at the desk".
+
+In: tokens of a command, and the names in them. Out: the same where it is no such command, or what stands above. Knows
+no skill.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from llm_ros.planner.tokens import Mention, Token
+
+_PLACE = r"(?:in|on|at|by|near|inside) (?:the )?place\d+ "
+_KEEN = (
+    r"(?:wants|would like|would love|needs|wishes|is keen|is dying|is waiting|has) to (?:know|hear|find out|learn) |"
+    r"is wondering |wonders |is curious |is unsure |is not sure |has no idea |does not know |has not heard |"
+    r"has forgotten |cannot remember |has never found out "
+)
+_AGAIN = r"(?P<again>them|him|her|that person|the person|person\d+|the one)"
+_TELL = "tell|let|give|inform|pass|report|bring|take|relay|say"
+# Words as they are, but for the people and places that are named: person1, place3.
+_COMMAND = re.compile(
+    rf"(?:(?P<who>person\d+ )(?:, )?(?:who )?(?:is )?(?:over |out |up |still )*(?P<at>{_PLACE})?(?:, )?"
+    rf"(?:[a-z]+ing (?:[a-z]+ ){{0,3}}?)?(?:, )?(?:and |but )?(?:(?:he|she|they) )?(?:{_KEEN})(?:about )?|"
+    rf"(?:tell|let|inform) (?P<whom>person\d+ )(?:over )?(?P<there>{_PLACE})?(?:know )?)?"
+    r"(?P<what>(?:what|which|who|whom|whose|where|when|why|how|whether|if) [^.;:!?]*?)(?:, (?:so|and|but) |[.;:!?] )"
+    r"(?P<told>(?:(?:he|she|they|person\d+) (?:is|are|knows) [^.;:!?]*?(?:, so |,? ?and |[.;:!,] ))*)"
+    r"(?:so |please |could you |would you |can you |kindly |go (?:over )?(?:and )?|just )*"
+    rf"(?:(?:ask|put the question to|check with|find out from|get it from) {_AGAIN} |find out |ask )"
+    r"(?:there |about (?:it|that) |first )*(?:, )?(?:(?:and|then|so|to|please|go|come|come back|you can) )+"
+    rf"(?:{_TELL}) [^.;:!?]*(?:[.!;] )?(?P<rest>.*)"
+)
+_SPOKEN_OF = re.compile(rf"person\d+ (?:{_PLACE})?|(?:the |that )?person (?:who is )?(?:[a-z]+ing )?{_PLACE}")
+_IS_AT = re.compile(rf"(he|she|they|person\d+) (?:is|are) (?:over |out |up |now |still )*({_PLACE})")
+_CASES = {"him": "he", "her": "she", "them": "they"}
+
+
+def on_behalf(tokens: list[Token], mentions: Sequence[Mention]) -> list[Token]:
+    """The tokens in that form."""
+    units: dict[str, list[Token]] = {}
+    text, k = "", 0
+    named = {one.start: one for one in mentions if one.kind in ("person", "place") and one.names != ("person",)}
+    while k < len(tokens):
+        mention = named.get(k)
+        word = f"{mention.kind}{len(units)}" if mention else "'" if tokens[k].quoted else tokens[k].low
+        units[word] = tokens[k : mention.end if mention else k + 1]
+        text, k = f"{text}{word} ", mention.end if mention else k + 1
+    match = _COMMAND.fullmatch(text)
+    if not match:
+        return tokens
+    who, at = match["who"] or match["whom"] or "me ", match["at"] or match["there"]
+    spoken_of = (one[0] for one in _SPOKEN_OF.finditer(match["what"]))
+    whom = next((one for one in spoken_of if one.split()[0] != who.strip()), None)
+    if whom is None:
+        return tokens
+    places = _IS_AT.findall(match["told"])
+    his = [place for who, place in places if who == _CASES.get(match["again"]) or who == whom.strip()]
+    if "place" not in whom and places:
+        whom += (his or [places[0][1]])[0]
+    at = at or next((place for _, place in places if place not in whom and who != "me "), "")
+    words = f"ask {whom}{match['what']}and tell {who}{at}. {match['rest']}".split()
+    return [one for word in words for one in units.get(word) or [Token(word, word)]]
