@@ -10,6 +10,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llm_ros.planner import words as w
+from llm_ros.planner.carried import (
+    groups,
+    idle_text,
+    pronoun_things,
+    recipient_of,
+    split_places,
+    whole_names,
+    without_owners,
+)
 from llm_ros.planner.clauses import Clause
 from llm_ros.planner.items import Item
 from llm_ros.planner.lead import guide, know
@@ -128,59 +137,9 @@ def transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     if any(item.kind in PEOPLE and item.prep == "from" for item in clause.items):
         raise PlanError("impossible", "I cannot take anything out of somebody's hands")
     goals = []
-    for group in _groups(_without_owners(ref, clause), mode):
+    for group in groups(without_owners(ref, clause), mode):
         goals += _transfer(ref, replace(clause, items=group), mode)
     return goals
-
-
-def _without_owners(ref: Referee, clause: Clause) -> list[Item]:
-    """The clause's items but for whom a thing or place belongs to: "Noor's coat" is a coat, and nobody gets it."""
-    kept, prep = [], ""
-    for item, after in zip(clause.items, [*clause.items[1:], None], strict=False):
-        if item.kind == "person" and ref.tokens[item.end - 1].owner and after and after.start <= item.end + 2:
-            prep = item.prep
-            continue
-        kept.append(replace(item, prep=item.prep or prep))
-        prep = ""
-    return kept
-
-
-def _groups(items: list[Item], mode: str) -> list[list[Item]]:
-    """Items cut where a new thing follows a destination that already has its thing."""
-    groups: list[list[Item]] = [[]]
-    for number, item in enumerate(items):
-        group = groups[-1]
-        things = [one for one in group if one.kind in ("object", "category", "text")]
-        ended = any(
-            one.kind in PEOPLE and one.prep in ("to", "for") or one.kind == "place" and one.prep in w.DESTINATION
-            for one in group
-        )
-        if (
-            mode == "place"
-            and things
-            and things[-1].place is not None
-            and things[-1].place.prep not in w.SOURCE
-            and item.place is not None
-        ):
-            ended = True
-        thing = (
-            (item.kind in ("object", "category", "text") or item.kind == "thing_pronoun" and item.names[0] == "one")
-            and not item.prep.startswith("from")
-            and bool(things)
-            and ended
-            and (item.place is not None or any(one.kind in (*PEOPLE, "place") for one in items[number + 1 :]))
-        )
-        indirect = (
-            item.kind in PEOPLE
-            and not item.prep
-            and bool(things)
-            and any(one.kind in PEOPLE for one in group)
-            and any(one.kind in ("object", "category", "text") for one in items[number + 1 :])
-        )
-        if thing or indirect:
-            groups.append([])
-        groups[-1].append(item)
-    return groups
 
 
 def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
@@ -192,7 +151,7 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
         _out_of_it(ref, clause)
     if verb == "i" and any(item.kind == "thing_pronoun" and item.place is not None for item in clause.items):
         mode = "place"  # "I want it on the desk"
-    things = _whole_names(ref, [item for item in clause.items if item.kind in THINGS and not _idle_text(item)])
+    things = whole_names(ref, [item for item in clause.items if item.kind in THINGS and not idle_text(item)])
     for item in things[:-1]:
         whose = ref.tokens[item.end].low in ("his", "her", "their") and not item.definite  # "bring bob his phone"
         if item.kind == "text" and not item.prep and whose:
@@ -217,10 +176,10 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     people = people_in(clause)
     places = places_in(clause)
     if not things:
-        things, people = _pronoun_things(ref, people)
+        things, people = pronoun_things(ref, people)
     if not things:
         return _move_person_or_ask(ref, clause, people, places, mode)
-    recipient = _recipient(people)
+    recipient = recipient_of(people)
     whither = places or any(item.place for item in things)
     whither = whither if mode == "place" else any(item.prep in w.DESTINATION for item in places)
     if whither and recipient is not None and recipient.kind == "me" and recipient.prep == "for":
@@ -230,7 +189,7 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
         if inner is not None:
             things[-1].place, places = None, [inner]
             things[-1].place = None
-    sources, goals_to = _split_places(places, mode, recipient)
+    sources, goals_to = split_places(places, mode, recipient)
     if mode == "place" and not goals_to and recipient is None and things[-1].place is not None:
         goals_to, things[-1].place = [things[-1].place], None
     for item in things[1:] if mode == "place" else ():
@@ -321,66 +280,6 @@ _DO = {"take": "take", "bring": "bring", "place": "put down"}
 
 # Giving needs somebody to give to; bringing is to the operator.
 _GIVING = ("deliver", "giv", "gave", "hand", "pass", "serv", "suppl", "provid", "distribut", "offer", "lend")
-
-
-def _whole_names(ref: Referee, things: list[Item]) -> list[Item]:
-    """The things, where what stands side by side is one ("banana peel"), and what only says how is none ("coffee,
-    black, no sugar")."""
-    found: list[Item] = []
-    for item in things:
-        how = item.kind == "text" and bool(found) and not item.prep
-        if how and item.start == found[-1].end and found[-1].kind in ("object", "category") and not item.joined:
-            found[-1] = replace(item, start=found[-1].start, names=(f"{ref.said(found[-1])} {item.names[0]}",))
-        elif not how or not (set(item.names[0].split()) <= w.COLORS or item.names[0].startswith(("no ", "without "))):
-            found.append(item)
-    return found
-
-
-def _idle_text(item: Item) -> bool:
-    return item.kind == "text" and item.names[0] in (
-        "way",
-        "down",
-        "hand",
-        "hands",
-        "care",
-        "favor",
-        "favour",
-        "trip",
-        "look",
-        "rest",
-        "time",
-        "place",
-    )
-
-
-def _pronoun_things(ref: Referee, people: list[Item]) -> tuple[list[Item], list[Item]]:
-    """ "put them on the desk": a pronoun for people may stand for things when there are things to stand for."""
-    them = [
-        item
-        for item in people
-        if item.kind == "person_pronoun" and item.names[0] in ("them", "those") and not item.prep
-    ]
-    known = ref.context.deferred or ref.context.held or ref.context.thing
-    given = _recipient([item for item in people if item.prep]) is not None  # "deliver them to her"
-    if them and (known if given else ref.context.deferred or ref.context.held or known and ref.context.person is None):
-        return them, [item for item in people if item is not them[0]]
-    return [], people
-
-
-def _recipient(people: list[Item]) -> Item | None:
-    """ "to Amira", "for her", or the person named without a preposition beside a thing."""
-    for item in people:
-        if item.prep in ("to", "for", "with", "towards"):
-            return item
-    return next((item for item in people if not item.prep or item.prep == "of"), None)
-
-
-def _split_places(places: list[Item], mode: str, recipient) -> tuple[list[Item], list[Item]]:
-    """(where from, where to)."""
-    to = [item for item in places if item.prep in w.DESTINATION or item.kind == "here" and item.prep == ""]
-    if mode == "place" and not to and recipient is None:
-        to = [item for item in places if item.prep not in w.SOURCE][-1:]
-    return [item for item in places if not any(item is one for one in to)], to
 
 
 def _taken(ref: Referee, clause: Clause, values, mode: str) -> list[Goal]:

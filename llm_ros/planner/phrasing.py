@@ -6,20 +6,18 @@ biggest toy", "one of the snacks" → "a snack" (rules.py). Knows no world and n
 
 from __future__ import annotations
 
-from llm_ros.planner.rules import compiled, replaced
+from llm_ros.planner.idioms import idiomatic
+from llm_ros.planner.rules import DURATION, NP, THE, compiled, replaced
 from llm_ros.planner.tokens import Token
 
-_N = r"(?:(?!(?:then|and|but|or|look) )[a-z]+ ){1,6}?"  # a noun phrase, with or without where it is
 _OF = r"(?:one )?(?:of )?(?:the |these |those )?"
 _SUPERLATIVE = r"(?:the )?((?:[a-z]{2,}est|most [a-z]+|least [a-z]+)) (?:one |of all |of them |of the lot )?"
 _THEY = r"(?:they|he|she|it|you|we)"
-_THE = r"(?:the|a|an|some|my|this|that|these|those|all|any) "
 _STATES = (
     r"(?:there (?:is|are|was)|it (?:is|was|has)|i (?:am|have|need)|(?:we|they) (?:are|have|need)|(?:he|she) (?:is|has)|"
     r"somebody|someone)"
 )
 _BOUND = r"where|if|that|whether|when|while|because|as|and|or|until|till|who|what|since|once|before|after|,|\.|;|:"
-_DURATION = r"((?:about |exactly |another )?(?:an? |half an? |[a-z0-9]+ )(?:second|minute|hour|moment|while)s? )"
 _CURIOUS = r"(?:would like|wants|needs|is keen|is curious|is waiting|is dying|is wondering)"
 _PAST = (
     "went|came|popped|brought|took|told|gave|found|asked|said|showed|walked|got|fetched|followed|guided|checked|looked|"
@@ -29,30 +27,30 @@ _PAST = (
 _RULES = compiled(
     (
         # "of all the snacks on the tray, which one is the heaviest" → what is the heaviest snacks on the tray
-        (rf"(?:of|among|out of) (?:all )?(?:the |these |those )?({_N}), (?:which|what) (?:would you say )?(?:one )?"
+        (rf"(?:of|among|out of) (?:all )?(?:the |these |those )?({NP}), (?:which|what) (?:would you say )?(?:one )?"
          rf"(?:of them )?is {_SUPERLATIVE}",
          r"what is the \2 \1"),
-        (rf"(?:what|which) {_OF}({_N})weighs (?:the )?most ", r"what is the heaviest \1"),
-        (rf"(?:what|which) {_OF}({_N})weighs (?:the )?least ", r"what is the lightest \1"),
-        (rf"(?:of|among|out of) (?:all )?(?:the |these |those )?({_N}), (?:i want (?:you )?to (?:hear|know|tell me)|"
+        (rf"(?:what|which) {_OF}({NP})weighs (?:the )?most ", r"what is the heaviest \1"),
+        (rf"(?:what|which) {_OF}({NP})weighs (?:the )?least ", r"what is the lightest \1"),
+        (rf"(?:of|among|out of) (?:all )?(?:the |these |those )?({NP}), (?:i want (?:you )?to (?:hear|know|tell me)|"
          rf"tell me|let me know|please tell me|i would like to know) (?:from you )?(?:which|what) (?:one )?"
          rf"(?:of them )?is {_SUPERLATIVE}", r"tell me what is the \2 \1"),
-        (rf"(?:look at|check|inspect|examine|go over) (?:all )?(?:the |these )({_N})and (?:please |then )*"
+        (rf"(?:look at|check|inspect|examine|go over) (?:all )?(?:the |these )({NP})and (?:please |then )*"
          rf"(?:tell me|let me know|say|report) which (?:one )?(?:of them )?is {_SUPERLATIVE}",
          r"tell me what is the \2 \1"),
-        (rf"which {_OF}({_N})(?:is|are) {_SUPERLATIVE}", r"what is the \2 \1"),
-        (rf"how many ({_N})(?:does|do) ((?:the|a) {_N})(?:hold|have|contain|carry) ", r"how many \1 are at \2"),
+        (rf"which {_OF}({NP})(?:is|are) {_SUPERLATIVE}", r"what is the \2 \1"),
+        (rf"how many ({NP})(?:does|do) ((?:the|a) {NP})(?:hold|have|contain|carry) ", r"how many \1 are at \2"),
         (r"what is the (?:total |exact )?(?:number|amount|count) of ", "how many "),
         (r"(?:i need|i want|i would like|give me|get me) (?:a|the) count of ", "tell me how many "),
         (r"what is the ([a-z]+) count (?=(?:on|in|at|of) )", r"how many \1 are "),
         (r"(?<![a-z] )(?:name|identify) (?=the (?:[a-z]{2,}est|most|least) )", "tell me what is "),
         # what is looked for, and whether or where it is
-        (rf"(?:look|search|check) (?:for )?({_THE}{_N})((?:in|on|at|inside) the {_N})and (?:tell me|let me know|say) "
+        (rf"(?:look|search|check) (?:for )?({THE}{NP})((?:in|on|at|inside) the {NP})and (?:tell me|let me know|say) "
          r"(?:whether|if) (?:it|they|he|she) (?:is|are) (?:still )?there ", r"tell me whether \1 is \2"),
-        (rf"(?:look|search) (?:around|through|about) (the {_N})for (?={_THE}{_N}and (?:tell me|let me know) where )",
+        (rf"(?:look|search) (?:around|through|about) (the {NP})for (?={THE}{NP}and (?:tell me|let me know) where )",
          r"go to \1 , find "),
-        (rf"(?:check|inspect|look at|go to) (the {_N})and (?:tell me|let me know|see|find out) (?:whether|if) "
-         rf"(?:we have|you see|there is|you can see|we have got|they have) (?:got )?((?:a|an|any|some) {_N})"
+        (rf"(?:check|inspect|look at|go to) (the {NP})and (?:tell me|let me know|see|find out) (?:whether|if) "
+         rf"(?:we have|you see|there is|you can see|we have got|they have) (?:got )?((?:a|an|any|some) {NP})"
          r"(?:there|on it|in it) ", r"tell me whether there is \2 at \1"),
         (r"(?:proceed|position yourself|place yourself|station yourself) (?:over )?(?:to|in|at|on|by) (?=the )",
          r"go to "),
@@ -61,33 +59,33 @@ _RULES = compiled(
          r"but (?:before (?:you )?(?:do )?(?:that|so|go there|you go|go)|first(?: of all)?) (?:, )?"
          r"((?:[^ .,?!;]+ )+)(?=[.?!] |$)", r"\2 , then \1"),
         (r"(?:(?:i want|i need|i would like) you|you are (?:needed|wanted)) (?:over )?(?:at|in|by) (?=the )", "go to "),
-        (rf"(?:after|once|when) you have (?:got |had )?(the {_N})(?:closed|shut) (?:, )?", r"close \1 , then "),
-        (rf"(?:after|once|when) you have (?:got |had )?(the {_N})open(?:ed)? (?:, )?", r"open \1 , then "),
+        (rf"(?:after|once|when) you have (?:got |had )?(the {NP})(?:closed|shut) (?:, )?", r"close \1 , then "),
+        (rf"(?:after|once|when) you have (?:got |had )?(the {NP})open(?:ed)? (?:, )?", r"open \1 , then "),
         (r"thank (?!you )((?:[^ .,;]+ ){1,8}?)(?=and |then |for |from |[.,;!])", r"tell \1 thank you "),
-        (rf"(?:find|look for|search for) ({_THE}{_N})and (?:tell me|let me know) where (?:it|they) (?:is|are) ",
+        (rf"(?:find|look for|search for) ({THE}{NP})and (?:tell me|let me know) where (?:it|they) (?:is|are) ",
          r"tell me where \1 is "),
-        (rf"(?:see to it|make sure|ensure|take care) (?:that )?(the {_N})(?:is|gets) (opened|closed|shut) "
+        (rf"(?:see to it|make sure|ensure|take care) (?:that )?(the {NP})(?:is|gets) (opened|closed|shut) "
          r"(?=[.,;!?]|$)", r"^2 \1"),
-        (rf"did (?:someone|somebody|anyone|anybody|i|we|you) (?:leave|forget) ({_THE}{_N})(open|shut|closed) ",
+        (rf"did (?:someone|somebody|anyone|anybody|i|we|you) (?:leave|forget) ({THE}{NP})(open|shut|closed) ",
          r"is \1 \2 "),
-        (rf"(?:keep|leave) (the {_N})(open|closed|shut) (?=[,.;!?] |and |then |please |$)",
+        (rf"(?:keep|leave) (the {NP})(open|closed|shut) (?=[,.;!?] |and |then |please |$)",
          r"make sure that \1 is \2 "),
-        (rf"((?:go|drive|head|walk|move|travel|roll) (?:over )?(?:to|into) {_N})and (?:then )?(?:straight |right )?"
+        (rf"((?:go|drive|head|walk|move|travel|roll) (?:over )?(?:to|into) {NP})and (?:then )?(?:straight |right )?"
          r"back (?:again |here )?(?=[,.;!?] |and |then |$)", r"\1 and come back "),
         (r"invite ((?:[^ .,;]+ ){1,4}?)to (?=(?:the|our|my|a|an) )", r"tell \1 to come to "),
-        (rf"(?:get|have|pull|push) (the {_N})open (?=[,.;!?] |and |then |$)", r"open \1"),
-        (rf"(?:get|have|pull|push) (the {_N})(?:closed|shut) (?=[,.;!?] |and |then |please |$)", r"close \1"),
-        (rf"((?:belongs|goes|should be|ought to be) (?:in|on|at) the {_N})(?:[,;.] |and |so )(?:so |and )?(please )?"
+        (rf"(?:get|have|pull|push) (the {NP})open (?=[,.;!?] |and |then |$)", r"open \1"),
+        (rf"(?:get|have|pull|push) (the {NP})(?:closed|shut) (?=[,.;!?] |and |then |please |$)", r"close \1"),
+        (rf"((?:belongs|goes|should be|ought to be) (?:in|on|at) the {NP})(?:[,;.] |and |so )(?:so |and )?(please )?"
          r"(?:put|take|bring|return) (it|them) back ", r"\1 , \2 put \3 there "),
-        (rf"(?:do )?you see ({_THE}{_N})[?] i (?:would like|want|need) (?:to have )?(?:it|them|that) ",
+        (rf"(?:do )?you see ({THE}{NP})[?] i (?:would like|want|need) (?:to have )?(?:it|them|that) ",
          r"bring me \1 "),
         # "I am heading for the library now, come along behind me"
-        (rf"i am (?:heading|going|walking|off|on my way|moving) (?:for|to|over to|towards) (the {_N})(?:now |next )?"
+        (rf"i am (?:heading|going|walking|off|on my way|moving) (?:for|to|over to|towards) (the {NP})(?:now |next )?"
          r"(?:, |[.] |; |and |so )(?:please |so |just )?(?:come along|come|follow|stay|keep|walk|go)"
          r"(?: close| along| right)?(?: behind| after)? me ", r"follow me to \1"),
         # "why is there a bucket on the bar?" tells where it is
-        (rf"(?:why (?:is|are) there|who(?: on earth)? (?:left|put)|what is) (an? {_N})(?:doing )?"
-         rf"((?:in|on|at) the {_N})[?] (?=(?:it|they) (?:should|belongs?|goes|ought) )", r"there is \1 \2 ."),
+        (rf"(?:why (?:is|are) there|who(?: on earth)? (?:left|put)|what is) (an? {NP})(?:doing )?"
+         rf"((?:in|on|at) the {NP})[?] (?=(?:it|they) (?:should|belongs?|goes|ought) )", r"there is \1 \2 ."),
         (r"(so |and |, )(?:please )?(?:tidy|put|clear) (it|them) away ", r"\1 put \2 there "),
         (r"(?:, )?as (?:fast|quickly|quick|soon|carefully|quietly|gently) as (?:you can|possible|you could) ", ""),
         (r"(?:, )?but only (?:after|once|when) (?=you |having )", " after "),
@@ -102,7 +100,7 @@ _RULES = compiled(
          r"\1 is "),
         (r"the next (second|minute|hour) ", r"a \1 "),
         (r"for (?:the next )?((?:[^ .,;]+ )+?(?:and a half )?)(?:, )?(?:please |i (?:want|would like|need) you to )"
-         rf"(wait|stay|stand by|remain) ((?:in|on|at|by|near) the {_N})", r"\2 \3 for \1"),
+         rf"(wait|stay|stand by|remain) ((?:in|on|at|by|near) the {NP})", r"\2 \3 for \1"),
         (r"answer (?:whatever|anything|everything) (?:they|he|she) (?:may )?(?:asks?|wants? to know)(?: you)? ",
          r"answer their question "),
         # one of several is any of them
@@ -120,9 +118,9 @@ _RULES = compiled(
         # sentences without a mark between them
         (rf"((?!(?:{_BOUND}) )[^ ]+ )(she|he|they) (is|are) (?=(?:in|on|at|by|near|inside|outside) )", r"\1 . \2 \3 "),
         (r"(?:what|which) (?:kind|sort|type) of (?=gesture|pose|posture)", "what "),
-        (rf"let ((?:the |a )?[^.,;]+?)have ({_THE}{_N})(?:out of|from|off) (the {_N})(?=[.,;!?]|and |then |$)",
+        (rf"let ((?:the |a )?[^.,;]+?)have ({THE}{NP})(?:out of|from|off) (the {NP})(?=[.,;!?]|and |then |$)",
          r"give \2 from \3 to \1"),
-        (rf"let ((?:the |a )?[^.,;]+?)have ({_THE}{_N})"
+        (rf"let ((?:the |a )?[^.,;]+?)have ({THE}{NP})"
          r"(?=[.,;!?]|and |then |$)", r"give \2 to \1"),
         (r"(?:do|does) not (?:yet )?know (?:yet )?(?=that )", "needs to know "),
         (r"there is ((?:someone|somebody|an? [a-z]+) (?:[^ .,;]+ )*?)whose question "
@@ -144,12 +142,12 @@ _RULES = compiled(
          ""),
         # what is to wait
         (rf"^([^.;:?!]+), but not (?:straight away|right away|immediately|at once|just yet|yet) [:;.,] (?:please )?"
-         rf"(?:hold on|wait|hang on|pause) (?:for )?{_DURATION}before you (?:bring|take|fetch|get|give|do|hand|go) "
+         rf"(?:hold on|wait|hang on|pause) (?:for )?{DURATION}before you (?:bring|take|fetch|get|give|do|hand|go) "
          r"[^.;?!]*", r"wait for \2 , then \1"),
-        (rf"^([^.;:?!]+), but (?:only|not until) after (?:waiting|a wait of|pausing) (?:for )?{_DURATION}(?=[.!]|$)",
+        (rf"^([^.;:?!]+), but (?:only|not until) after (?:waiting|a wait of|pausing) (?:for )?{DURATION}(?=[.!]|$)",
          r"wait for \2 , then \1"),
         (rf"(?:do not|never) (?:move|leave|budge|stir|go away) (?:from )?(?:(?:there|it|here|that|the|this) )?"
-         rf"(?:(?:room|spot|place) )?for (?={_DURATION})", "wait for "),
+         rf"(?:(?:room|spot|place) )?for (?={DURATION})", "wait for "),
         # when a wait is over; as far as somebody goes
         (r"(?:, )?(?:when|once|after) (?:the|that|your|this) (?:time|minutes?|seconds?|wait|pause) "
          r"(?:is|are|has|have) (?:up|over|passed|gone by|elapsed) (?:, )?", ", then "),
@@ -172,7 +170,7 @@ _RULES = compiled(
          r"(taken|guided|led|brought|escorted|walked|shown|accompanied) (?:over |up |down )?to ", r"^1 them to "),
         (r"(?:and )?(?:, )?(?:once|when|after) (?:he|she|they|you both|you two|you) (?:is|are) (?:both )?there , "
          r"(told|given|asked) ", r"and ^1 them "),
-        (rf"({_THE}{_N})(is|are) in ((?:the|a) (?:[a-z]+ ){{1,3}}?), (?:which|but) (?:you|it) (?:will )?"
+        (rf"({THE}{NP})(is|are) in ((?:the|a) (?:[a-z]+ ){{1,3}}?), (?:which|but) (?:you|it) (?:will )?"
          r"(?:have|need|has|needs) to (?:be )?open(?:ed)? first ", r"open \3 . \1 \2 in \3 "),
         # who wants to know something, which is looked at first
         (rf"{_CURIOUS} to (?:know|hear|find out) ((?:what|how many|which|whether|if) [^.;!?]+?)(?:, |; |\. )"
@@ -207,7 +205,7 @@ _RULES = compiled(
          r"please |could you |can you )+(?:follow|come(?: along)? with|accompany|join) me (?:there |along )?",
          r"follow me to \1"),
         (r"(?:pop|nip|run|drop) (?:over|by|across|round|up|down)(?: there)? and (?=tell |let |say |ask |give )", ""),
-        (rf"clear ({_THE}{_N})(?:off|from|out of) (the (?:[a-z]+ ){{1,3}}?)and ", r"take \1 from \2 and "),
+        (rf"clear ({THE}{NP})(?:off|from|out of) (the (?:[a-z]+ ){{1,3}}?)and ", r"take \1 from \2 and "),
         # one thing and then another
         (r"(?:, )?one after (?:the other|another) (?=[:;,.])", ""),
         (r"and after (?:it|that|them|this) (?=the |a |an |some )", "and then "),
@@ -221,12 +219,12 @@ _RULES = compiled(
         (r"(?:, )?waiting to hear (?=that )", "and needs to know "),
         (r"its (?=(?:on|in|at|under|near|by|behind|probably|still|somewhere) )", "it is "),
         (r"(?:, )?(?:there is )?no (?:hurry|rush|need to hurry)(?: at all| though)? (?=[.!?]|$)", ""),
-        (rf", not {_THE}{_N}(?:, |(?=[.!?]|$))", ""),
+        (rf", not {THE}{NP}(?:, |(?=[.!?]|$))", ""),
         (r"(?<![^.!?;] )((?:[^ .;!?]+ )+), but ([^.,;!?]+) first (?=[.!?]|$)", r"\2 . \1 "),
         (r"(?<![^.!?;] )((?:[^ .;!?]+ )+)(?:[.!?;,]|(?:, )?and) (?:please |but |just )?((?:open|close|shut) [^.,;!?]+?)"
          r"(?:first|beforehand|before(?: you do)?(?: that| so| it)?) (?:, )?(?:though |please )?(?=[.!?]|$)",
          r"\2 . \1 "),
-        (rf"once ({_THE}{_N})(?:has|have|is|are) (?:been )?(opened|closed|brought|placed|delivered|moved|put) "
+        (rf"once ({THE}{NP})(?:has|have|is|are) (?:been )?(opened|closed|brought|placed|delivered|moved|put) "
          r"(?:by you )?, ", r"^2 \1 . "),
         (r"(?:let|make|get|keep|give) [^,.;!?]+ by (opening|closing|shutting) ", r"\1 "),
         (r"(?:, )?if you (?:could|would|can) (?:please )?(?:fetch|bring|get|grab) (?:one|some|it|them) (?:for me )?"
@@ -254,7 +252,7 @@ _RULES = compiled(
          r"(?:greetings?|welcome|hello|salutations?) to (?=[^ .,;])", "greet "),
         (r"wish (him|her|them|me|[a-z]+) (?=an? (?:[a-z]+ ){1,3}?"
          r"(?:day|evening|morning|night|weekend|trip|time|stay|birthday|journey|flight|holiday) )", r"tell \1 have "),
-        (rf"(?:pop|stick|plonk|plop|bung) ((?:it|them|that|{_THE}{_N}))(?:back |away )?"
+        (rf"(?:pop|stick|plonk|plop|bung) ((?:it|them|that|{THE}{NP}))(?:back |away )?"
          r"(?=(?:in|on|into|onto|inside|at) )", r"put \1 "),
         (r"take (one|some|it|them|that) over (?:there )?(?=[.?!]|$)", r"bring \1 to them "),
         (r"bid ((?:[^ .,;!?]+ ){1,12}?)(?:farewell|goodbye|good bye|good night) ", r"say goodbye to \1"),
@@ -272,14 +270,14 @@ _RULES = compiled(
         (r"(?:does not|do not|cannot|can not|did not) (?:know|remember|find) "
          r"(?:the way|how to get|where to go to get|her way|his way|their way) to ", "needs to go to "),
         (rf"i (?:am not sure|do not know|have no idea|am unsure|cannot remember|do not remember|forgot) "
-         rf"(?:how to (?:get|find my way|go)|the way|where to go to get|how i (?:can )?get) to ((?:the )?{_N})"
+         rf"(?:how to (?:get|find my way|go)|the way|where to go to get|how i (?:can )?get) to ((?:the )?{NP})"
          rf"(?=,|;|\.|so |and |$)", r"guide me to \1"),
         # another of the same for somebody else
-        (rf"^i (?:would like|want|need) ({_THE}{_N})(?=(?:, )?(?:and|plus) (?:one|another|the same) for )",
+        (rf"^i (?:would like|want|need) ({THE}{NP})(?=(?:, )?(?:and|plus) (?:one|another|the same) for )",
          r"bring \1 to me "),
         (r"for me (?=(?:, )?(?:and|plus) (?:one|another|the same) for )", "to me "),
         (r"(?:, )?(?:and|plus) (?:one|another|another one|one more|the same) (?:for|to) (?=[^ ])", ". bring one to "),
-        (rf"i (?:want|would like|need|prefer) (?:both )?({_THE}{_N})and ({_THE}{_N})"
+        (rf"i (?:want|would like|need|prefer) (?:both )?({THE}{NP})and ({THE}{NP})"
          r"to be (?:placed|put|moved|set|left|stored) (?=(?:on|in|at|to|into|onto|next|under) )",
          r"put \1 and \2 "),
         (r"(the person|someone|somebody|(?:the )?people|everybody|everyone|whoever) (?:over )?there "
@@ -332,147 +330,36 @@ _RULES = compiled(
         (r"and (?:then )?answer (?=[.!]|$)", "and answer the question "),
         (r"introduce (?:some |a few )?(?:facts|things|something) about yourself ", "say something about yourself "),
         (r"(then|and) (?:it is |you are )?off to (?=(?:the|my|our) )", r"\1 go to "),
-        (r"((?:tell|inform|let|give) (?:[^ .,;!?]+ ){1,4}?(?:know )?)(?:what|whatever) (?:he|she|they) "
-         r"(?:said|says|say|answered|answers|answer|replied|replies|reply|tells? you|told you|has to say|have to say) ",
-         r"\1 the answer "),
-        (r"(say (?:hi|hello|hey|goodbye|good bye|bye|thank you|thanks) to (?:[^ .,;!?]+ ){1,6}?)(?:for|from) me "
-         r"(?=[.!?,;]|and |$)", r"\1"),
-        (r"((?:put|return|take|bring|carry|move|place) (?:[^ .,;!?]+ ){1,6}?)(?:back )?(?:to )?where (?:it|they) "
-         r"(?:belongs?|goes|go|lives?|came from) (?=[.,;!?]|and |then |$)", r"\1 to its place "),
-        (r"(?:back )?(?:to|in|into|on|onto|at) (?:its|their) (?:usual |proper |right |own )?(?:place|spot|home) ",
-         "to its place "),
-        (rf"return ({_THE}{_N}|it |them )(?=to its place )", r"put \1"),
-        (rf"(?:what|which) (colou?r|size|shape|length|make|brand) (?:is|are) ({_THE}{_N}|[a-z]+ )(?=[?.!,;]|$)",
-         r"what is the \1 of \2"),
-        (rf"(?:what|which) (colou?r|size|shape|length|make|brand) ({_THE}{_N})(?:is|are) (?=[?.!,;]|$)",
-         r"what is the \1 of \2"),
-        (r"(announce|declare|call out|proclaim) (?:over )?((?:in|at|on) (?:the |our )?(?:[a-z]+ ){1,3}?)that ",
-         r"go to \2 , announce that "),
-        (rf"^i (?:have )?(?:forgot|forgotten|left) ({_THE}{_N})((?:on|in|at|by|under) {_N})(?=[.!]? ?$)",
-         r"bring me \1 \2"),
-        (r"and (?:then )?(?:hold|keep) (?:on to |hold of )?(?:it|them|that) (?=[.!,;]|$)", ""),
-        (r"[^.;!?]*?(?:is|are|is waiting|are waiting|is standing) (?:at|outside|by|in front of) "
-         r"(the (?:[a-z]+ ){0,3}?(?:door|gate|entrance) )[,.;] (?:so )?(?:please )?let (?:them|him|her) in ",
-         r"open \1"),
-        (rf"^(?:please )?i (?:want|would like|need|wish|have) to (?:go|get|be taken|be brought) (?:over |up |down )?to "
-         rf"((?:the |our |my )?{_N})(?:please |now )?(?=[.!]? ?$)", r"guide me to \1"),
-        (r"the first (person|man|woman|one|guest|visitor) (?:that |who |whom )?(?:you|we) "
-         r"(?:see|meet|find|come across|can find|spot|run into) ", r"the \1 "),
-        (r"what (?:you|we) (?:can |could )?(?:see|notice|find|spot) (?=(?:in|on|at|inside|under) )", "what is "),
-        (rf"did (?:i|we|you|somebody|someone|anybody|anyone) (?:leave|put|forget|lose|drop) ({_THE}{_N})"
-         r"(?=(?:in|on|at|under|by|near|inside|behind) )", r"tell me whether \1 is"),
-        (rf"have you (?:seen|got|spotted|noticed) ({_THE}{_N})(?:anywhere |somewhere |around |lately )*(?=[?.!]|$)",
-         r"where is \1"),
-        (r"do (?:we|you|they) (?:still )?have (?:got )?((?:any|some) )", r"is there \1"),
-        (r"(?:which|what) room is ((?:[^ .,;?!]+ ){1,4}?)in (?=[?]|$)", r"where is \1"),
-        (r"(bring|get|fetch|give) (me|him|her|them) (?:what|whatever) is (?=(?:on|in|at|inside) )",
-         r"\1 \2 everything "),
-        (r"^can you (?:open|close|carry|bring|fetch|find|count|follow|guide|pick up|see|hear|recognise|recognize) "
-         r"(?:doors|things|objects|people|stuff|drinks|cups|bottles|faces) (?=[?])", "what can you do "),
-        (r"^(?!what |who |where |how |when |which |why |ask |see |check |find |if |please )"
-         r"((?:[a-z]+ ){1,4}?(?:is|are|has|have|will|was|were|starts|begins|leaves|called|rang|needs) "
-         r"(?:[^ .,;!?]+ ){1,10}?)[.,;] (?:so )?(?:please |can you |could you )?(?:go (?:and )?)?(?:tell|let|inform) "
-         r"(?!me |him |her |them )((?:the )?(?:[a-z]+ ){1,3}?)(?:know )?(?:please )?(?=[.!?]? ?$)", r"tell \2 that \1"),
-        (rf"((?:find|look for) {_N}|(?:find|look for) [a-z]+ )([.?!]) (he|she|they) (?:is|are) "
-         r"(?:supposed|meant|likely|said|thought) to be (?=(?:in|on|at|by|near) )", r"\1 \2 \3 is "),
-        (rf"(?:which|what) ({_N})(?:do we have|have we got|are there|is there) (?=[?])", r"what \1 "),
-        (r"(?:and |who )?(?:looks|seems|looking|feels) (?:rather |a bit |a little |quite |very |so )?"
-         r"(?:hungry|thirsty|tired|sad|gloomy|lost|bored|cold|unhappy|worried|upset|happy|confused|puzzled|busy) ", ""),
-        (r"(?:put|pose) the question to ", "ask "),
-        (rf"let {_DURATION}(?:pass|go by|elapse) ", r"wait \1 "),
-        (rf"(?:leave|keep) (?:it|them) (?:like that|open|closed|so|that way) for {_DURATION}", r"wait \1 "),
-        (rf"do not (?:move|go|drive|walk|stir) (?:away )?(?:from (?:it|there|the spot) )?for {_DURATION}", r"wait \1 "),
-        (r"(?:keep|stay|remain) (?:close|right|just|closely) behind ", "follow "),
-        (r"who (?:ought to|should|must|might|may) (?:now |still )?be (?=(?:in|on|at|by|near) )", "who is "),
-        (r"(?:i|we) (?:would like|want|need|would love) to (?:hear|know|learn|find out) "
-         r"(?=(?:which|what|who|how|whether|if|where|when) )", "tell me "),
-        (r"(?:stick|stay|come|walk|keep|go) (?:up |close |along |right )*(?:with|behind) me (?=until )", "follow me "),
-        (r"(follow (?:me|him|her|them|[a-z]+) )until (?:i|we|he|she|they) "
-         r"(?:am there|are there|is there|get there|gets there|arrive there|arrives|arrive|have arrived|has arrived|"
-         r"get where (?:i|we|he|she|they) (?:am|are|is) going) ", r"\1"),
-        (r"^((?:at|in|on|by) (?:the )?(?:[a-z]+ ){1,3}?), ([a-z]+ )is (waiting|looking|hoping|longing) for ",
-         r"\2 \1 is waiting for "),
-        (rf"(?:someone|somebody) was (?:[a-z]+ing) ({_THE}{_N})and (left|put|forgot|dropped) it ", r"i \2 \1 "),
-        (rf"({_THE}{_N})has to get (off|out of|from) ({_THE}{_N})and (?:onto|into|to|on) ", r"move \1 from \3 to "),
-        (r"find out what (?:they are|he is|she is) called ", "ask them what their name is "),
-        (r"show ((?:[^ .,;]+ ){1,8}?)the way (?=from )", r"guide \1"),
-        (r"(is|are) (?:busy|stuck|working|occupied|hard at work) (?=(?:at|in|on|by|near) )", r"\1 "),
-        (r"(?:, )?(?:after|following) that (?=[.!;]|$)", ""),
-        (r"(?:have a look|take a look|look|see) (?:at )?what is (in|on|inside) (it|there) (?:, )?and "
-         r"(?:tell me|let me know)(?: about it)? ", r"tell me what is \1 \2 "),
-        (r"(wants|would like|needs|wishes) to (?:know|ask you) something ", "has a question "),
-        (rf"^i (?:have|need|want|am going) to (?:go|get|walk|head) to ({_N})(?:now |soon |next )?[.,;] (?:and |so )?"
-         r"(?:please )?follow me ", r"follow me to \1"),
-        (r"(?:, )?so (?:that )?you (?:can|will|could) (?:easily )?(?:tell|know|see|recogni[sz]e|spot|find) "
-         r"(?:who (?:it|that|they|he|she) (?:is|are)|them|him|her) ", ""),
-        (r"(?:and )?(?:i have no idea|i do not know|i am not sure|no idea) where (?:they|he|she) (?:is|are) "
-         r"(?:off|going|heading|headed) (?:to )?(?:, )?(?:but |so |and )?", ""),
-        (r"give (him|her|them) an answer ", r"answer the question of \1 "),
-        (r"run (it|them|that|this|one) (?:over |across |up |down |round )?(?=to )", r"bring \1 "),
-        (r"(is|are) (?:just )?off to (?=the )", r"\1 walking to "),
-        (r"(is|are) about to (?!leave |go |walk |set |move )(?:[a-z]+ ){1,4}?(?=(?:in|at|on) the )", r"\1 "),
-        (r", which (?:must|should|ought to|might|may|could|has to) (?:still )?be (?:somewhere |lying |left )*"
-         r"(?=(?:in|on|at|under|near) )", ". it is "),
-        (r"(someone|somebody) (?:whom |who |that )?you (?:do not know|have not met|have never met|have not seen)"
-         r"(?: yet| before)? ", r"\1 "),
-        (r"tell ((?:[^ .,;!?]+ ){1,8}?)who you are ", r"introduce yourself to \1"),
-        (r"(?:walk|go) there with (them|him|her) ", r"guide \1 there "),
-        (r"^(?:the )?(?:[a-z]+ ){1,3}?needs (?:some |more |fresh |a bit of )*(?:air|airing|light) [.:;,] ", ""),
-        (rf"^i would (?:love|like) to (?:see|visit) ({_N})[.;,] (?:so |please |go ahead and )*"
-         r"(?:bring|take|guide|lead|show) me (?:over )?there ", r"guide me to \1"),
-        (r"give ((?:[^ .,;]+ ){1,4}?)(our|my) ((?:[a-z]+ ){0,2}?(?:wishes|regards|congratulations|condolences)) ",
-         r"tell \1 \2 \3 "),
-        (rf"check ({_THE}{_N})(?:for me )?[;,.] i (?:want|would like|need) to know the number of ({_N})"
-         r"(?:that are |which are )?(?:still |left |lying )*(?:there|on it|in it) ", r"tell me how many \2 are on \1"),
-        (r"lead the way (?=to )", "guide me "),
-        (r"walk (me|him|her|them) (?=to )", r"guide \1 "),
-        (r", any (?:one |of them )?(?:will|would|is fine|is ok) ?(?:do )?(?=[.!]|$)", ""),
-        (rf"(?:check|see|make sure|look) (?:that|whether|if) ({_THE}{_N})is (closed|shut|open) (?:, )?and "
-         r"(?:, )?(?:if not , )?(close|shut|open) it (?:if (?:it is )?not )?(?=[.!]|$)", r"\3 \1"),
-        # said in passing: how it stands, what is to be known, who is not to be lost
-        (r"(?<=[^ ] )still (?=(?:on|in|at|under|by|near|inside|there|open|closed|shut) )", ""),
-        (r"it (?:would|will) (?:[a-z]+ ){1,7}to (?:know|hear|learn|find out) "
-         r"(?=(?:if|whether|what|where|how|who|which|when) )", "tell me "),
-        (rf"(?:we are|they are|i am) (?:all |always |again )?(?:running )?(?:low on|short of|out of) ({_N})(?:again )?"
-         r"[,;.:] (?:so )?how many (?:of them |of these )?(?:are|do we have|have we got) (?:there )?left ",
-         r"how many \1 are left "),
-        (r"do not (?:let ((?:[^ .,;!?]+ ){1,9}?)(?:out of (?:your )?sight |get away (?:from you )?|slip away |escape )|"
-         r"lose (?:sight of )?((?:[^ .,;!?]+ ){1,9}?))(?=[.,;!?]|$)", r"follow \1 \2"),
-        (rf"((?:go|drive|head|walk|run|pop|roll|nip) (?:over |off |down |up )?to (?:the )?{_N})(?:, )?and (?:then )?"
-         rf"(?:come|be|get|head) (?:straight |right )?back (?:here |to me )?with ({_THE}{_N})(?:for me )?(?=[.,;!?]|$)",
-         r"\1 and bring me \2"),
-        (rf"(?:stay|remain|hang around|linger|stand) (?:for )?{_DURATION}(?=(?:by|at|in|near|beside|next) )",
-         r"wait \1"),
         # what is to be looked for before it is carried
-        (rf"(?:see|check|look) (?:if|whether) there (?:is|are) ({_THE}{_N})and (?:if so |then )?"
+        (rf"(?:see|check|look) (?:if|whether) there (?:is|are) ({THE}{NP})and (?:if so |then )?"
          r"(?=bring |take |give |put |fetch |get |hand |carry )", r"find \1 and "),
-        (rf"(?:any|each|every) ({_N})(?:that |which )?you (?:find|see|spot|discover|come across) "
-         rf"((?:in|on|at) {_N})(?:should|must|has to|needs to|ought to) (?:go|be put|be placed|be moved|be brought) ",
+        (rf"(?:any|each|every) ({NP})(?:that |which )?you (?:find|see|spot|discover|come across) "
+         rf"((?:in|on|at) {NP})(?:should|must|has to|needs to|ought to) (?:go|be put|be placed|be moved|be brought) ",
          r"take a \1 \2 and put it "),
         (r"there (?:is|are) (?:some|one|plenty|a few|several|lots)(?: of them)? (?=(?:in|on|at) )", "it is "),
-        (rf"(?:run|go|head|walk|drive|pop|nip) (?:over )?to ((?:the|a) {_N})for ({_THE}{_N})(?=and |[,.!] |$)",
+        (rf"(?:run|go|head|walk|drive|pop|nip) (?:over )?to ((?:the|a) {NP})for ({THE}{NP})(?=and |[,.!] |$)",
          r"get \2 from \1"),
-        (rf"((?:one |{_THE}){_N})goes (?=(?:on|in|to|into|onto|at) )", r"put \1"),
-        (rf"i (?:want|would like|need|prefer) ({_THE}{_N})"
+        (rf"((?:one |{THE}){NP})goes (?=(?:on|in|to|into|onto|at) )", r"put \1"),
+        (rf"i (?:want|would like|need|prefer) ({THE}{NP})"
          r"(?:to be |to go |to stand |to lie |to end up |placed |put |moved )(?=(?:on|in|at|to|into|onto|next|under) )",
          r"put \1 "),
-        (rf"((?:on|in|at) (?:the|a) {_N})there is ({_THE}{_N})(?:that |which )?i (?:would like|want|need) "
+        (rf"((?:on|in|at) (?:the|a) {NP})there is ({THE}{NP})(?:that |which )?i (?:would like|want|need) "
          r"(?:to have )?",
          r"bring me \2 \1"),
-        (rf"i (?:want|would like|need) ({_THE}{_N})"
+        (rf"i (?:want|would like|need) ({THE}{NP})"
          r"(brought|taken|moved|placed|delivered|carried|opened|closed|handed|given|returned|fetched) ", r"^2 \1"),
-        (rf"^it is ({_THE}{_N})(?:that |which )?i (?:would like|want|need) you to (bring|give|fetch|get) (?:me )?",
+        (rf"^it is ({THE}{NP})(?:that |which )?i (?:would like|want|need) you to (bring|give|fetch|get) (?:me )?",
          r"\2 me \1"),
-        (rf"({_THE}{_N})should (?:be|go) ((?:on|in|at|to|into|onto) [^.;!?]+)instead ", r"put \1 \2"),
+        (rf"({THE}{NP})should (?:be|go) ((?:on|in|at|to|into|onto) [^.;!?]+)instead ", r"put \1 \2"),
         (r"(?:would it be|is it) possible to (?:get|have) ", "can i get "),
         # what is wanted, in the passive: "could the bowl please be placed on …"
-        (rf"({_THE}{_N})(?:has to|have to|must|needs to|need to|ought to) be "
+        (rf"({THE}{NP})(?:has to|have to|must|needs to|need to|ought to) be "
          r"(moved|brought|taken|put|placed|delivered|carried|transferred|handed|given|returned) ", r"^2 \1"),
-        (rf"(?:could|can|may|should|would) ({_THE}{_N})(?:please )?be "
+        (rf"(?:could|can|may|should|would) ({THE}{NP})(?:please )?be "
          r"(placed|put|brought|moved|taken|delivered|carried|opened|closed|fetched|handed|given|returned) ", r"^2 \1"),
-        (rf"((?:take|bring|move|get|remove|fetch|grab|collect) {_THE}{_N}(?:(?:off|from|out of|in|on|at) {_N})?)and "
+        (rf"((?:take|bring|move|get|remove|fetch|grab|collect) {THE}{NP}(?:(?:off|from|out of|in|on|at) {NP})?)and "
          r"(put|place|placed|set|leave|left|lay|laid|moved) (?=(?:on|in|into|onto|to|at|back) )", r"\1 and put it "),
-        (rf"({_THE}{_N})would (?:really )?be (?:so )?"
+        (rf"({THE}{NP})would (?:really )?be (?:so )?"
          r"(?:great|nice|lovely|good|perfect|wonderful|fantastic|awesome|helpful|appreciated|welcome|handy) "
          r"(?:right now |now |please |about now |for me )*(?=[.!,] |$)", r"bring me \1"),
     )
@@ -481,4 +368,4 @@ _RULES = compiled(
 
 def plainly(tokens: list[Token]) -> list[Token]:
     """The tokens in the reader's words."""
-    return replaced(tokens, _RULES)
+    return idiomatic(replaced(tokens, _RULES))

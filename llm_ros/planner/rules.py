@@ -28,6 +28,11 @@ BASE = dict(
     returning="return", removing="remove", visiting="visit", touched="touch", entered="enter", removed="remove",
 )  # fmt: skip
 
+# Parts of patterns.
+NP = r"(?:(?!(?:then|and|but|or|look) )[a-z]+ ){1,6}?"  # a noun phrase, with or without where it is
+THE = r"(?:the|a|an|some|my|this|that|these|those|all|any) "
+DURATION = r"((?:about |exactly |another )?(?:an? |half an? |[a-z0-9]+ )(?:second|minute|hour|moment|while)s? )"
+
 
 def compiled(rules: Sequence[tuple[str, str]]) -> tuple[tuple[re.Pattern, str], ...]:
     """Patterns of whole words, and what to say instead."""

@@ -1,0 +1,131 @@
+"""Idioms: set phrases of everyday speech, put into the words that the reader knows.
+
+In: tokens of a command. Out: the same with each phrase of the table replaced: "put it back where it belongs" → "put it
+to its place" (rules.py). Comes after phrasing.py. Knows no world and no skill.
+"""
+
+from __future__ import annotations
+
+from llm_ros.planner.rules import DURATION, NP, THE, compiled, replaced
+from llm_ros.planner.tokens import Token
+
+_IDIOMS = compiled(
+    (
+        (r"((?:tell|inform|let|give) (?:[^ .,;!?]+ ){1,4}?(?:know )?)(?:what|whatever) (?:he|she|they) "
+         r"(?:said|says|say|answered|answers|answer|replied|replies|reply|tells? you|told you|has to say|have to say) ",
+         r"\1 the answer "),
+        (r"(say (?:hi|hello|hey|goodbye|good bye|bye|thank you|thanks) to (?:[^ .,;!?]+ ){1,6}?)(?:for|from) me "
+         r"(?=[.!?,;]|and |$)", r"\1"),
+        (r"((?:put|return|take|bring|carry|move|place) (?:[^ .,;!?]+ ){1,6}?)(?:back )?(?:to )?where (?:it|they) "
+         r"(?:belongs?|goes|go|lives?|came from) (?=[.,;!?]|and |then |$)", r"\1 to its place "),
+        (r"(?:back )?(?:to|in|into|on|onto|at) (?:its|their) (?:usual |proper |right |own )?(?:place|spot|home) ",
+         "to its place "),
+        (rf"return ({THE}{NP}|it |them )(?=to its place )", r"put \1"),
+        (rf"(?:what|which) (colou?r|size|shape|length|make|brand) (?:is|are) ({THE}{NP}|[a-z]+ )(?=[?.!,;]|$)",
+         r"what is the \1 of \2"),
+        (rf"(?:what|which) (colou?r|size|shape|length|make|brand) ({THE}{NP})(?:is|are) (?=[?.!,;]|$)",
+         r"what is the \1 of \2"),
+        (r"(announce|declare|call out|proclaim) (?:over )?((?:in|at|on) (?:the |our )?(?:[a-z]+ ){1,3}?)that ",
+         r"go to \2 , announce that "),
+        (rf"^i (?:have )?(?:forgot|forgotten|left) ({THE}{NP})((?:on|in|at|by|under) {NP})(?=[.!]? ?$)",
+         r"bring me \1 \2"),
+        (r"and (?:then )?(?:hold|keep) (?:on to |hold of )?(?:it|them|that) (?=[.!,;]|$)", ""),
+        (r"[^.;!?]*?(?:is|are|is waiting|are waiting|is standing) (?:at|outside|by|in front of) "
+         r"(the (?:[a-z]+ ){0,3}?(?:door|gate|entrance) )[,.;] (?:so )?(?:please )?let (?:them|him|her) in ",
+         r"open \1"),
+        (rf"^(?:please )?i (?:want|would like|need|wish|have) to (?:go|get|be taken|be brought) (?:over |up |down )?to "
+         rf"((?:the |our |my )?{NP})(?:please |now )?(?=[.!]? ?$)", r"guide me to \1"),
+        (r"the first (person|man|woman|one|guest|visitor) (?:that |who |whom )?(?:you|we) "
+         r"(?:see|meet|find|come across|can find|spot|run into) ", r"the \1 "),
+        (r"what (?:you|we) (?:can |could )?(?:see|notice|find|spot) (?=(?:in|on|at|inside|under) )", "what is "),
+        (rf"did (?:i|we|you|somebody|someone|anybody|anyone) (?:leave|put|forget|lose|drop) ({THE}{NP})"
+         r"(?=(?:in|on|at|under|by|near|inside|behind) )", r"tell me whether \1 is"),
+        (rf"have you (?:seen|got|spotted|noticed) ({THE}{NP})(?:anywhere |somewhere |around |lately )*(?=[?.!]|$)",
+         r"where is \1"),
+        (r"do (?:we|you|they) (?:still )?have (?:got )?((?:any|some) )", r"is there \1"),
+        (r"(?:which|what) room is ((?:[^ .,;?!]+ ){1,4}?)in (?=[?]|$)", r"where is \1"),
+        (r"(bring|get|fetch|give) (me|him|her|them) (?:what|whatever) is (?=(?:on|in|at|inside) )",
+         r"\1 \2 everything "),
+        (r"^can you (?:open|close|carry|bring|fetch|find|count|follow|guide|pick up|see|hear|recognise|recognize) "
+         r"(?:doors|things|objects|people|stuff|drinks|cups|bottles|faces) (?=[?])", "what can you do "),
+        (r"^(?!what |who |where |how |when |which |why |ask |see |check |find |if |please )"
+         r"((?:[a-z]+ ){1,4}?(?:is|are|has|have|will|was|were|starts|begins|leaves|called|rang|needs) "
+         r"(?:[^ .,;!?]+ ){1,10}?)[.,;] (?:so )?(?:please |can you |could you )?(?:go (?:and )?)?(?:tell|let|inform) "
+         r"(?!me |him |her |them )((?:the )?(?:[a-z]+ ){1,3}?)(?:know )?(?:please )?(?=[.!?]? ?$)", r"tell \2 that \1"),
+        (rf"((?:find|look for) {NP}|(?:find|look for) [a-z]+ )([.?!]) (he|she|they) (?:is|are) "
+         r"(?:supposed|meant|likely|said|thought) to be (?=(?:in|on|at|by|near) )", r"\1 \2 \3 is "),
+        (rf"(?:which|what) ({NP})(?:do we have|have we got|are there|is there) (?=[?])", r"what \1 "),
+        (r"(?:and |who )?(?:looks|seems|looking|feels) (?:rather |a bit |a little |quite |very |so )?"
+         r"(?:hungry|thirsty|tired|sad|gloomy|lost|bored|cold|unhappy|worried|upset|happy|confused|puzzled|busy) ", ""),
+        (r"(?:put|pose) the question to ", "ask "),
+        (rf"let {DURATION}(?:pass|go by|elapse) ", r"wait \1 "),
+        (rf"(?:leave|keep) (?:it|them) (?:like that|open|closed|so|that way) for {DURATION}", r"wait \1 "),
+        (rf"do not (?:move|go|drive|walk|stir) (?:away )?(?:from (?:it|there|the spot) )?for {DURATION}", r"wait \1 "),
+        (r"(?:keep|stay|remain) (?:close|right|just|closely) behind ", "follow "),
+        (r"who (?:ought to|should|must|might|may) (?:now |still )?be (?=(?:in|on|at|by|near) )", "who is "),
+        (r"(?:i|we) (?:would like|want|need|would love) to (?:hear|know|learn|find out) "
+         r"(?=(?:which|what|who|how|whether|if|where|when) )", "tell me "),
+        (r"(?:stick|stay|come|walk|keep|go) (?:up |close |along |right )*(?:with|behind) me (?=until )", "follow me "),
+        (r"(follow (?:me|him|her|them|[a-z]+) )until (?:i|we|he|she|they) "
+         r"(?:am there|are there|is there|get there|gets there|arrive there|arrives|arrive|have arrived|has arrived|"
+         r"get where (?:i|we|he|she|they) (?:am|are|is) going) ", r"\1"),
+        (r"^((?:at|in|on|by) (?:the )?(?:[a-z]+ ){1,3}?), ([a-z]+ )is (waiting|looking|hoping|longing) for ",
+         r"\2 \1 is waiting for "),
+        (rf"(?:someone|somebody) was (?:[a-z]+ing) ({THE}{NP})and (left|put|forgot|dropped) it ", r"i \2 \1 "),
+        (rf"({THE}{NP})has to get (off|out of|from) ({THE}{NP})and (?:onto|into|to|on) ", r"move \1 from \3 to "),
+        (r"find out what (?:they are|he is|she is) called ", "ask them what their name is "),
+        (r"show ((?:[^ .,;]+ ){1,8}?)the way (?=from )", r"guide \1"),
+        (r"(is|are) (?:busy|stuck|working|occupied|hard at work) (?=(?:at|in|on|by|near) )", r"\1 "),
+        (r"(?:, )?(?:after|following) that (?=[.!;]|$)", ""),
+        (r"(?:have a look|take a look|look|see) (?:at )?what is (in|on|inside) (it|there) (?:, )?and "
+         r"(?:tell me|let me know)(?: about it)? ", r"tell me what is \1 \2 "),
+        (r"(wants|would like|needs|wishes) to (?:know|ask you) something ", "has a question "),
+        (rf"^i (?:have|need|want|am going) to (?:go|get|walk|head) to ({NP})(?:now |soon |next )?[.,;] (?:and |so )?"
+         r"(?:please )?follow me ", r"follow me to \1"),
+        (r"(?:, )?so (?:that )?you (?:can|will|could) (?:easily )?(?:tell|know|see|recogni[sz]e|spot|find) "
+         r"(?:who (?:it|that|they|he|she) (?:is|are)|them|him|her) ", ""),
+        (r"(?:and )?(?:i have no idea|i do not know|i am not sure|no idea) where (?:they|he|she) (?:is|are) "
+         r"(?:off|going|heading|headed) (?:to )?(?:, )?(?:but |so |and )?", ""),
+        (r"give (him|her|them) an answer ", r"answer the question of \1 "),
+        (r"run (it|them|that|this|one) (?:over |across |up |down |round )?(?=to )", r"bring \1 "),
+        (r"(is|are) (?:just )?off to (?=the )", r"\1 walking to "),
+        (r"(is|are) about to (?!leave |go |walk |set |move )(?:[a-z]+ ){1,4}?(?=(?:in|at|on) the )", r"\1 "),
+        (r", which (?:must|should|ought to|might|may|could|has to) (?:still )?be (?:somewhere |lying |left )*"
+         r"(?=(?:in|on|at|under|near) )", ". it is "),
+        (r"(someone|somebody) (?:whom |who |that )?you (?:do not know|have not met|have never met|have not seen)"
+         r"(?: yet| before)? ", r"\1 "),
+        (r"tell ((?:[^ .,;!?]+ ){1,8}?)who you are ", r"introduce yourself to \1"),
+        (r"(?:walk|go) there with (them|him|her) ", r"guide \1 there "),
+        (r"^(?:the )?(?:[a-z]+ ){1,3}?needs (?:some |more |fresh |a bit of )*(?:air|airing|light) [.:;,] ", ""),
+        (rf"^i would (?:love|like) to (?:see|visit) ({NP})[.;,] (?:so |please |go ahead and )*"
+         r"(?:bring|take|guide|lead|show) me (?:over )?there ", r"guide me to \1"),
+        (r"give ((?:[^ .,;]+ ){1,4}?)(our|my) ((?:[a-z]+ ){0,2}?(?:wishes|regards|congratulations|condolences)) ",
+         r"tell \1 \2 \3 "),
+        (rf"check ({THE}{NP})(?:for me )?[;,.] i (?:want|would like|need) to know the number of ({NP})"
+         r"(?:that are |which are )?(?:still |left |lying )*(?:there|on it|in it) ", r"tell me how many \2 are on \1"),
+        (r"lead the way (?=to )", "guide me "),
+        (r"walk (me|him|her|them) (?=to )", r"guide \1 "),
+        (r", any (?:one |of them )?(?:will|would|is fine|is ok) ?(?:do )?(?=[.!]|$)", ""),
+        (rf"(?:check|see|make sure|look) (?:that|whether|if) ({THE}{NP})is (closed|shut|open) (?:, )?and "
+         r"(?:, )?(?:if not , )?(close|shut|open) it (?:if (?:it is )?not )?(?=[.!]|$)", r"\3 \1"),
+        # said in passing: how it stands, what is to be known, who is not to be lost
+        (r"(?<=[^ ] )still (?=(?:on|in|at|under|by|near|inside|there|open|closed|shut) )", ""),
+        (r"it (?:would|will) (?:[a-z]+ ){1,7}to (?:know|hear|learn|find out) "
+         r"(?=(?:if|whether|what|where|how|who|which|when) )", "tell me "),
+        (rf"(?:we are|they are|i am) (?:all |always |again )?(?:running )?(?:low on|short of|out of) ({NP})(?:again )?"
+         r"[,;.:] (?:so )?how many (?:of them |of these )?(?:are|do we have|have we got) (?:there )?left ",
+         r"how many \1 are left "),
+        (r"do not (?:let ((?:[^ .,;!?]+ ){1,9}?)(?:out of (?:your )?sight |get away (?:from you )?|slip away |escape )|"
+         r"lose (?:sight of )?((?:[^ .,;!?]+ ){1,9}?))(?=[.,;!?]|$)", r"follow \1 \2"),
+        (rf"((?:go|drive|head|walk|run|pop|roll|nip) (?:over |off |down |up )?to (?:the )?{NP})(?:, )?and (?:then )?"
+         rf"(?:come|be|get|head) (?:straight |right )?back (?:here |to me )?with ({THE}{NP})(?:for me )?(?=[.,;!?]|$)",
+         r"\1 and bring me \2"),
+        (rf"(?:stay|remain|hang around|linger|stand) (?:for )?{DURATION}(?=(?:by|at|in|near|beside|next) )",
+         r"wait \1"),
+    )
+)  # fmt: skip
+
+
+def idiomatic(tokens: list[Token]) -> list[Token]:
+    """The tokens in the reader's words."""
+    return replaced(tokens, _IDIOMS)
