@@ -20,15 +20,21 @@ _KEEN = (
 )
 _AGAIN = r"(?P<again>them|him|her|that person|the person|person\d+|the one)"
 _TELL = "tell|let|give|inform|pass|report|bring|take|relay|say"
+_SOMEBODY = r"(?:, )?(?:who )?(?:is )?(?:over |out |up |still )*"
+_WHAT = r"(?P<what>(?:what|which|who|whom|whose|where|when|why|how|whether|if) [^.;:!?]*?)"
 # Words as they are, but for the people and places that are named: person1, place3.
 _COMMAND = re.compile(
-    rf"(?:(?P<who>person\d+ )(?:, )?(?:who )?(?:is )?(?:over |out |up |still )*(?P<at>{_PLACE})?(?:, )?"
-    rf"(?:[a-z]+ing (?:[a-z]+ ){{0,3}}?)?(?:, )?(?:and |but )?(?:(?:he|she|they) )?(?:{_KEEN})(?:about )?|"
-    rf"(?:tell|let|inform) (?P<whom>person\d+ )(?:over )?(?P<there>{_PLACE})?(?:know )?)?"
-    r"(?P<what>(?:what|which|who|whom|whose|where|when|why|how|whether|if) [^.;:!?]*?)(?:, (?:so|and|but) |[.;:!?] )"
-    r"(?P<told>(?:(?:he|she|they|person\d+) (?:is|are|knows) [^.;:!?]*?(?:, so |,? ?and |[.;:!,] ))*)"
-    r"(?:so |please |could you |would you |can you |kindly |go (?:over )?(?:and )?|just )*"
-    rf"(?:(?:ask|put the question to|check with|find out from|get it from) {_AGAIN} |find out |ask )"
+    r"(?:"
+    rf"(?P<who>person\d+ ){_SOMEBODY}(?P<at>{_PLACE})?(?:, )?(?:[a-z]+ing (?:[a-z]+ ){{0,3}}?)?(?:, )?(?:and |but )?"
+    rf"(?:(?:he|she|they) )?(?:{_KEEN})(?:about )?|"
+    rf"(?:tell|let|inform) (?P<whom>person\d+ )(?:over )?(?P<there>{_PLACE})?(?:know )?|"
+    rf"(?:[^?!]*?[.;] )?(?P<asked>person\d+ {_SOMEBODY}(?:{_PLACE})?)(?:and )?"
+    r"(?:(?:will |should )?knows? |can tell you )"
+    rf")?{_WHAT}(?:, (?:so|and|but) |[.;:!?] )"
+    r"(?P<told>(?:(?:he|she|they|person\d+) (?:(?:in|on|at|by) (?:the )?place\d+ )?(?:is|are|knows|will know) "
+    r"(?:[^.;:!?]*?(?:, so |,? ?and |[.;:!,] )|[.;:!,] )?)*)"
+    r"(?:so |please |could you |would you |can you |you can |kindly |go (?:over )?(?:and )?|just )*"
+    rf"(?:(?:ask|put the question to|check with|find out from|get it from) {_AGAIN} (?P<by>{_PLACE})?|find out |ask )"
     r"(?:there |about (?:it|that) |first )*(?:, )?(?:(?:and|then|so|to|please|go|come|come back|you can) )+"
     rf"(?:{_TELL}) [^.;:!?]*(?:[.!;] )?(?P<rest>.*)"
 )
@@ -51,13 +57,16 @@ def on_behalf(tokens: list[Token], mentions: Sequence[Mention]) -> list[Token]:
     if not match:
         return tokens
     who, at = match["who"] or match["whom"] or "me ", match["at"] or match["there"]
-    spoken_of = (one[0] for one in _SPOKEN_OF.finditer(match["what"]))
-    whom = next((one for one in spoken_of if one.split()[0] != who.strip()), None)
+    spoken_of = [one[0] for one in _SPOKEN_OF.finditer(match["what"])]
+    knowing = [one[0] for one in re.finditer(rf"person\d+ (?:{_PLACE})?(?=knows|will know)", match["told"])]
+    asked = [re.sub(r", |who |is |over |out |up |still ", "", match["asked"])] if match["asked"] else knowing
+    whom = next((one for one in (*asked, *spoken_of) if one.split()[0] != who.strip()), None)
     if whom is None:
         return tokens
     places = _IS_AT.findall(match["told"])
     his = [place for who, place in places if who == _CASES.get(match["again"]) or who == whom.strip()]
-    if "place" not in whom and places:
+    his = [match["by"], *his] if match["by"] else his
+    if "place" not in whom and (his or places):
         whom += (his or [places[0][1]])[0]
     at = at or next((place for _, place in places if place not in whom and who != "me "), "")
     words = f"ask {whom}{match['what']}and tell {who}{at}. {match['rest']}".split()

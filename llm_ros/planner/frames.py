@@ -32,6 +32,9 @@ def go(ref: Referee, clause: Clause) -> list[Goal]:
     furniture = [item for item in places if not item.prep and set(item.names) <= set(ref.world.locations)]
     if clause.verb.word == "move" and furniture and any(item.prep in w.DESTINATION for item in places):
         raise PlanError("impossible", f"I cannot carry the {ref.said(furniture[0])}")
+    driven = [item for item in clause.items if item.kind == "text" and not item.prep and item.definite]
+    if clause.verb.word in ("drive", "ride", "steer", "roll") and driven and places and not _manner(driven[0]):
+        raise PlanError("impossible", f"I cannot {clause.verb.word} the {ref.said(driven[0])}")
     direct = [item for item in people if not item.prep]
     if direct and clause.verb.word in _GUIDING and (places or direct[0].place):
         return guide(ref, clause)

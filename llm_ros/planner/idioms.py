@@ -103,6 +103,43 @@ _IDIOMS = compiled(
          r"tell \1 \2 \3 "),
         (rf"check ({THE}{NP})(?:for me )?[;,.] i (?:want|would like|need) to know the number of ({NP})"
          r"(?:that are |which are )?(?:still |left |lying )*(?:there|on it|in it) ", r"tell me how many \2 are on \1"),
+        # how far the robot has got, which is no condition
+        (r"(?<=[.,;!] )(?:and |then )?(?:once|when|after|as soon as) (?:i|he|she|they|we|it|everybody|everyone) "
+         r"(?:have|has) (?:got |had |received )?(?:it|that|them|those|this|theirs|his|hers|mine) (?:, )?", "then "),
+        (r"(?:and )?(?:once|when|after|as soon as) (?:he|she|they|everybody) (?:have|has) (?:got )?"
+         r"(?:it|that|them|those) (?=[.!]|$)", ""),
+        (r"(?<=[.,;!] )(?:and |then )?(?:once|when|as soon as) (?:we (?:get|are|arrive) there|"
+         r"(?:those|these) are (?:there|in place|done)|the time is up|time is up) (?:, )?", "then "),
+        (r"(?:and )?tell me what you (?:saw|found|have seen|have found|see|find|discovered)(?: in it| there| inside)? "
+         r"(?=[.!]|$)", "and tell me the result "),
+        (r"(?:have a look|take a look|look|see)(?: at)? what is (in|on|inside) (it|there) (?=,|and (?:close|shut))",
+         "inspect it "),
+        (r"i (?:have to|need to|must|would like to|want to) be (?:sure|certain) (?:that )?", "i wonder whether "),
+        (r"i (?:would like|want|wish|am hoping) to (?:drink|eat|write|read|cut|cook|sit|work|wear|use|"
+         r"clean|play|make|have a [a-z]+) [^.;!?]*[.;] (?=[^ ])", ""),
+        (r"is (?:serving|helping|talking to|looking after|chatting with|dealing with) "
+         r"(?:a|an|some|the) (?:customers?|guests?|visitors?|clients?|people) (?=(?:in|at|on|by) )", "is "),
+        (r"(?:they are|it is) (?:normally |usually |always |generally )?(?:kept|stored|stocked) (?=(?:in|on|at) )",
+         "it is "),
+        (r"^(?:i think |i am afraid |it seems )?i (?:forgot|have forgotten|neglected|failed) to "
+         r"(shut|close|open|tell|bring|take|put|ask|greet|give|fetch) ([^.;!?]+)[.;] (?:so |and )?"
+         r"(?:would|could|can|will) you (?:please )?(?:do (?:that|it|so)|see to (?:it|that))(?: for me)? ", r"\1 \2 "),
+        (rf"for a (?:while|bit|moment) [;,.:] {DURATION}(?:is|are|will be|should be|would be|will) "
+         r"(?:enough|fine|ok|do) ", r"for \1 "),
+        (r"but do not let (him|her|them) have (it|them) ", r"but do not give \2 to \1 "),
+        (r"^(?:do|can) you see ((?:somebody|someone|the|a|that) [^?]+)[?] (?=[a-z])", r"there is \1 . "),
+        (rf"what number of ({NP})(?:is|are) ", r"how many \1 are "),
+        (rf"(?:a|an|one of the|some) (?:visitor|guest|customer|colleague|patient|student|child|kid|man|woman|lady|guy|"
+         rf"friend|member|tourist|worker|cook|lawyer) (left|forgot|dropped|lost) (?:his|her|their|the|a|an) ({NP})"
+         r"(?=(?:on|in|at|by|under|near|behind) )", r"i left the \2"),
+        (r"drop (it|them|that) off (?=(?:at|in|on|by) )", r"put \1 "),
+        (rf"({THE}{NP})should get (?=(?:the|a|an|some) )", r"\1 needs "),
+        (r"i (?:would like|want|need) you (?:back )?(?:here )?(?:back )?(?:with|by|beside) me(?: again)? ",
+         "come back to me "),
+        (r"is (?:standing by|waiting|hanging around) ((?:at|in|on|by) (?:the )?(?:[a-z]+ ){1,3}?)for (?=the |a |an )",
+         r"is \1 and wants "),
+        (r", which (?:someone|somebody|i|we|he|she|they) (?:has |have )?(?:set down|put down|put|left|placed|forgot)"
+         r" (?=(?:on|in|at) )", ". it is "),
         (r"lead the way (?=to )", "guide me "),
         (r"walk (me|him|her|them) (?=to )", r"guide \1 "),
         (r", any (?:one |of them )?(?:will|would|is fine|is ok) ?(?:do )?(?=[.!]|$)", ""),

@@ -202,6 +202,8 @@ class Interpreter:
                 parts[-1] = [parts[-1][0][:-2]]
             if goals:
                 parts.append([goals])
+            elif clause.verb.frame == "wish" and clause is not clauses[-1]:
+                known.append(clause)  # "he wants to check something": why, not what
         if ref.context.deferred:
             parts.append(
                 [

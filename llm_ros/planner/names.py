@@ -133,13 +133,17 @@ class Names:
             return None
         if tokens[start].low in self._protected and not (start and tokens[start - 1].low in w.DETERMINERS):
             return None
+        if start and head != tokens[start].low and tokens[start - 1].low in ("that", "which", "who", "it", "he", "she"):
+            return None  # "the book that stands in the case" names no stand
         follows = start + 1 < len(tokens) and not taken[start + 1] and tokens[start + 1].low not in self._protected
         if follows and tokens[start + 1].low not in w.PREPOSITIONS and tokens[start + 1].low not in _AFTER_NOUN:
             return None
         if start and not taken[start - 1] and self._compound(tokens[start - 1].low, head):
             return None
+        after = tokens[start + 1].low if start + 1 < len(tokens) else "."
+        goes_on = after not in w.PREPOSITIONS | _AFTER_NOUN  # "the case number" is no bookcase
         for kind in ("place", "door", "object"):
-            names = self._heads.get((kind, head)) or self._compounds(kind, head)
+            names = self._heads.get((kind, head)) or ([] if goes_on else self._compounds(kind, head))
             if names:
                 begin = start
                 while (

@@ -111,7 +111,7 @@ class Describer:
         """The end of "in the hall", "standing at the desk", "over there by the window" from `start`, or None."""
         low = [token.low for token in tokens]
         k = start
-        while low[k : k + 1] and low[k] in ("over", "there", "here", "who", "is", "are"):
+        while low[k : k + 1] and low[k] in ("over", "out", "up", "down", "back", "there", "here", "who", "is", "are"):
             k += 1
         if low[k : k + 1] and low[k] not in _AT:
             return None
@@ -140,7 +140,9 @@ class Describer:
         if clothes and (low not in ("in", "on", "a", "the") or being or relative):
             said = [Token("wearing", "wearing"), *self._worn(tokens[k:clothes])]
             return said, clothes, not relative and (being or low in ("has", "have", "wears", "wear"))
-        if deed := self._deed(tokens, k):
+        deed = self._deed(tokens, k)
+        finite = low.endswith(("ing", "s", "ed")) and (deed is None or deed[0][0] not in _POSES)
+        if deed and (relative or being or finite):  # the person at the witness stand does not stand
             words, end = deed
             return [Token(word, word) for word in words], end, not relative and (being or low != words[0])
         doing = _DOING.get(low, low)

@@ -222,7 +222,8 @@ _RULES = compiled(
         (rf", not {THE}{NP}(?:, |(?=[.!?]|$))", ""),
         (r"(?<![^.!?;] )((?:[^ .;!?]+ )+), but ([^.,;!?]+) first (?=[.!?]|$)", r"\2 . \1 "),
         (r"(?<![^.!?;] )((?:[^ .;!?]+ )+)(?:[.!?;,]|(?:, )?and) (?:please |but |just )?((?:open|close|shut) [^.,;!?]+?)"
-         r"(?:first|beforehand|before(?: you do)?(?: that| so| it)?) (?:, )?(?:though |please )?(?=[.!?]|$)",
+         r"(?:first|beforehand|before you (?:speak|talk|go) to (?:him|her|them)|"
+         r"before(?: you do)?(?: that| so| it)?) (?:, )?(?:though |please )?(?=[.!?]|$)",
          r"\2 . \1 "),
         (rf"once ({THE}{NP})(?:has|have|is|are) (?:been )?(opened|closed|brought|placed|delivered|moved|put) "
          r"(?:by you )?, ", r"^2 \1 . "),
@@ -243,8 +244,8 @@ _RULES = compiled(
         # what must stay as it is
         (r"but (?:please )?(?:keep|leave) (it|them|that) (?:closed|shut|locked) ", r"but do not open \1 "),
         (r"but (?:please )?(?:keep|leave) (it|them|that) open ", r"but do not close \1 "),
-        (r"((?:bring|take|get|fetch|grab|hand|give|carry) [^.;!?]+?)(?:, )?but (?:please )?leave (it|them) "
-         r"(?=(?:lying |right |standing )?(?:there|where|on|in|at) )", r"\1 , but do not take \2 "),
+        (r"((?:bring|take|get|fetch|grab|hand|give|carry|put|place|move|set) [^.;!?]+?)(?:, )?but (?:please )?"
+         r"leave (it|them) (?=(?:lying |right |standing )?(?:there|where|on|in|at) )", r"\1 , but do not take \2 "),
         (r"but (?:please )?(?:keep (?:hold of |holding )|hold on to |hang on to |do not let go of )(it|them|that) ",
          r"but do not hand \1 over "),
         # greetings, answers, counts by their nouns
@@ -286,10 +287,12 @@ _RULES = compiled(
          r"(?:making|doing|showing|in|taking|giving|striking) (?=[.?!,;]|$)", r"the \1 of \2"),
         (r"(?:what|which) (gesture|pose|posture) (?:is|are|does|do) ((?:[^ ]+ )+?)"
          r"(?:making|make|doing|showing|show|in|taking|giving|have|striking) (?=[.?!,;]|$)", r"what is the \1 of \2"),
-        (r"is ((?:the|a) (?:[^ .,;?]+ )+?)(?:sitting|standing|lying|seated) (?:down )?(?:, [a-z]+ )*or "
-         r"(?:sitting|standing|lying|seated)(?: down)? ", r"what is the pose of \1"),
-        (r"(?:are|is) (?:they|he|she) (?:sitting|standing|lying)(?: down)? (?:, [a-z]+ )*or "
-         r"(?:sitting|standing|lying)(?: down)? (?=[?.])", "what is their pose "),
+        (r"is ((?:the|a) (?:[^ .,;?]+ )+?)(?:sitting|standing|lying|seated|kneeling|crouching) (?:down )?"
+         r"(?:, [a-z]+ )*or (?:sitting|standing|lying|seated|kneeling|crouching)(?: down)? ",
+         r"what is the pose of \1"),
+        (r"(?:(?:are|is) (?:they|he|she)|(?:whether|if) (?:they|he|she) (?:are|is)) "
+         r"(?:sitting|standing|lying|kneeling|crouching)(?: down)? (?:, [a-z]+ )*or "
+         r"(?:sitting|standing|lying|kneeling|crouching)(?: down)? (?=[?.;])", "what is their pose "),
         (r"how is ((?:the|a) (?:[^ .,;?]+ )+?)(?:positioned|posed|standing or sitting) ", r"what is the pose of \1"),
         (r"((?:whoever|the person|someone|somebody|the one) (?:[^ .,;]+ )+?)"
          r"(?:should|must|needs to|has to|wants to|would like to|is to) be "

@@ -392,9 +392,11 @@ class _Finder:
         begin = next((k + 1 for k in range(i - 1, -1, -1) if self.low[k] in _SENTENCE), 0)
         end = next((k for k in range(i, len(self.low)) if self.low[k] in _SENTENCE), len(self.low))
         before = set(self.low[begin:i])
-        if not before & _TELLING or before & {"sure", "ensure", "please", "should", "must", "want", "need"}:
+        ours = "will" in before and self.low[begin] in ("i", "we")
+        if not (ours or before & _TELLING) or before & {"sure", "ensure", "please", "should", "must", "want", "need"}:
             return False
-        return end < len(self.low) - 1 and self.s.lexicon.match(self.s.tokens, self.s.skip(begin), self.s.at) is None
+        ordered = self.s.lexicon.match(self.s.tokens, self.s.skip(begin), self.s.at) is not None
+        return end < len(self.low) - 1 and (ours or not ordered)
 
     def _said(self, begin: int, end: int) -> str:
         """What the condition says, as the robot repeats it: I and you change places."""

@@ -268,6 +268,10 @@ def describe(ref: Referee, clause: Clause) -> list[Goal]:
         return [*before, *say_to(ref, text, OPERATOR, None)]
     if not items and ref.context.reported:
         return []
+    if ref.context.opened and (not items or items[0].kind in ("thing_pronoun", "here")):
+        report = looking_at(ref, f"objects in the {ref.context.opened.replace('_', ' ')}", ref.context.opened, [])
+        ref.context.report = report[1]
+        return report[0]
     people = [item for item in items if item.kind in ("person", "person_pronoun")]
     if people:
         goals = find_one(ref, people[0], next((ref.place(item) for item in items if item.kind == "place"), None))

@@ -87,6 +87,7 @@ _CONTRACTIONS = {
     "couldn't": ["could", "not"],
     "aren't": ["are", "not"],
     "we're": ["we", "are"],
+    "we'll": ["we", "will"],
     "we've": ["we", "have"],
     "they've": ["they", "have"],
     "you'd": ["you", "would"],
@@ -117,7 +118,7 @@ _CONTRACTIONS = {
 _CONTRACTIONS |= {
     short.replace("'", ""): words
     for short, words in _CONTRACTIONS.items()
-    if short not in ("i'd", "i'll", "it's", "we're", "he'll", "she'll", "she'd", "we'd")
+    if short not in ("i'd", "i'll", "it's", "we're", "he'll", "she'll", "we'll", "she'd", "we'd")
 }
 
 
