@@ -350,6 +350,24 @@ SAME = {
     ),
     "wait for twenty seconds, then close the fridge": ("Let twenty seconds pass, and shut the fridge after that.",),
     "please follow me to the kitchen": ("I have to go to the kitchen now. Stick with me until I get there.",),
+    "open the fridge, look at it, close the fridge and tell me the result": (
+        "Open the fridge, look at what is in it, close it again and tell me what you saw.",
+        "Open the fridge, look inside, close it again and tell me what you found.",
+    ),
+    "open the bedroom door": ("We'll be rolling barrels through in a moment. Could you open the bedroom door?",),
+    "bring Alice in the office the cup from the desk, then come back to me": (
+        "Alice is in the office and asked for the cup, which someone left on the desk. Could you take it to her? "
+        "Return to me once she has it.",
+        "Alice is waiting in the office for the cup, which is on the desk. After she's got it, I'd like you back here "
+        "with me.",
+    ),
+    "ask Bruno in the office when the train leaves and tell Alice in the kitchen": (
+        "Alice is in the kitchen and would like to know when the train leaves. Bruno knows; you can find out from him "
+        "in the office and then pass it on to her.",
+    ),
+    "move the cup from the sofa to the desk": ("A visitor forgot their cup on the sofa. Drop it off at the desk.",),
+    "go to the office, wait there for a minute": ("Stay in the office for a while; a minute is enough.",),
+    "close the fridge, please": ("I think I forgot to shut the fridge. Would you do that for me?",),
     "find a drink in the office and bring it to me": ("See if there is a drink in the office and bring it to me",),
     "find the waving person in the kitchen and answer a question": (
         "Find the waving person in the kitchen and answer a quiz",
@@ -398,6 +416,9 @@ def test_other_words_the_same_plan(command, plain):
         ("bring bob his phone", "refuse unknown_person"),
         ("Every hour, check the sink.", "clarify"),
         ("Let the cat out.", "clarify"),
+        ("Drive the tractor to the office.", "refuse impossible"),
+        ("Put the cup on the desk, but leave it on the kitchen counter.", "refuse contradictory"),
+        ("Give the cup to Dana, but don't let her have it.", "refuse contradictory"),
         ("Follow Alice from the office to", "clarify"),
         ("Move the coffee table into the bedroom.", "refuse impossible"),
         ("Look for Leonard in the office.", "refuse unknown_person"),

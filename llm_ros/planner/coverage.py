@@ -57,6 +57,9 @@ _UNSERVED = frozenset("open close go wait count find".split())
 _CARRYING = frozenset("bring take place discard throw".split())
 _REASONS = frozenset("because since as so for".split())
 _BEING = frozenset("is are was were am".split())
+_SENTENCE_ENDS = frozenset(".!?;")
+_TELLING = frozenset("is are was were has have had will seems seem needs need".split())
+_ORDERING = frozenset("you your please should must want wants would could can if unless until robot let".split())
 _BESIDE = frozenset("to by near beside behind under opposite".split())
 _KEPT_NUMBERS = ("wait", "stop", "tell", "ask", "count", "describe", "answer", "wish")
 
@@ -92,12 +95,37 @@ class _Coverage:
 
     def words(self) -> tuple[str, ...]:
         """The words of unmarked tokens."""
-        for mark in (self._closed, self._openings, self._verbs, self._told, self._mentions, self._by_word):
+        marks = (self._closed, self._openings, self._verbs, self._told, self._mentions, self._by_word, self._reasons)
+        for mark in marks:
             mark()
         return tuple(token.low for token, done in zip(self.s.tokens, self.done, strict=True) if not done)
 
     def _mark(self, start: int, end: int) -> None:
         self.done[start:end] = [True] * (end - start)
+
+    def _reasons(self) -> None:
+        """Sentences before the last that only tell something, and name nothing that the plan leaves out: "We are
+        rolling barrels through soon. Could you open the door?" """
+        ends = [k for k, low in enumerate(self.s.low) if low in _SENTENCE_ENDS]
+        begin = 0
+        for end in ends:
+            last = end >= len(self.s.low) - 2
+            said = self.s.low[begin:end]
+            if not last and self._tells(begin, said):
+                left = [k for k in range(begin, end) if not self.done[k]]
+                if not any(k in self.s.at for k in left):
+                    self._mark(begin, end)
+            begin = end + 1
+
+    def _tells(self, begin: int, said: Sequence[str]) -> bool:
+        """Whether a sentence is a statement, no order, wish or question."""
+        first = self.s.skip(begin)
+        return (
+            bool(_TELLING & set(said))
+            and not _ORDERING & set(said)
+            and said[:1] not in (["if"], ["when"], ["unless"], ["there"])
+            and self.s.lexicon.match(self.s.tokens, first, self.s.at) is None
+        )
 
     def _closed(self) -> None:
         for k, token in enumerate(self.s.tokens):
