@@ -368,6 +368,22 @@ SAME = {
     "move the cup from the sofa to the desk": ("A visitor forgot their cup on the sofa. Drop it off at the desk.",),
     "go to the office, wait there for a minute": ("Stay in the office for a while; a minute is enough.",),
     "close the fridge, please": ("I think I forgot to shut the fridge. Would you do that for me?",),
+    "ask Bruno in the office where the cup is and tell me": (
+        "I'd like to know where the cup is. Bruno, who is in the office, can tell. Please find out from him and pass "
+        "his answer on to me.",
+    ),
+    "find Alice in the office": ("Alice ought to be somewhere in the office. Would you look for her there?",),
+    "open the bedroom door, then bring Alice in the bedroom the cup from the desk": (
+        "Alice is in the bedroom and needs the cup, which is on the desk. Before you collect it for her, please see "
+        "that the bedroom door is opened.",
+    ),
+    "follow me to the kitchen, please": ("I'm on my way to the kitchen. Please stay behind me until we get there.",),
+    "take a snack from the cupboard and put it on the desk, please": (
+        "Choose any snack out of the cupboard and leave it for them on the desk.",
+    ),
+    "bring me the cup from the desk, please": (
+        "I need the cup for tonight's session. It's on the desk; could you go and get it for me?",
+    ),
     "find a drink in the office and bring it to me": ("See if there is a drink in the office and bring it to me",),
     "find the waving person in the kitchen and answer a question": (
         "Find the waving person in the kitchen and answer a quiz",

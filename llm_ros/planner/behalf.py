@@ -16,7 +16,8 @@ _PLACE = r"(?:in|on|at|by|near|inside) (?:the )?place\d+ "
 _KEEN = (
     r"(?:wants|would like|would love|needs|wishes|is keen|is dying|is waiting|has) to (?:know|hear|find out|learn) |"
     r"is wondering |wonders |is curious |is unsure |is not sure |has no idea |does not know |has not heard |"
-    r"has forgotten |cannot remember |has never found out "
+    r"has forgotten |cannot remember |has never found out |"
+    r"(?:cannot|can not) (?:[a-z]+ ){1,4}?(?:until|before) (?:he|she|they) (?:hears?|knows?|has heard) "
 )
 _AGAIN = r"(?P<again>them|him|her|that person|the person|person\d+|the one)"
 _TELL = "tell|let|give|inform|pass|report|bring|take|relay|say"
@@ -27,12 +28,13 @@ _COMMAND = re.compile(
     r"(?:"
     rf"(?P<who>person\d+ ){_SOMEBODY}(?P<at>{_PLACE})?(?:, )?(?:[a-z]+ing (?:[a-z]+ ){{0,3}}?)?(?:, )?(?:and |but )?"
     rf"(?:(?:he|she|they) )?(?:{_KEEN})(?:about )?|"
-    rf"(?:tell|let|inform) (?P<whom>person\d+ )(?:over )?(?P<there>{_PLACE})?(?:know )?|"
+    rf"(?:tell|let|inform) (?P<whom>person\d+ )(?:over )?(?P<there>{_PLACE})?(?:know )?|(?:i wonder |tell me )|"
     rf"(?:[^?!]*?[.;] )?(?P<asked>person\d+ {_SOMEBODY}(?:{_PLACE})?)(?:and )?"
     r"(?:(?:will |should )?knows? |can tell you )"
     rf")?{_WHAT}(?:, (?:so|and|but) |[.;:!?] )"
     r"(?P<told>(?:(?:he|she|they|person\d+) (?:(?:in|on|at|by) (?:the )?place\d+ )?(?:is|are|knows|will know) "
-    r"(?:[^.;:!?]*?(?:, so |,? ?and |[.;:!,] )|[.;:!,] )?)*)"
+    r"(?:[^.;:!?]*?(?:, so |,? ?and |[.;:!,] )|[.;:!,] )?|"
+    r"person\d+ (?:, )?(?:who is )?(?:(?:in|on|at|by) (?:the )?place\d+ )?(?:, )?[^.;:!?]*[.;!] )*)"
     r"(?:so |please |could you |would you |can you |you can |kindly |go (?:over )?(?:and )?|just )*"
     rf"(?:(?:ask|put the question to|check with|find out from|get it from) {_AGAIN} (?P<by>{_PLACE})?|find out |ask )"
     r"(?:there |about (?:it|that) |first )*(?:, )?(?:(?:and|then|so|to|please|go|come|come back|you can) )+"
@@ -58,9 +60,12 @@ def on_behalf(tokens: list[Token], mentions: Sequence[Mention]) -> list[Token]:
         return tokens
     who, at = match["who"] or match["whom"] or "me ", match["at"] or match["there"]
     spoken_of = [one[0] for one in _SPOKEN_OF.finditer(match["what"])]
-    knowing = [one[0] for one in re.finditer(rf"person\d+ (?:{_PLACE})?(?=knows|will know)", match["told"])]
-    asked = [re.sub(r", |who |is |over |out |up |still ", "", match["asked"])] if match["asked"] else knowing
-    whom = next((one for one in (*asked, *spoken_of) if one.split()[0] != who.strip()), None)
+    knowing = [
+        re.sub(r", |who is ", "", one[0])
+        for one in re.finditer(rf"person\d+ (?:, )?(?:who is )?(?:{_PLACE})?(?:, )?(?!is )", match["told"])
+    ]
+    asked = [re.sub(r", |who |is |over |out |up |still ", "", match["asked"])] if match["asked"] else []
+    whom = next((one for one in (*asked, *spoken_of, *knowing) if one.split()[0] != who.strip()), None)
     if whom is None:
         return tokens
     places = _IS_AT.findall(match["told"])

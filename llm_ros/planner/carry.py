@@ -182,7 +182,8 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     recipient = recipient_of(people)
     whither = places or any(item.place for item in things)
     whither = whither if mode == "place" else any(item.prep in w.DESTINATION for item in places)
-    if whither and recipient is not None and recipient.kind == "me" and recipient.prep == "for":
+    favour = recipient is not None and recipient.prep == "for" and (recipient.kind == "me" or mode == "place")
+    if whither and favour:
         recipient = None  # done as a favour
     if mode == "place" and recipient is None and not places:
         inner = things[-1].place

@@ -66,7 +66,7 @@ _IDIOMS = compiled(
         (r"(?:i|we) (?:would like|want|need|would love) to (?:hear|know|learn|find out) "
          r"(?=(?:which|what|who|how|whether|if|where|when) )", "tell me "),
         (r"(?:stick|stay|come|walk|keep|go) (?:up |close |along |right )*(?:with|behind) me (?=until )", "follow me "),
-        (r"(follow (?:me|him|her|them|[a-z]+) )until (?:i|we|he|she|they) "
+        (r"(follow (?:me|him|her|them|[a-z]+) (?:to (?:the )?(?:[a-z]+ ){1,3}?)?)until (?:i|we|he|she|they) "
          r"(?:am there|are there|is there|get there|gets there|arrive there|arrives|arrive|have arrived|has arrived|"
          r"get where (?:i|we|he|she|they) (?:am|are|is) going) ", r"\1"),
         (r"^((?:at|in|on|by) (?:the )?(?:[a-z]+ ){1,3}?), ([a-z]+ )is (waiting|looking|hoping|longing) for ",
@@ -129,8 +129,9 @@ _IDIOMS = compiled(
         (r"but do not let (him|her|them) have (it|them) ", r"but do not give \2 to \1 "),
         (r"^(?:do|can) you see ((?:somebody|someone|the|a|that) [^?]+)[?] (?=[a-z])", r"there is \1 . "),
         (rf"what number of ({NP})(?:is|are) ", r"how many \1 are "),
-        (rf"(?:a|an|one of the|some) (?:visitor|guest|customer|colleague|patient|student|child|kid|man|woman|lady|guy|"
-         rf"friend|member|tourist|worker|cook|lawyer) (left|forgot|dropped|lost) (?:his|her|their|the|a|an) ({NP})"
+        (rf"(?:a|an|one of the|some|the|our) (?:children|kids|guests|visitor|guest|customer|colleague|patient|student|"
+         rf"child|kid|man|woman|lady|guy|friend|member|"
+         rf"tourist|worker|cook|lawyer) (left|forgot|dropped|lost) (?:his|her|their|the|a|an) ({NP})"
          r"(?=(?:on|in|at|by|under|near|behind) )", r"i left the \2"),
         (r"drop (it|them|that) off (?=(?:at|in|on|by) )", r"put \1 "),
         (rf"({THE}{NP})should get (?=(?:the|a|an|some) )", r"\1 needs "),
@@ -140,6 +141,39 @@ _IDIOMS = compiled(
          r"is \1 and wants "),
         (r", which (?:someone|somebody|i|we|he|she|they) (?:has |have )?(?:set down|put down|put|left|placed|forgot)"
          r" (?=(?:on|in|at) )", ". it is "),
+        # what only leads up to an order
+        (r"(?:, )?(?:and |but )?i (?:do not know|am not sure|have no idea) (?:who|what|how) [^.;!?,]*[.;,] (?=[^ ])",
+         ". "),
+        (r"^i (?:would like|want|need) something to (?:eat|drink)(?: and something to (?:eat|drink))? [.;:] (?=[^ ])",
+         ""),
+        (r"^(?:[a-z]+ ){1,3}?(?:arrive|arrives|are arriving|is arriving|are coming|is coming) (?:soon|shortly|"
+         r"any minute|in a minute|in a moment|today|later|tomorrow) (?:, so |[.;,] )", ""),
+        (r"before (?:it|they) (?:gets?|becomes?|turns?) [a-z]+ ", ""),
+        (r"^(.+[.;] )before you (?:collect|fetch|get|take|bring|do|go|leave|start|set off)[^.,;]*, (?:please )?"
+         r"((?:open|close|shut|see|make sure|get|have) [^.;!?]*)(?=[.!]|$)", r"\2 . \1 "),
+        (rf"(?:check|have a look at|take a look at|look at|inspect) ({THE}{NP})(?:for me )?[?;,.] "
+         rf"(?:tell me|let me know|i (?:would like|want|need) to know) (?:whether|if) ({THE}{NP})is (?:still )?there ",
+         r"tell me whether \2 is on \1"),
+        (r"(?:go (?:in|over|there)? ?(?:, |and )?)?see who (?:it is|is there|is in there)(?: in there)? (?:, )?and "
+         r"(?:report|let me know|tell me)[^.;!?]*", "tell me who is there "),
+        (r"(?<=[?.;,] )(?:please )?(?:go (?:over )?(?:there )?(?:and )?)?(?:have|take) a look (?:there )?(?:, )?"
+         r"and (?:then )?(?:let me know|tell me) (?=[.!]|$)", ""),
+        (r"([a-z]+ )(?:ought to|should|must|might) be (?=(?:in|on|at) [^.;!?]*[.;!?] [^.;!?]*"
+         r"(?:look for|find|check on|see if you can find) (?:him|her|them) )", r"\1 is "),
+        (rf"see that ({THE}{NP})is (?:opened|open) ", r"open \1"),
+        (rf"see that ({THE}{NP})is (?:closed|shut) ", r"close \1"),
+        (r"((?:put|place|move|set) [^.;!?]+?)(?:, )?but do not take (it|them) (?:on|in|at) [^.;!?]*",
+         r"\1 , but do not pick \2 up "),
+        (r"(?:leave|put|place|set) (it|one|some) (?:out )?for (?:them|him|her|us|me|everyone|everybody) "
+         r"(?=(?:on|in|at) )", r"put \1 "),
+        (rf"(?:choose|select) (?:any|one|a|an) ({NP})(?:out of|from|off) ", r"take a \1 from "),
+        (r"for (?:tonight|today|tomorrow) [a-z]+ (?=[.;,!]|$)", ""),
+        (rf"(?:tell me|i would like to know) something about (the {NP})[:,.] which (?:one )?(?:of them )?is "
+         r"((?:the )?(?:[a-z]{2,}est|most [a-z]+|least [a-z]+)) ", r"tell me what is \2 \1"),
+        (r"check with ((?:[^ .,;!?]+ ){1,4}?)(?=(?:what|which|who|where|when|why|how|whether|if) )", r"ask \1"),
+        (r"report (?:back )?to me (?:what|whatever) (?:he|she|they) (?:said|says|say|answered|answers|answer) ",
+         "tell me the answer "),
+        (r"one of (?:our|the|my|your) (guest|visitor|customer|colleague|student|patient|tourist|camper)s ", r"a \1 "),
         (r"lead the way (?=to )", "guide me "),
         (r"walk (me|him|her|them) (?=to )", r"guide \1 "),
         (r", any (?:one |of them )?(?:will|would|is fine|is ok) ?(?:do )?(?=[.!]|$)", ""),

@@ -36,7 +36,8 @@ _RULES = compiled(
         (r"(?:is |are )?(?:holding|putting|stretching|sticking) up (their |his |her |a )(left |right )?(arms?|hands?) ",
          r"raises \1 \2 \3 "),
         (r"(?:has|have) (?:put|got|stuck) (their |his |her |a )(left |right )?(arms?|hands?) up ", r"raises \1 \2 \3 "),
-        (rf"you (?:will|can|should) (?:recogni[sz]e|know|spot|tell) (?:them|him|her) (?:by|from) (?:their|his|her|the) "
+        (rf"you (?:will|can|should) (?:recogni[sz]e|know|spot|tell) (?:them|him|her|the [a-z]+) (?:by|from) "
+         rf"(?:their|his|her|the|a|an) "
          rf"((?:[a-z]+ )?(?:{_DRESS})) ", r"they are wearing a \1 "),
         (r"(?:has|have|is|are) (?:raised|lifted|raising) (their |his |her |a |the |one )(left |right )?(arms?|hands?) ",
          r"raises \1 \2 \3 "),

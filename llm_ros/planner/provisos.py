@@ -369,7 +369,8 @@ class _Finder:
     def _timed(self, i: int) -> Proviso | None:
         """ "at noon", "in ten minutes", "every hour", "tomorrow": but not inside what is said or asked."""
         end = time_end(self.low, i, self.s.at)
-        return None if end == i else self._by_clock(i, end, _TIME)
+        owner = self.s.tokens[i].owner  # "tonight's session"
+        return None if end == i or owner else self._by_clock(i, end, _TIME)
 
     def _by_clock(self, i: int, end: int, question: str) -> Proviso | None:
         """A proviso, unless it belongs to what is said or asked."""
