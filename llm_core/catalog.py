@@ -143,7 +143,7 @@ ENTRIES = (
         description="A vision tower of our own for the default model, Q8_0: simulated table and room scenes",
         license="Apache-2.0",
         size=9961184,
-        sha256="f75a38b9ad7aff625951023aba246708ca5dcf4b1f4c29947dbc67035ba42afa",
+        sha256="c9796604c816b59f4f3a6792e1a1e79ab9cc709ce3f73042872941bf8edfcc31",
         parts=(),
     ),
 )
