@@ -384,6 +384,15 @@ SAME = {
     "bring me the cup from the desk, please": (
         "I need the cup for tonight's session. It's on the desk; could you go and get it for me?",
     ),
+    "tell me who is in the office": ("See who is in the office and report to me.",),
+    "move the cup from the sofa to the desk, then move the cola from the fridge to the desk": (
+        "Put the cup from the sofa on the desk, and then put the cola from the fridge there too.",
+    ),
+    "open the front door, thank you": ("The guests can't get in because the front door is shut. Could you open it?",),
+    "close the fridge in the kitchen": (
+        "I think someone left the fridge open in the kitchen. Would you mind shutting it?",
+    ),
+    "open the bedroom door, please": ("A delivery is coming in, so I need the bedroom door open, please.",),
     "find a drink in the office and bring it to me": ("See if there is a drink in the office and bring it to me",),
     "find the waving person in the kitchen and answer a question": (
         "Find the waving person in the kitchen and answer a quiz",

@@ -12,7 +12,7 @@ from llm_ros.planner.plain import PlainForms
 from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.refer import Question
 from llm_ros.planner.report import UNTOLD
-from llm_ros.planner.rewrite import SURE, SURE_OF_OTHER, Written, implausible
+from llm_ros.planner.rewrite import SURE, SURE_OF_OTHER, Written, faithful, implausible
 from llm_ros.planner.tags import tag
 from llm_ros.planner.tokens import tokenize
 from training.commands import TASKS, Robot, make
@@ -149,6 +149,15 @@ def test_the_person_is_asked_about_a_text_that_the_model_is_not_sure_of():
     for text, logprob in (("guide person1 to ?", SURE - 0.1), ("guide person1 from place2 to place1", -9.0)):
         plan = planner(Written(text, logprob), trained=True).plan(command)
         assert plan.status == "clarify" and not plan.message.startswith("Do you mean")
+
+
+def test_a_room_need_not_be_named_where_a_place_in_it_is():
+    rewriter = planner("")._rewriter
+    tagged = tag("Close the scales in the exam room by the bench", rewriter._interpreter.names)
+    assert tagged.text == "Close the place1 in the place2 by the place3"
+    rooms = rewriter._rooms(tagged)
+    assert rooms == {"place2": {"place1"}}
+    assert faithful("close place1\ngo to place3", tagged, rooms) and not faithful("close place1", tagged, rooms)
 
 
 @pytest.mark.parametrize(

@@ -215,6 +215,8 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     if goals_to and goals_to[-1].kind == "here" and goals_to[-1].names[0] == "here" and not ref.world.operator:
         goals_to, person = [], person or OPERATOR
     target = ref.place(goals_to[-1], placement=True) if goals_to else None
+    if target and goals_to[-1].kind == "here" and target == values[-1][1] and ref.context.delivered:
+        target = ref.context.delivered  # "put the bowl from the table there too"
     if recipient is None and target is None and person is None and _homewards(clause):
         target = ref.world.home_of(values[-1][0])
         if target is None:

@@ -105,7 +105,8 @@ _IDIOMS = compiled(
          r"(?:that are |which are )?(?:still |left |lying )*(?:there|on it|in it) ", r"tell me how many \2 are on \1"),
         # how far the robot has got, which is no condition
         (r"(?<=[.,;!] )(?:and |then )?(?:once|when|after|as soon as) (?:i|he|she|they|we|it|everybody|everyone) "
-         r"(?:have|has) (?:got |had |received )?(?:it|that|them|those|this|theirs|his|hers|mine) (?:, )?", "then "),
+         r"(?:have|has) (?:got |had |received )?(?:it|that|them|those|this|theirs|his|hers|mine)"
+         r"(?: in (?:my|his|her|their) hands?)? (?:, )?", "then "),
         (r"(?:and )?(?:once|when|after|as soon as) (?:he|she|they|everybody) (?:have|has) (?:got )?"
          r"(?:it|that|them|those) (?=[.!]|$)", ""),
         (r"(?<=[.,;!] )(?:and |then )?(?:once|when|as soon as) (?:we (?:get|are|arrive) there|"
@@ -156,8 +157,8 @@ _IDIOMS = compiled(
          r"tell me whether \2 is on \1"),
         (r"(?:go (?:in|over|there)? ?(?:, |and )?)?see who (?:it is|is there|is in there)(?: in there)? (?:, )?and "
          r"(?:report|let me know|tell me)[^.;!?]*", "tell me who is there "),
-        (r"(?<=[?.;,] )(?:please )?(?:go (?:over )?(?:there )?(?:and )?)?(?:have|take) a look (?:there )?(?:, )?"
-         r"and (?:then )?(?:let me know|tell me) (?=[.!]|$)", ""),
+        (r"(?<=[?.;,] )(?:please )?(?:go (?:over )?(?:there )?(?:and )?)?(?:have a look|take a look|look|check) "
+         r"(?:there )?(?:, )?and (?:then )?(?:let me know|tell me) (?=[.!]|$)", ""),
         (r"([a-z]+ )(?:ought to|should|must|might) be (?=(?:in|on|at) [^.;!?]*[.;!?] [^.;!?]*"
          r"(?:look for|find|check on|see if you can find) (?:him|her|them) )", r"\1 is "),
         (rf"see that ({THE}{NP})is (?:opened|open) ", r"open \1"),
@@ -174,6 +175,39 @@ _IDIOMS = compiled(
         (r"report (?:back )?to me (?:what|whatever) (?:he|she|they) (?:said|says|say|answered|answers|answer) ",
          "tell me the answer "),
         (r"one of (?:our|the|my|your) (guest|visitor|customer|colleague|student|patient|tourist|camper)s ", r"a \1 "),
+        (rf"^[^.;!?]*because ({THE}{NP})is (?:still )?(?:shut|closed) [.;,] (?:so )?"
+         r"(?:please |could you |would you |can you )*open it ", r"open \1"),
+        (r"(?:go and |please )?see who is ((?:in|at|on|by) [^.;,!?]*?)(?:, )?and (?:then )?(?:report|tell|let)[^.;!?]*",
+         r"tell me who is \1"),
+        (r"let (him|her|them|me) have (it|them|one|that) ", r"give \2 to \1 "),
+        (r"i need (it|them) (?:over )?here(?: now| with me)? ", r"bring \1 to me "),
+        (r"i was [a-z]+ing (?:(?:in|at|on) (?:the )?(?:[a-z]+ ){1,2}?)?and (left|forgot) ", r"i \1 "),
+        (r"(?:he|she|they) (?:is|are) looking for ((?:the )?(?:[a-z]+ ){1,3}?), so (?:please |would you |could you )*"
+         r"(?:bring|take|show|lead|guide) (him|her|them) there ", r"guide \2 to \1"),
+        (r"and (?:should|ought to|has to|needs to) be (?:in|at) ((?:the )?(?:[a-z]+ ){1,3}?)(?:by now |now |already )?"
+         r"[.;] (?:so )?(?:can|could|would) you (?:please )?show (him|her|them) the way ", r". guide \2 to \1"),
+        (r"i wonder (?=(?:how many|whether|what|who|which|where) )", "tell me "),
+        (r"i (?:have to|need to|must|want to) (?:write down|note|note down|record) the number of ",
+         "tell me how many "),
+        (r"(?<=[.;] )(?:please |could you |would you |can you )*(?:find out|check|count)(?: them)? and (?:give me the "
+         r"(?:number|figure)|tell me|let me know|report (?:back )?to me) (?=[?.!]|$)", ""),
+        (r"(standing|sitting|lying) (?:around|about) ", r"\1 "),
+        (rf"(?:i|we) (?:will )?(?:need|want|would like) ({THE}{NP})(?:to be )?open (?=[.,;!]|$)", r"open \1"),
+        (rf"(?:i|we) (?:will )?(?:need|want|would like) ({THE}{NP})(?:to be )?(?:shut|closed) (?=[.,;!]|$)",
+         r"close \1"),
+        (rf"^(?:i think |it seems )?(?:that )?(?:someone|somebody|i|we) (?:has |have )?left ({THE}{NP})open "
+         r"((?:in|at) [^.;!?]*)?[.;] (?:so )?(?:would you mind |could you |would you |please )*"
+         r"(?:shutting|closing|shut|close) it ", r"close \1 \2"),
+        (r"will (?:spoil|melt|go bad|get cold|get warm|be ruined|burn|dry out) if it (?:stays|is left|remains) "
+         r"(?=(?:on|in|at) )", "is "),
+        (r"(?:stick|stay|keep) (?:close |along )*with (him|her|them) until (?:he is|she is|they are) there ",
+         r"follow \1 "),
+        (r"when (?:he|she|they) (?:sets?|leaves?|goes|go|walks?|heads?) (?:off |out )?(?:for|to) "
+         r"((?:the )?(?:[a-z]+ ){1,3}?), (?:please )?(?:go along behind|follow|walk behind|stay behind|go after) "
+         r"(him|her|them) ", r"follow \2 to \1"),
+        (r"and (?:has|needs|wants|would like) to know (?:when|what|where|how|whether) to [^.;!?]*", ""),
+        (rf"(?:tell me|i would like to know) what ({THE}{NP})looks? like (?:[.;] )?"
+         r"(?:(?:take|have) a look at it and describe it to me )?", r"describe \1 to me "),
         (r"lead the way (?=to )", "guide me "),
         (r"walk (me|him|her|them) (?=to )", r"guide \1 "),
         (r", any (?:one |of them )?(?:will|would|is fine|is ok) ?(?:do )?(?=[.!]|$)", ""),

@@ -312,7 +312,9 @@ def _retold(before: list[Goal], goals: list[Goal]) -> bool:
 def broken_off(tokens: Sequence[Token]) -> str:
     """The article or preposition with which a command breaks off; "" if it does not."""
     words = [token for token in tokens if token.quoted or token.low[0].isalnum()]
-    off = words and not words[-1].quoted and words[-1].low in _OPEN_ENDED and tokens[-1].low != "?"
+    low = [token.low for token in words[-3:]]
+    open_ended = low[-1:] == ["have"] and low[:1] in (["when"], ["once"]) or low and low[-1] in _OPEN_ENDED
+    off = open_ended and not words[-1].quoted and tokens[-1].low != "?"
     return words[-1].text if off else ""
 
 
@@ -335,7 +337,9 @@ def _refuse_choice(ref: Referee, clause: Clause) -> None:
             )
 
 
-_OPEN_ENDED = frozenset("the a an to into onto from my your and or whether if because".split())
+_OPEN_ENDED = frozenset(
+    "the a an to into onto from my your and or whether if because when once before until".split()
+)
 
 
 def _informs(clause: Clause) -> bool:

@@ -30,6 +30,8 @@ _RULES = compiled(
          r"raising (?:their|his|her) (?:left|right) (?:arm|hand)) ", r"the person \1 is \2"),
         (rf"(?:who|that) (?:has|have|had) (a (?:[a-z]+ )?(?:{_DRESS})) on ", r"wearing \1 "),
         (rf"({_SOMEBODY}) ({_WHERE})((?:in|wearing|with) (?:a|an|the) (?:[a-z]+ )?(?:{_DRESS})) ", r"\1 \3 \2"),
+        (rf"({_SOMEBODY}) ({_WHERE}), the one ((?:in|wearing|with) (?:a|an|the) (?:[a-z]+ )?(?:{_DRESS}) )(?:on )?, ",
+         r"\1 \3 \2"),
         (rf"({_MANY}) ((?:on|in|at) (?:the |a )?(?:[a-z]+ ){{1,2}}?)"
          rf"(?:who|that) (?:are|is) (?:wearing|dressed in) ((?:a |an |the )?(?:[a-z]+ )?(?:{_DRESS})s?) ",
          r"\1 wearing \3 \2"),

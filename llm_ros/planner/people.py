@@ -387,7 +387,8 @@ CLOTHES = frozenset(
     "coat jacket sweater shirt blouse jeans dress skirt hat cap scarf suit hoodie pullover jumper t-shirt "
     "trousers pants vest tie glasses "
     "uniform shoes cardigan apron boots waistcoat blazer tracksuit pinafore anorak smock headscarf dungarees overalls "
-    "raincoat tunic gown shorts leggings sweatshirt parka poncho beanie sandals trainers sneakers polo".split()
+    "raincoat cloak cape fleece robe tunic gown shorts leggings "
+    "sweatshirt parka poncho beanie sandals trainers sneakers polo".split()
 )
 # What somebody is told by, who has it.
 _TRAITS = frozenset(

@@ -139,7 +139,7 @@ class Planner:
             return clarify(found.question) if unclear and found.sure else space
         if not found.sure:
             return self._guessed(found.words, steps) or space if unclear else space
-        if alone is not None and self._doubtful(command, steps):
+        if alone is not None and self._doubtful(command, steps) or _dropped(command, space, found.words):
             return space
         return [steps], {}
 
@@ -344,6 +344,14 @@ class Planner:
         for step in steps:
             on_step(step)
         return Plan("plan", tuple(steps), text=text, notes=tuple(f"inserted {step}" for step in steps if step.inserted))
+
+
+def _dropped(command: str, space, words: str) -> bool:
+    """Whether plain words leave out the place for which a command was refused: "the piano", of which nobody knows."""
+    if not isinstance(space, Plan) or space.reason != "unknown_place":
+        return False
+    unknown = re.search(r"'([^']+)'", space.message)
+    return bool(unknown) and f"the {unknown[1]}" in command.lower() and unknown[1] not in words.lower()
 
 
 def _agrees(written: Step, admitted: Step) -> bool:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from llm_ros.planner.complete import Completer
 from llm_ros.planner.inquiry import spelled
@@ -130,6 +131,14 @@ class Rewriter:
             and not re.search(f"(?:{_NOT_THERE}|{_BESIDE}(?=door)){one}\\b", tagged.text.lower())
         }
 
+    def _rooms(self, tagged: Tagged) -> dict[str, set[str]]:
+        """The tags of rooms, with those of the places in them: whoever names the place need not name its room."""
+        world = self._completer.world
+        names = {one: {name for m in tagged.names[one].mentions for name in m.names} for one in tagged.of_kind("place")}
+        inside = {one: {world.room_of(name) for name in found - set(world.rooms)} for one, found in names.items()}
+        rooms = {one: found for one, found in names.items() if found <= set(world.rooms)}
+        return {room: {one for one, of in inside.items() if of & found} for room, found in rooms.items()}
+
     def reworded(self, command: str, cancelled: Callable[[], bool], sure: float = SURE) -> Reworded | None:
         """The command's plain form; None if there is none that can be done. Raises PlanError for what is unsafe or
         contradicts itself."""
@@ -147,13 +156,14 @@ class Rewriter:
         if text is None:
             return None
         told = self._trained and isinstance(text, Written)
-        if told and sure <= SURE and _mendable(text, tagged):
-            text, sure = _likeliest([write(seed) for seed in range(OTHERS)], tagged), SURE_OF_OTHER
+        rooms = self._rooms(tagged)
+        if told and sure <= SURE and _mendable(text, tagged, rooms):
+            text, sure = _likeliest([write(seed) for seed in range(OTHERS)], tagged, rooms), SURE_OF_OTHER
             if text is None:
                 return None
         sure_enough = text.logprob >= sure if told else sure <= SURE
         refused = text.startswith("refuse ")
-        if refused and not sure_enough or not refused and not faithful(text, tagged):
+        if refused and not sure_enough or not refused and not faithful(text, tagged, rooms):
             return None
         if not sure_enough and not (told and text.logprob >= WORTH_ASKING):
             return None
@@ -173,23 +183,24 @@ class Rewriter:
             return None
 
 
-def _mendable(text: str, tagged: Tagged) -> bool:
+def _mendable(text: str, tagged: Tagged, rooms: Mapping[str, set[str]]) -> bool:
     """Whether a text fails for what it leaves out, which another may have."""
-    return not text.startswith("refuse ") and not faithful(text, tagged) and not _CHOICE.search(tagged.text)
+    return not text.startswith("refuse ") and not faithful(text, tagged, rooms) and not _CHOICE.search(tagged.text)
 
 
-def _likeliest(texts: Sequence[Written], tagged: Tagged) -> Written | None:
+def _likeliest(texts: Sequence[Written], tagged: Tagged, rooms: Mapping[str, set[str]]) -> Written | None:
     """The likeliest of the texts that refuse or leave nothing out; None if there is none."""
-    kept = [text for text in texts if text.startswith("refuse ") or faithful(text, tagged)]
+    kept = [text for text in texts if text.startswith("refuse ") or faithful(text, tagged, rooms)]
     return max(kept, key=lambda text: text.logprob, default=None)
 
 
-def faithful(plain: str, tagged: Tagged) -> bool:
-    """Whether plain words speak of all that the command names: of its tags, and of words that look like names of
-    somebody or something unknown ("my cousin Roderick"). Nobody else may choose between two ("the thing1 or the
-    thing2"), and nothing is moved to where it is. Somebody's description may hold no tag: then it swallowed
-    what stands beside it."""
-    if tagged.names.keys() - set(TAG.findall(plain)):
+def faithful(plain: str, tagged: Tagged, rooms: Mapping[str, set[str]] = MappingProxyType({})) -> bool:
+    """Whether plain words speak of all that the command names: of its tags (or, for one of `rooms`, of a place in it),
+    and of words that look like names of somebody or something unknown ("my cousin Roderick"). Nobody else may choose
+    between two ("the thing1 or the thing2"), and nothing is moved to where it is. Somebody's description may hold no
+    tag: then it swallowed what stands beside it."""
+    found = set(TAG.findall(plain))
+    if any(not rooms.get(one, set()) & found for one in tagged.names.keys() - found):
         return False
     if _CHOICE.search(tagged.text) or _NOWHERE.search(plain):
         return False
