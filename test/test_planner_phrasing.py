@@ -507,6 +507,22 @@ def test_quoted_words_stay_as_they_are():
     assert [token.text for token in tokens] == ["say", "one of the snacks would be great", "to", "Alice"]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "What is it? " + "Alice is here. " * 100,
+        "Alice wants to know what it is. " + "Alice is here, " * 100,
+        "Alice wants to know what Bruno does. " + "he is and and " * 120,
+        "i would like to " + "a " * 900,
+        "when he " * 240,
+        ", and " * 300,
+    ],
+)
+def test_long_repetitions_are_read_to_their_end(command):
+    """A pattern that tries all ways to cut such a command would not come back."""
+    assert obedient_planner().plan(command[:2000]).status in ("plan", "refuse", "clarify")
+
+
 def test_any_words_go_through():
     words = "the one of which is are has to be you can find in on a it , . they who would great put number".split()
     rng = random.Random(1)

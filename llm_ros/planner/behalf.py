@@ -7,6 +7,7 @@ no skill.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -23,27 +24,28 @@ _AGAIN = r"(?P<again>them|him|her|that person|the person|person\d+|the one)"
 _TELL = "tell|let|give|inform|pass|report|bring|take|relay|say"
 _SOMEBODY = r"(?:, )?(?:who )?(?:is )?(?:over |out |up |still )*"
 _WHAT = r"(?P<what>(?:what|which|who|whom|whose|where|when|why|how|whether|if) [^.;:!?]*?)"
-# Words as they are, but for the people and places that are named: person1, place3.
-_COMMAND = re.compile(
+# Words as they are, but for the people and places that are named: person1, place3. One part of a command each.
+_PARTS = re.compile(r"(?<=[.;:!?] )|(?<=, so )|(?<=, but )")
+_WISH = re.compile(
     r"(?:"
     rf"(?P<who>person\d+ ){_SOMEBODY}(?P<at>{_PLACE})?(?:, )?(?:[a-z]+ing (?:[a-z]+ ){{0,3}}?)?(?:, )?(?:and |but )?"
     rf"(?:(?:he|she|they) )?(?:{_KEEN})(?:about )?|"
     rf"(?:tell|let|inform) (?P<whom>person\d+ )(?:over )?(?P<there>{_PLACE})?(?:know )?|(?:i wonder |tell me )|"
-    rf"(?:[^?!]*?(?:[.;]|, but) )?(?:only )?(?P<asked>person\d+ {_SOMEBODY}(?:{_PLACE})?)(?:and )?"
-    r"(?:(?:will |should )?knows? |can tell you )"
+    rf"(?:only )?(?P<asked>person\d+ {_SOMEBODY}(?:{_PLACE})?)(?:and )?(?:(?:will |should )?knows? |can tell you )"
     rf")?{_WHAT}(?:, (?:so|and|but) |[.;:!?] )"
-    r"(?P<told>(?:(?:he|she|they|person\d+) (?:(?:in|on|at|by) (?:the )?place\d+ )?(?:is|are|knows|will know) "
-    r"(?:[^.;:!?]*?(?:, so |,? ?and |[.;:!,] )|[.;:!,] )?|"
-    r"person\d+ (?:, )?(?:who is )?(?:(?:in|on|at|by) (?:the )?place\d+ )?(?:, )?[^.;:!?]*[.;!] )*)"
+)
+_KNOWS = re.compile(rf"person\d+ (?:, )?(?:who is )?(?:{_PLACE})?(?:, )?(?!is )")
+_ASKING = re.compile(
     r"(?:so |please |could you |would you |can you |you can |kindly |go (?:over )?(?:and )?|just )*"
     rf"(?:(?:ask|put the question to|check with|find (?:that |it )?out from|get it from) {_AGAIN} (?P<by>{_PLACE})?|"
     r"find out |ask )"
-    r"(?:there |about (?:it|that) |first )*(?:, )?(?:(?:and|then|so|to|please|go|come|come back|you can) )+"
-    rf"(?:{_TELL}) [^.;:!?]*(?:[.!;] )?(?P<rest>.*)"
+    r"(?:there |about (?:it|that) |first )*(?:, )?(?:(?:and|then|so|to|please|go|come|back|you can) )+"
+    rf"(?:{_TELL}) [^.;:!?]*[.;:!?]? ?"
 )
 _SPOKEN_OF = re.compile(rf"person\d+ (?:{_PLACE})?|(?:the |that )?person (?:who is )?(?:[a-z]+ing )?{_PLACE}")
 _IS_AT = re.compile(rf"(he|she|they|person\d+) (?:is|are) (?:over |out |up |now |still )*({_PLACE})")
 _CASES = {"him": "he", "her": "she", "them": "they"}
+_LEADING = 3  # sentences that may stand before it
 
 
 def on_behalf(tokens: list[Token], mentions: Sequence[Mention]) -> list[Token]:
@@ -56,24 +58,33 @@ def on_behalf(tokens: list[Token], mentions: Sequence[Mention]) -> list[Token]:
         word = f"{mention.kind}{len(units)}" if mention else "'" if tokens[k].quoted else tokens[k].low
         units[word] = tokens[k : mention.end if mention else k + 1]
         text, k = f"{text}{word} ", mention.end if mention else k + 1
-    match = _COMMAND.fullmatch(text)
-    if not match:
-        return tokens
-    who, at = match["who"] or match["whom"] or "me ", match["at"] or match["there"]
-    spoken_of = [one[0] for one in _SPOKEN_OF.finditer(match["what"])]
-    knowing = [
-        re.sub(r", |who is ", "", one[0])
-        for one in re.finditer(rf"person\d+ (?:, )?(?:who is )?(?:{_PLACE})?(?:, )?(?!is )", match["told"])
-    ]
-    asked = [re.sub(r", |who |is |over |out |up |still ", "", match["asked"])] if match["asked"] else []
+    words = _rewritten(text)
+    return tokens if words is None else [one for word in words for one in units.get(word) or [Token(word, word)]]
+
+
+def _rewritten(text: str) -> list[str] | None:
+    """The words in that form; None where the text is no such command."""
+    parts = _PARTS.split(text)
+    first, wish = next(((k, m) for k, part in enumerate(parts[:_LEADING]) if (m := _WISH.fullmatch(part))), (0, None))
+    if wish is None or first and not wish["asked"]:
+        return None
+    told = list(itertools.takewhile(lambda part: re.match(r"(?:he|she|they|person\d+) ", part), parts[first + 1 :]))
+    after = first + 1 + len(told)
+    asking = _ASKING.fullmatch(parts[after]) if after < len(parts) else None
+    if asking is None:
+        return None
+    facts = "".join(told)
+    who, at = wish["who"] or wish["whom"] or "me ", wish["at"] or wish["there"]
+    knowing = [re.sub(r", |who is ", "", one[0]) for part in told if (one := _KNOWS.match(part))]
+    asked = [re.sub(r", |who |is |over |out |up |still ", "", wish["asked"])] if wish["asked"] else []
+    spoken_of = [one[0] for one in _SPOKEN_OF.finditer(wish["what"])]
     whom = next((one for one in (*asked, *spoken_of, *knowing) if one.split()[0] != who.strip()), None)
     if whom is None:
-        return tokens
-    places = _IS_AT.findall(match["told"])
-    his = [place for who, place in places if who == _CASES.get(match["again"]) or who == whom.strip()]
-    his = [match["by"], *his] if match["by"] else his
+        return None
+    places = _IS_AT.findall(facts)
+    his = [place for name, place in places if name == _CASES.get(asking["again"]) or name == whom.strip()]
+    his = [asking["by"], *his] if asking["by"] else his
     if "place" not in whom and (his or places):
         whom += (his or [places[0][1]])[0]
     at = at or next((place for _, place in places if place not in whom and who != "me "), "")
-    words = f"ask {whom}{match['what']}and tell {who}{at}. {match['rest']}".split()
-    return [one for word in words for one in units.get(word) or [Token(word, word)]]
+    return f"ask {whom}{wish['what']}and tell {who}{at}. {''.join(parts[after + 1 :])}".split()
