@@ -55,8 +55,9 @@ _IDIOMS = compiled(
         (rf"((?:find|look for) {NP}|(?:find|look for) [a-z]+ )([.?!]) (he|she|they) (?:is|are) "
          r"(?:supposed|meant|likely|said|thought) to be (?=(?:in|on|at|by|near) )", r"\1 \2 \3 is "),
         (rf"(?:which|what) ({NP})(?:do we have|have we got|are there|is there) (?=[?])", r"what \1 "),
-        (r"(?:and |who )?(?:looks|seems|looking|feels) (?:rather |a bit |a little |quite |very |so )?"
-         r"(?:hungry|thirsty|tired|sad|gloomy|lost|bored|cold|unhappy|worried|upset|happy|confused|puzzled|busy) ", ""),
+        (r"and (?:looks|seems|feels) (?:rather |a bit |a little |quite |very |so )?"
+         r"(?:hungry|thirsty|tired|sad|gloomy|lost|bored|cold|unhappy|worried|upset|happy|confused|puzzled|busy) "
+         r"(?=[.;,])", ""),
         (r"(?:put|pose) the question to ", "ask "),
         (rf"let {DURATION}(?:pass|go by|elapse) ", r"wait \1 "),
         (rf"(?:leave|keep) (?:it|them) (?:like that|open|closed|so|that way) for {DURATION}", r"wait \1 "),
@@ -116,8 +117,8 @@ _IDIOMS = compiled(
         (r"(?:have a look|take a look|look|see)(?: at)? what is (in|on|inside) (it|there) (?=,|and (?:close|shut))",
          "inspect it "),
         (r"i (?:have to|need to|must|would like to|want to) be (?:sure|certain) (?:that )?", "i wonder whether "),
-        (r"i (?:would like|want|wish|am hoping) to (?:drink|eat|write|read|cut|cook|sit|work|wear|use|"
-         r"clean|play|make|have a [a-z]+) [^.;!?]*[.;] (?=[^ ])", ""),
+        (r"i (?:would like|want|wish|am hoping) to (?:(?:drink|eat|cook|sit|write|read) (?:out of|from|off|in|at|on)|"
+         r"write|cut|work|wear|clean|play) [^.;!?]*[.;] (?=[^ ])", ""),
         (r"is (?:serving|helping|talking to|looking after|chatting with|dealing with) "
          r"(?:a|an|some|the) (?:customers?|guests?|visitors?|clients?|people) (?=(?:in|at|on|by) )", "is "),
         (r"(?:they are|it is) (?:normally |usually |always |generally )?(?:kept|stored|stocked) (?=(?:in|on|at) )",
