@@ -18,6 +18,7 @@ from llm_ros.nodes.llm_node import LLMNode
 from llm_ros.nodes.planner_node import PlannerNode
 from llm_ros.params import ParameterError
 from llm_ros.plan_conversions import plan_from_ros
+from llm_ros.planner.rewrite import OTHERS
 from llm_ros.qos import LATCHED
 from llm_ros.share import config_file
 
@@ -206,9 +207,11 @@ class Remembering:
 
     def __init__(self, engine, adapters):
         self.engine, self.adapters, self.asked = engine, tuple(_info(name) for name in adapters), []
+        self.drawn = []
 
     def submit(self, prompt, params, *, adapters, **rest):
         self.asked.append(tuple(adapters or ()))
+        self.drawn.append((params.temperature > 0, params.seed))
         return self.engine.submit(prompt, params, **rest)
 
     def __getattr__(self, name):
@@ -218,9 +221,9 @@ class Remembering:
 @pytest.mark.parametrize(
     "rewrite, there, named",
     [
-        ("auto", (PLAIN,), [(PLAIN,)]),
+        ("auto", (PLAIN,), [(PLAIN,)] * (1 + OTHERS)),  # the fake model names nothing, so that others are drawn
         ("auto", ("another",), []),
-        ("another", ("another",), [("another",)]),
+        ("another", ("another",), [("another",)] * (1 + OTHERS)),
         ("model", (), [()]),
         ("off", (PLAIN,), []),
     ],
@@ -237,6 +240,7 @@ def test_an_unclear_command_goes_to_the_adapter_that_is_chosen(ros, tmp_path, re
     plan = planning.client.plan("Blorf the sink, it has been far too long").result(DEADLINE_S).plan
     assert plan.status != Plan.PLANNED
     assert made[0].asked == named
+    assert [seed for hot, seed in made[0].drawn if hot] == list(range(OTHERS))[: max(0, len(named) - 1)]
     assert [one.name for one in LLMClient(planning.client_node).model_info(DEADLINE_S).lora] == list(there)
 
 
