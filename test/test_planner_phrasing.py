@@ -337,6 +337,12 @@ SAME = {
         "Alice in the kitchen is wondering which bus Bruno takes. He's in the office: put the question to him there, "
         "then tell her.",
     ),
+    "ask Dana which bus Bruno takes and tell Alice": (
+        "Alice wants to know which bus Bruno takes. Ask Dana and tell her.",
+    ),
+    "ask Bruno when Alice's bus leaves and tell Alice": (
+        "Alice wants to know when Alice's bus leaves. Bruno knows, so ask him and tell her.",
+    ),
     "guide Alice from the office to the kitchen, please": (
         "Alice is in the office. Please walk with her to the kitchen.",
         "Alice has arrived in the office for her interview, which is in the kitchen. Take her there, please.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from llm_ros.planner.tokens import Mention, Token
 
@@ -51,19 +51,23 @@ _LEADING = 3  # sentences that may stand before it
 def on_behalf(tokens: list[Token], mentions: Sequence[Mention]) -> list[Token]:
     """The tokens in that form."""
     units: dict[str, list[Token]] = {}
+    called: dict[str, tuple[str, ...]] = {}
     text, k = "", 0
     named = {one.start: one for one in mentions if one.kind in ("person", "place") and one.names != ("person",)}
     while k < len(tokens):
-        mention = named.get(k)
-        word = f"{mention.kind}{len(units)}" if mention else "'" if tokens[k].quoted else tokens[k].low
-        units[word] = tokens[k : mention.end if mention else k + 1]
-        text, k = f"{text}{word} ", mention.end if mention else k + 1
-    words = _rewritten(text)
+        mention, end = named.get(k), k + 1
+        word = f"'{len(units)}" if tokens[k].quoted else tokens[k].low
+        if mention:
+            word, end = f"{mention.kind}{len(units)}", mention.end
+            called[word] = mention.names
+        units[word] = tokens[k:end]
+        text, k = f"{text}{word} ", end
+    words = _rewritten(text, called)
     return tokens if words is None else [one for word in words for one in units.get(word) or [Token(word, word)]]
 
 
-def _rewritten(text: str) -> list[str] | None:
-    """The words in that form; None where the text is no such command."""
+def _rewritten(text: str, called: Mapping[str, tuple[str, ...]]) -> list[str] | None:
+    """The words in that form; None where the text is no such command. called: the names of person1, place3."""
     parts = _PARTS.split(text)
     first, wish = next(((k, m) for k, part in enumerate(parts[:_LEADING]) if (m := _WISH.fullmatch(part))), (0, None))
     if wish is None or first and not wish["asked"]:
@@ -78,11 +82,14 @@ def _rewritten(text: str) -> list[str] | None:
     knowing = [re.sub(r", |who is ", "", one[0]) for part in told if (one := _KNOWS.match(part))]
     asked = [re.sub(r", |who |is |over |out |up |still ", "", wish["asked"])] if wish["asked"] else []
     spoken_of = [one[0] for one in _SPOKEN_OF.finditer(wish["what"])]
-    whom = next((one for one in (*asked, *spoken_of, *knowing) if one.split()[0] != who.strip()), None)
+    again = asking["again"] or ""
+    asked = [f"{again} "] if again.startswith("person") else asked
+    asker = called.get(who.strip(), "")
+    whom = next((one for one in (*asked, *spoken_of, *knowing) if called.get(one.split()[0]) != asker), None)
     if whom is None:
         return None
     places = _IS_AT.findall(facts)
-    his = [place for name, place in places if name == _CASES.get(asking["again"]) or name == whom.strip()]
+    his = [place for name, place in places if name == _CASES.get(again) or name == whom.strip()]
     his = [asking["by"], *his] if asking["by"] else his
     if "place" not in whom and (his or places):
         whom += (his or [places[0][1]])[0]

@@ -27,9 +27,9 @@ def without_owners(ref: Referee, clause: Clause) -> list[Item]:
 
 def groups(items: list[Item], mode: str) -> list[list[Item]]:
     """Items cut where a new thing follows a destination that already has its thing."""
-    groups: list[list[Item]] = [[]]
+    found: list[list[Item]] = [[]]
     for number, item in enumerate(items):
-        group = groups[-1]
+        group = found[-1]
         things = [one for one in group if one.kind in ("object", "category", "text")]
         ended = any(
             one.kind in PEOPLE and one.prep in ("to", "for") or one.kind == "place" and one.prep in w.DESTINATION
@@ -58,9 +58,9 @@ def groups(items: list[Item], mode: str) -> list[list[Item]]:
             and any(one.kind in ("object", "category", "text") for one in items[number + 1 :])
         )
         if thing or indirect:
-            groups.append([])
-        groups[-1].append(item)
-    return groups
+            found.append([])
+        found[-1].append(item)
+    return found
 
 
 def whole_names(ref: Referee, things: list[Item]) -> list[Item]:
@@ -77,6 +77,7 @@ def whole_names(ref: Referee, things: list[Item]) -> list[Item]:
 
 
 def idle_text(item: Item) -> bool:
+    """Whether words name no thing to carry: "by the way", "give me a hand"."""
     return item.kind == "text" and item.names[0] in (
         "way",
         "down",

@@ -196,16 +196,7 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     for item in things[1:] if mode == "place" else ():
         if item.prep in _INSIDE and item.kind in ("object", "category") and not item.joined and item.place is None:
             raise PlanError("impossible", f"I put things only at places, not {item.prep} the {ref.said(item)}")
-    beside = [item for item in things[1:] if mode == "place" and item.prep in _BESIDE and not item.joined]
-    near = {}
-    if beside and (not goals_to or beside[-1].prep in _NEAR):
-        things = [item for item in things if item is not beside[-1]]
-        if things[-1].place is not None:
-            goals_to, things[-1].place = [things[-1].place], None
-        neighbour = ref.thing(beside[-1])
-        target = ref.where(beside[-1]) or (ref.place(goals_to[-1]) if goals_to else ref.world.home_of(neighbour))
-        goals_to = [Item("place", (target,), "to", beside[-1].start, beside[-1].end)] if target else []
-        near = {neighbour: target} if target else {}
+    things, goals_to, near = _beside(ref, things, goals_to) if mode == "place" else (things, goals_to, {})
     where = ref.place(sources[0]) if sources else None
     values = things_of(ref, things, where, _DO.get(mode, verb))
     person = ref.person(recipient) if recipient else None
@@ -235,6 +226,21 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
         goals += hand_to(ref, value, person, person_place or target, implied) if person else put(ref, value, target)
     goals[-1].facts.update(near)
     return goals
+
+
+def _beside(ref: Referee, things: list[Item], goals_to: list[Item]):
+    """(the things to be put, where to, what is there) of "put the cup next to the jug": the jug is where it goes."""
+    beside = [item for item in things[1:] if item.prep in _BESIDE and not item.joined]
+    if not beside or goals_to and beside[-1].prep not in _NEAR:
+        return things, goals_to, {}
+    things = [item for item in things if item is not beside[-1]]
+    if things[-1].place is not None:
+        goals_to, things[-1].place = [things[-1].place], None
+    neighbour = ref.thing(beside[-1])
+    target = ref.where(beside[-1]) or (ref.place(goals_to[-1]) if goals_to else ref.world.home_of(neighbour))
+    if target is None:
+        return things, [], {}
+    return things, [Item("place", (target,), "to", beside[-1].start, beside[-1].end)], {neighbour: target}
 
 
 def _homewards(clause: Clause) -> bool:

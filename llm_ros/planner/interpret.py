@@ -157,12 +157,7 @@ class Interpreter:
     def _understand(self, splitter: Splitter, together: bool) -> Readings:
         clauses = splitter.clauses()
         ref = Referee(self.world, splitter.tokens, splitter.at)
-        people = [item for clause in clauses for item in (*clause.subject, *clause.items) if item.kind == "person"]
-        owners = [one for one in splitter.at.values() if one.kind == "person" and splitter.tokens[one.end - 1].owner]
-        people = people or [Item("person", one.names, "", one.start, one.end) for one in owners]
-        ref.only = people[0] if len(people) == 1 else None
-        things = [item for clause in clauses for item in (*clause.subject, *clause.items) if item.kind == "object"]
-        ref.only_thing = things[0] if len(things) == 1 else None
+        ref.only, ref.only_thing = _only(clauses, splitter)
         _refuse_unfinished(splitter.tokens)
         parts: list[list[list[Goal]]] = []
         forbidden: list[Goal] = []
@@ -307,6 +302,16 @@ def _retold(before: list[Goal], goals: list[Goal]) -> bool:
         and goals[-1].role == "say"
         and goals[-1].args == before[-1].args
     )
+
+
+def _only(clauses: Sequence[Clause], splitter: Splitter) -> tuple[Item | None, Item | None]:
+    """The one person and the one thing of a command; whom something belongs to where nobody else is named."""
+    items = [item for clause in clauses for item in (*clause.subject, *clause.items)]
+    owners = [one for one in splitter.at.values() if one.kind == "person" and splitter.tokens[one.end - 1].owner]
+    people = [item for item in items if item.kind == "person"]
+    people = people or [Item("person", one.names, "", one.start, one.end) for one in owners]
+    things = [item for item in items if item.kind == "object"]
+    return people[0] if len(people) == 1 else None, things[0] if len(things) == 1 else None
 
 
 def broken_off(tokens: Sequence[Token]) -> str:

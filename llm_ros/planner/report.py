@@ -102,8 +102,7 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         seen := whether(ref, inside, said)
     ):
         return seen
-    announced = person is None and clause.verb is not None and [t.low for t in clause.tokens[begin:]][1:2] == ["that"]
-    if (announced or person not in (None, OPERATOR)) and _states(low):
+    if (person not in (None, OPERATOR) or person is None and _announced(clause)) and _states(low):
         if low[0] in ("he", "she", "they") and low[1] in _DUTIES:
             said = f"you{said[len(low[0]) :]}"  # who is told it
         return [], said[:1].upper() + said[1:]
@@ -125,8 +124,7 @@ def information(ref: Referee, clause: Clause, content: list[int], items: list[It
         if set(low) & {"see", "saw", "found", "find", "counted", "heard", "notice", "noticed"}:
             return [], ref.context.report or UNTOLD
         return [], FreeText(said)
-    within = place is None and re.search(r"\b(?:in|on|inside|on top of) (?:it|there)$", " ".join(low))
-    if within and low[0] == "what" and (inner := ref.context.opened or ref.context.here):
+    if place is None and low[0] == "what" and (inner := _opened(ref, low)):
         return looking_at(ref, f"objects in the {inner.replace('_', ' ')}", inner, inside)
     if (
         looking
@@ -224,6 +222,17 @@ def _subject(low: list[str], said: str) -> str:
     while words and words[-1].lower() in ("is", "are", "was", "were"):
         words = words[:-1]
     return " ".join(words)[:80] or said[:80]
+
+
+def _announced(clause: Clause) -> bool:
+    """ "announce that …": said as it is."""
+    return clause.verb is not None and [t.low for t in clause.tokens[clause.verb.start :]][1:2] == ["that"]
+
+
+def _opened(ref: Referee, low: list[str]) -> str | None:
+    """What "in it" and "there" are inside of, at the end of what is to be told."""
+    within = re.search(r"\b(?:in|on|inside|on top of) (?:it|there)$", " ".join(low))
+    return (ref.context.opened or ref.context.here) if within else None
 
 
 def looking_at(ref: Referee, subject: str, place: str | None, items: list[Item]):
