@@ -114,8 +114,13 @@ def test_the_same_plan_in_other_words(command):
             "Go to the fridge, find the cola, take it and give it to me",
             "go_to(refrigerator); find_object(cola); pick(cola); find_person(me); hand_over(cola, me)",
         ),
-        # a thing whose place is not known is searched for, and the way back is not forgotten
-        ("bring me the blue mug", "find_object(blue_mug); pick(blue_mug); find_person(me); hand_over(blue_mug, me)"),
+        # nobody can fetch what is nowhere: a thing that the world does not know is asked about, and looked for where
+        # the command says it is
+        ("bring me the blue mug", "clarify"),
+        (
+            "bring me the blue mug from the desk",
+            "go_to(desk); find_object(blue_mug); pick(blue_mug); find_person(me); hand_over(blue_mug, me)",
+        ),
         # two trips: the robot may be anywhere after it searched for a person
         (
             "bring me two apples",

@@ -42,6 +42,8 @@ def answered(command, *answers, world="home", skills="full"):
         ("Bring me the apple or the pear", "home", "object", ("apple", "pear")),
         ("Put the apple", "home", "place", ()),
         ("Bring me something", "home", "object", ()),
+        ("Bring me the blue mug", "home", "place", ()),
+        ("Put the violin on the desk", "home", "place", ()),
         ("Follow him", "home", "person", ()),
         ("Tell Alice", "home", "text", ()),
         ("Wait", "home", "number", ()),
@@ -106,6 +108,9 @@ def test_a_question_says_what_it_asks_for(command, world, asks, choices):
         ("Put the apple on the table", "go to the kitchen", "home", "Go to the kitchen"),
         ("Open the door", "where is the apple?", "home", "Where is the apple?"),
         ("Mach bitte die Tür auf", "open the front door", "home", "Open the front door"),
+        ("Bring me the blue mug", "it's on the sofa", "home", "Bring me the blue mug on the sofa"),
+        ("Put the blue mug on the desk", "the kitchen", "home", "Put the blue mug from the kitchen on the desk"),
+        ("Give Alice the umbrella please", "in the office", "home", "Give Alice the umbrella in the office"),
     ],
 )
 def test_an_answer_completes_the_command(command, answer, world, at_once):

@@ -435,7 +435,10 @@ def test_other_words_the_same_plan(command, plain):
         ("Let Captain Ravensworth in the office know that the bus is here.", "refuse unknown_person"),
         ("tell captain ravensworth in the office that the bus is here", "refuse unknown_person"),
         ("follow mr bean to the office", "refuse unknown_person"),
-        ("Move the wallet to the desk", "find_object(wallet); pick(wallet); go_to(desk); place(wallet, desk)"),
+        (
+            "Move the wallet from the sofa to the desk",
+            "go_to(sofa); find_object(wallet); pick(wallet); go_to(desk); place(wallet, desk)",
+        ),
         ("Move quickly to the desk", "go_to(desk)"),
         (
             "Tell the guy with the beard in the kitchen the time",
@@ -462,11 +465,14 @@ def test_other_words_the_same_plan(command, plain):
         ("Tell Alice that Dana's cup is in the office.", 'find_person(alice); say("Dana\'s cup is in the office")'),
         ("Tell Alice dinner's ready.", 'find_person(alice); say("Dinner\'s ready")'),
         (
-            "Throw the banana peel in the bin.",
-            "find_object(banana_peel); pick(banana_peel); go_to(trash_bin); place(banana_peel, trash_bin)",
+            "Throw the banana peel on the sofa in the bin.",
+            "go_to(sofa); find_object(banana_peel); pick(banana_peel); go_to(trash_bin); place(banana_peel, trash_bin)",
         ),
         ("Put the wallet back where it belongs.", "clarify"),
-        ("Bring me Dana's coat", "find_object(coat); pick(coat); find_person(me); hand_over(coat, me)"),
+        (
+            "Bring me Dana's coat from the bed",
+            "go_to(bed); find_object(coat); pick(coat); find_person(me); hand_over(coat, me)",
+        ),
         ("I'd like either the apple or the pear.", "clarify"),
         (
             "Tell Dana in the office that lunch is ready and guide her to the kitchen",

@@ -7,12 +7,13 @@ import pytest
 from planner_helpers import SKILLS, WORLDS, accepts
 
 from llm_ros.planner import Planner, load_skills, load_world
+from llm_ros.planner.doubts import implausible
 from llm_ros.planner.looks import one_form
 from llm_ros.planner.plain import PlainForms
 from llm_ros.planner.plan import PlanError, Step
 from llm_ros.planner.refer import Question
 from llm_ros.planner.report import UNTOLD
-from llm_ros.planner.rewrite import SURE, SURE_OF_OTHER, Written, faithful, implausible
+from llm_ros.planner.rewrite import SURE, SURE_OF_OTHER, Written, faithful
 from llm_ros.planner.tags import tag
 from llm_ros.planner.tokens import tokenize
 from training.commands import TASKS, Robot, make
@@ -197,15 +198,16 @@ def test_a_plan_over_unknown_things_is_given_up_for_what_is_unsafe():
     for written, reason in (("refuse unsafe", "unsafe"), ("refuse contradictory", "contradictory")):
         sure, unsure = Written(written, SURE + 0.1), Written(written, SURE - 0.1)
         assert planner(sure, trained=True).plan(command).reason == reason
-        assert planner(unsure, trained=True).plan(command).status == "plan"
-    assert planner("refuse unsafe").plan(command).status == "plan", "only what was trained for it is believed"
+        assert "Where is the paper crown?" in planner(unsure, trained=True).plan(command).message
+    told = planner("refuse unsafe").plan(command).message
+    assert "Where is the paper crown?" in told, "only what was trained for it is believed"
 
 
 def test_a_word_mistaken_for_a_thing_is_none_in_plain_words():
     command = "Give Zola a paper crown."
     assert planner("greet person1").plan(command).steps[-1].skill == "say"
     for written in ('bring "crown" to person1', "refuse impossible", "bring ? to person1"):
-        assert "paper_crown" in str(planner(written).plan(command).steps)
+        assert "Where is the paper crown?" in planner(written).plan(command).message
 
 
 @pytest.mark.parametrize(

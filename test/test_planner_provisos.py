@@ -4,6 +4,7 @@ import pytest
 from planner_helpers import obedient_planner, planned
 
 from llm_ros.planner.numbers import duration_at, number_at
+from llm_ros.planner.provisos import provisos
 
 
 def asked(command, world="home"):
@@ -32,6 +33,7 @@ def asked(command, world="home"):
         ("If I am asleep, close my bedroom door", "whether you are asleep"),
         ("Bring me a cola, otherwise bring me milk", "otherwise"),
         ("Check if the front door is closed; if so open it", "if so"),
+        ("Let me know when the film is over", "when the film is over"),
         ("When Alice comes, open the front door", "when Alice comes"),
         ("Wait until Alice comes", "when Alice comes"),
         ("Tell me when the tea is ready", "when the tea is ready"),
@@ -78,10 +80,33 @@ def test_conditions_and_times_are_asked_about(command, condition):
             "Guide Alice to the sofa and when she is there wait ten seconds",
             "find_person(alice); guide(alice, sofa); wait(10)",
         ),
+        (
+            "Show me the way to the kitchen, and once we have arrived, open the front door.",
+            "guide(me, kitchen); go_to(hallway); open(front_door)",
+        ),
     ],
 )
 def test_what_only_looks_like_a_condition(command, plan):
     assert planned(command) == plan
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        # what is past, what somebody knows, what comes of the deeds, by when
+        "My cola slipped out of the bag while I was in the office. I'd like it back, please.",
+        "I need to know when the film will be over. Alice can tell you.",
+        "Dana needs to be told when dinner is served. Alice can say when it is.",
+        "I'd like to have the cola, and as soon as I do, the front door should be shut.",
+        "The apple should be on the desk. Once it's there, close the front door.",
+        "When Alice leaves the kitchen, she is walking to the office. Follow her.",
+        "For a minute I need you in the kitchen. Stay there until it's over.",
+        "I'd like to find the apple on the desk when I get there.",
+        "Any snack will do as long as you bring it to me.",
+    ],
+)
+def test_nothing_in_it_is_a_condition(command):
+    assert not any(one.question for one in provisos(obedient_planner()._interpreter.splitter(command)))
 
 
 def test_a_refusal_comes_before_the_question():

@@ -120,6 +120,79 @@ TASKS = {
     "go": Task("go to {L}", "go_to(L)", weight=1.5),
     "go two": Task("go to {L}\ngo to {M}", "go_to(L);go_to(*)", weight=0.2),
     "back": Task("find me", "find_person(me)", weight=0.1),
+    "open bring me": Task("open {L}\nbring {T} from {L} to me", "open(*)@L;pick(*)@L;hand_over(*, me)", weight=0.8),
+    "open bring": Task(
+        "open {L}\nbring {T} from {L} to {P}[ in {M}]", "open(*)@L;pick(*)@L;hand_over(*, P)@M", weight=0.8
+    ),
+    "open move": Task("open {L}\nmove {T} from {L} to {M}", "open(*)@L;pick(*)@L;place(*, *)@M", weight=0.5),
+    "open take close": Task("open {L}\ntake {T} from {L}\nclose {L}", "open(*);pick(*);close(*)", weight=0.2),
+    "open bring close": Task(
+        "open {L}\ntake {T} from {L}\nclose {L}\nbring {T} to me",
+        "open(*);pick(*);close(*);hand_over(*, me)",
+        weight=0.4,
+    ),
+    "open look": Task("open {L}\ntell me what {W} in {L}", "open(*);detect(*)@L;say(*)", weight=0.3),
+    "greet guide": Task("greet {P}[ in {L}]\nguide {P} to {M}", "say(*)@L;guide(P, *)", "L", 0.8),
+    "greet ask report": Task("greet {P}[ in {L}]\nask {P} {W} and tell me", "say(*)@L;ask(P, *);say(*)", "L", 0.4),
+    "greet ask": Task("greet {P}[ in {L}]\nask {P} {W}", "say(*)@L;ask(P, *)", "L", 0.4),
+    "greet tell": Task("greet {P}[ in {L}]\ntell {P} {W}", "say(*)@L;say(*)", "L", 0.3),
+    "greet follow": Task("greet {P}[ in {L}]\nfollow {P} to {M}", "say(*)@L;follow(P, *)", "L", 0.4),
+    "ask guide": Task("ask {P}[ in {L}] {W}\nguide {P} to {M}", "ask(P, *)@L;guide(P, *)", "L", 0.4),
+    "answer guide": Task("answer {P}[ in {L}]\nguide {P} to {M}", "answer_question(P)@L;guide(P, *)", "L", 0.4),
+    "answer follow": Task("answer {P}[ in {L}]\nfollow {P} to {M}", "answer_question(P)@L;follow(P, *)", "L", 0.3),
+    "tell answer": Task("tell {P}[ in {M}] {W}\nanswer {P}", "say(*)@M;answer_question(P)", weight=0.5),
+    "tell guide": Task("tell {P}[ in {L}] {W}\nguide {P} to {M}", "say(*)@L;guide(P, *)", "L", 0.4),
+    "bring tell": Task(
+        "bring {T}[ from {L}] to {P}[ in {M}]\ntell {P} {W}", "pick(*)@L;hand_over(*, P)@M;say(*)", weight=1
+    ),
+    "bring wish": Task(
+        "bring {T}[ from {L}] to {P}[ in {M}]\ntell {P} {W}", "pick(*)@L;hand_over(*, P)@M;say(*)", weight=0.8
+    ),
+    "guide wish": Task("guide {P}[ from {L}] to {M}\ntell {P} {W}", "guide(P, *)@L;say(*)", "L", 0.6),
+    "guide tell": Task("guide {P}[ from {L}] to {M}\ntell {P} {W}", "guide(P, *)@L;say(*)", "L", 0.5),
+    "guide bring": Task(
+        "guide {P}[ from {L}] to {M}\nbring {T}[ from {N}] to {P}", "guide(P, *)@L;pick(*)@N;hand_over(*, P)", "L", 0.5
+    ),
+    "guide me bring me": Task(
+        "guide me to {M}\nbring {T} from {L} to me", "guide(me, *);pick(*)@L;hand_over(*, me)", weight=0.3
+    ),
+    "bring follow": Task(
+        "bring {T}[ from {L}] to {P}[ in {M}]\nfollow {P} to {N}",
+        "pick(*)@L;hand_over(*, P)@M;follow(P, *)",
+        weight=0.5,
+    ),
+    "bring guide": Task(
+        "bring {T}[ from {L}] to {P}[ in {M}]\nguide {P} to {N}", "pick(*)@L;hand_over(*, P)@M;guide(P, *)", weight=0.4
+    ),
+    "bring back": Task(
+        "bring {T} from {L} to {P}[ in {M}]\nfind me", "pick(*)@L;hand_over(*, P)@M;find_person(me)", weight=0.5
+    ),
+    "open bring back": Task(
+        "open {L}\nbring {T} from {L} to {P}[ in {M}]\nfind me",
+        "open(*);pick(*)@L;hand_over(*, P)@M;find_person(me)",
+        weight=0.3,
+    ),
+    "move back": Task("move {T}[ from {L}] to {M}\nfind me", "pick(*)@L;place(*, *)@M;find_person(me)", weight=0.3),
+    "wait back": Task("wait {W} in {L}\nfind me", "wait(*)@L;find_person(me)", weight=0.4),
+    "close wait open": Task("close {D}\nwait {W}\nopen {D}", "close(*);wait(*);open(*)", weight=0.3),
+    "open wait close": Task("open {D}\nwait {W}\nclose {D}", "open(*);wait(*);close(*)", weight=0.3),
+    "open door bring me": Task("open {D}\nbring {T} from {L} to me", "open(*);pick(*)@L;hand_over(*, me)", weight=0.4),
+    "open door bring": Task(
+        "open {D}\nbring {T}[ from {L}] to {P}[ in {M}]", "open(*);pick(*)@L;hand_over(*, P)@M", weight=0.4
+    ),
+    "open door guide": Task("open {D}\nguide {P}[ from {L}] to {M}", "open(*);guide(P, *)@L", "L", 0.2),
+    "move close": Task("move {T}[ from {L}] to {M}\nclose {D}", "pick(*)@L;place(*, *)@M;close(*)", weight=0.3),
+    "close tell door": Task("close {D}\ntell {P}[ in {M}] {W}", "close(*);say(*)@M", weight=0.3),
+    "count bring me": Task(
+        "tell me how many {K} in {L}\nbring {T} from {L} to me",
+        "count(*)@L;say(*);pick(*)@L;hand_over(*, me)",
+        weight=0.4,
+    ),
+    "move count": Task(
+        "move {T}[ from {L}] to {M}\ntell me how many {K} in {M}",
+        "pick(*)@L;place(*, *)@M;count(*)@M;say(*)",
+        weight=0.4,
+    ),
     "unsafe": Task("refuse unsafe", weight=3),
     "impossible": Task("refuse impossible", weight=4.5),
     "contradictory": Task("refuse contradictory", weight=1.2),
@@ -392,7 +465,9 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", required=True)
+    parser.add_argument("--from-phrases", metavar="FILE", help="only the tasks of this file of phrases/, each alone")
     args = parser.parse_args()
+    alone = w.load_phrases(args.from_phrases) if args.from_phrases else {}
     skills = load_skills(ROOT / "config" / "skills.yaml")
     failures, made, tried = Counter(), 0, 0
     with open(args.out, "w", encoding="utf-8") as out:
@@ -400,7 +475,9 @@ def main() -> int:
             if tried % PAIRS_PER_WORLD == 0:
                 robot = Robot(skills, f"{args.seed}-world-{tried}")
             tried += 1
-            pair = make(random.Random(f"{args.seed}-{tried}"), skills, robot)
+            rng = random.Random(f"{args.seed}-{tried}")
+            only = rng.choices(list(alone), [TASKS[name].weight for name in alone])[0] if alone else None
+            pair = make(rng, skills, robot, task=only)
             if isinstance(pair, str):
                 failures[pair] += 1
                 continue

@@ -151,10 +151,10 @@ SOMEBODY = ("the person", "the person", "somebody", "someone", "the man", "the w
 CROWDS = "everyone|everybody|somebody|the people|all the people|someone".split("|")
 
 
-def load_phrases() -> dict[str, list[str]]:
-    """Phrases by task."""
+def load_phrases(name: str = "*.txt") -> dict[str, list[str]]:
+    """Phrases by task, of the files of that name."""
     found: dict[str, list[str]] = {}
-    for path in sorted(PHRASES.glob("*.txt")):
+    for path in sorted(PHRASES.glob(name)):
         section = ""
         for line in path.read_text(encoding="utf-8").splitlines():
             if line.startswith("== "):

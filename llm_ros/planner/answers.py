@@ -51,8 +51,8 @@ _UNHELPFUL = re.compile(
 # What may stand before an answer, and after it.
 _BEFORE = re.compile(
     r"(?:(?:no|yes|yeah|well|oh|ok|okay|sorry|just|maybe|perhaps|please|i think|i guess|i mean|i meant|i said|"
-    r"it is|it would be|that is|that would be|they are|make (?:it|that)|let us say|i want|i would like|"
-    r"i would prefer|i prefer|rather|take|use|say)[\s,]+)+",
+    r"it is|it'?s|it would be|that is|that'?s|that would be|they are|they're|make (?:it|that)|let us say|i want|"
+    r"i would like|i would prefer|i prefer|rather|take|use|say)[\s,]+)+",
     re.IGNORECASE,
 )
 _AFTER = re.compile(r"(?:[\s,]*\b(?:please|thanks|thank you|then|i think|i guess))*[\s.,;:!?]*$", re.IGNORECASE)

@@ -214,6 +214,22 @@ _IDIOMS = compiled(
         (r", any (?:one |of them )?(?:will|would|is fine|is ok) ?(?:do )?(?=[.!]|$)", ""),
         (rf"(?:check|see|make sure|look) (?:that|whether|if) ({THE}{NP})is (closed|shut|open) (?:, )?and "
          r"(?:, )?(?:if not , )?(close|shut|open) it (?:if (?:it is )?not )?(?=[.!]|$)", r"\3 \1"),
+        # what is to be otherwise
+        (rf"({THE}{NP})is (?:shut|closed) , but (?:it )?(?:should|must|ought) not (?:to )?be [.;,] "
+         r"(?:[^.;!?]*(?=[.!?]|$))?", r"open \1 ."),
+        (rf"({THE}{NP})is (?:wide )?open , but (?:it )?(?:should|must|ought) not (?:to )?be [.;,] "
+         r"(?:[^.;!?]*(?=[.!?]|$))?", r"close \1 ."),
+        (rf"but ({THE}{NP})is (?:shut|closed) [.;,] (?:please )?(?:can |could |would |will )?(?:you )?(?:please )?"
+         r"change (?:that|it) ", r". open \1"),
+        (r"(?<=[.;!] )(?:so )?(?:please )?(?:can|could|would|will) you (?:please )?(?:take care of|see to|sort out|"
+         r"look after|do something about|change) (?:it|that|this) (?:for me )?(?=[?.!]|$)", ""),
+        (r"(?:walk|go|drive|move) (?:ahead|in front|before me)(?: of me)? so (?:that )?i can "
+         r"(?:come along (?:behind|after) you|follow you|come after you|walk behind you|follow) ", "guide me there "),
+        (r"(?:move|go|stay|stand|drive) (?:back )?here with me in a (?:moment|minute|bit) , but first ", "first "),
+        (r"spend (?=(?:[a-z]+ ){1,3}?(?:minutes?|seconds?) )((?:[a-z]+ ){1,3}?(?:minutes?|seconds?) )"
+         r"(?:waiting |standing )?(?=(?:at|in|on|by|near) )", r"wait \1"),
+        (r"(?:, )?(?:though|although|but) i (?:am not sure|do not know|cannot say|can not say) (?:exactly )?where "
+         r"(?:exactly )?(?=[.!]|$)", ""),
         # said in passing: how it stands, what is to be known, who is not to be lost
         (r"(?<=[^ ] )still (?=(?:on|in|at|under|by|near|inside|there|open|closed|shut) )", ""),
         (r"it (?:would|will) (?:[a-z]+ ){1,7}to (?:know|hear|learn|find out) "

@@ -21,14 +21,14 @@ from llm_ros.planner.answers import Answers
 from llm_ros.planner.behalf import on_behalf
 from llm_ros.planner.carry import CARRY_GOALS
 from llm_ros.planner.clauses import Clause, Splitter
-from llm_ros.planner.coverage import strange_words, unused_words
+from llm_ros.planner.coverage import unused_words
 from llm_ros.planner.frames import FRAME_GOALS
 from llm_ros.planner.harm import harm, refuse_harm
-from llm_ros.planner.inquiry import ASKS, Inquiry
+from llm_ros.planner.inquiry import ASKS, Inquiry, gapped
 from llm_ros.planner.items import Item
 from llm_ros.planner.lead import LEAD_GOALS
 from llm_ros.planner.looks import one_form
-from llm_ros.planner.mood import no_order, only_speaks, orders
+from llm_ros.planner.mood import only_speaks, orders
 from llm_ros.planner.names import Names
 from llm_ros.planner.own import own_skill
 from llm_ros.planner.phrasing import plainly
@@ -94,7 +94,7 @@ class Interpreter:
         """All readings of a command. Raises PlanError and Question."""
         if only_speaks(tokenize(command)):
             raise Question("That does not sound like an order to me. What should I do?")
-        splitter = self._splitter(command)
+        splitter = self.splitter(command)
         found = provisos(splitter)
         if not found:
             return self._read(splitter)
@@ -108,32 +108,20 @@ class Interpreter:
             raise
         return replace(rest, provisos=questions)
 
-    def _splitter(self, command: str) -> Splitter:
+    def splitter(self, command: str) -> Splitter:
+        """The command in the reader's words, with the names in it, to be cut into clauses."""
         tokens = self.names.gathered(one_form(plainly(orders(corrected(tokenize(command))))))
         return Splitter(on_behalf(tokens, self.names.find(tokens)), self.names, self.lexicon)
 
-    def restricted(self, command: str) -> bool:
-        """Whether a command depends on what a plan cannot see to, forbids something, breaks off, or is none: nobody may
-        then guess what is meant."""
-        splitter = self._splitter(command)
-        unfinished = bool(broken_off(splitter.tokens))
-        return unfinished or no_order(command) or any(one.question for one in provisos(splitter))
-
-    def settled(self, command: str) -> bool:
-        """Whether a command of which no plan was made leaves little to guess: it is an order of words that are all
-        known. What is asked or refused then is, most likely, what the command itself calls for."""
-        splitter = self._splitter(command)
-        begins = [(splitter.skip(start), end) for start, end, _ in splitter.spans()]
-        first = next((start for start, end in begins if start < end), 0)
-        verb = self.lexicon.match(splitter.tokens, first, splitter.at)
-        if verb is None or verb.frame == "wish" or verb.word == "i":
-            return False
-        if strange_words(splitter, splitter.clauses(), self.world):
-            return False
-        try:
-            return self.read(command).certain
-        except (PlanError, Question):
-            return True
+    def whereabouts(self, command: str, thing: str) -> Inquiry:
+        """The question where a thing is of which the world knows nothing; the answer goes behind its name."""
+        tokens, words = self.splitter(command).tokens, thing.split("_")
+        low = [token.low for token in tokens]
+        ends = (k + len(words) for k in range(len(low)) if low[k : k + len(words)] == words)
+        end = next(ends, len(tokens))
+        before, after = gapped(tokens, (end, end))
+        the = "" if words[0] in ("something", "anything") else "the "
+        return Inquiry(f"Where is {the}{' '.join(words)}? I know of none.", "place", (), before, "from", after)
 
     def answered(self, inquiry: Inquiry, answer: str) -> str | Inquiry | None:
         """What an answer to the question that `read` raised amounts to; as in answers.py."""
@@ -166,7 +154,7 @@ class Interpreter:
         tasks = [clause for clause in clauses if clause.verb is not None or clause.question]
         latest = None
         for number, clause in enumerate(clauses):
-            repeated = again(clause, latest)
+            repeated = again(clause, latest, clauses[:number])
             if repeated is not None:
                 known.append(clause)
                 clauses[number] = clause = repeated

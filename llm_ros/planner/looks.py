@@ -46,6 +46,26 @@ _RULES = compiled(
         (rf"the ((?:[a-z]+ )?(?:{_DRESS})) wearing ([a-z]+) ", r"the \2 wearing a \1 "),
         (rf"({_MANY}|students) (?:who |that )?(?:are |is )?({_POSE}) ", r"\2 \1 "),
         (rf"(?:has|have|holds|hold|keeps) {_ARM}", r"raises \1 \2 \3 "),
+        # whom to count: "how many have sat down", "how many of them are waving", what they wear said before
+        (rf"(?:of|among) the ({_MANY}) ({_WHERE}), how many (?:of them )?(?:have|has) (?:already )?"
+         r"(?:sat down|taken a seat) ", r"how many sitting \1 are \2"),
+        (r"how many (?:of (?:them|you|the (?:people|guests|visitors)) |people |persons |guests )?"
+         r"(?:have|has) (?:already |now )?(?:sat down|taken a seat|taken seats) ",
+         "how many sitting people are there "),
+        (rf"how many of (?:them|those) are (?=(?:{_POSE}|pointing|raising) )", "how many people are "),
+        (rf"(every(?:one|body)|the (?:[a-z]+ )?{_MANY}) ((?:in|at|on) (?:the )?(?:[a-z]+ ){{1,3}}?)(?:is|are|should|"
+         rf"has|have|must|ought)(?: supposed| meant)?(?: to)? (?:have|be wearing|wear) "
+         rf"((?:a |an )?(?:[a-z]+ )?(?:{_DRESS})s? )(?:on )?[.;:,] ([^.;!?]*?)how many (?:of them |people |persons )?"
+         r"(?:really |actually )?(?:do|have one on|wear one) ", r"\4 how many people wearing \3 are \2"),
+        (rf"([^.;:!?]*? (?:have|has|wear|wears) )(?:a |an )?((?:[a-z]+ )?(?:{_DRESS})s? )(?:on )?"
+         rf"([.;:,] [^.;!?]*?)"
+         rf"how many (?:people|persons) (?:(?:who are )?dressed like that|wear one|wearing one|have one on) ",
+         r"\3 how many people wearing a \2"),
+        (rf"((?:[a-z]+ )(?:{_DRESS})s? )(, [^.;:!?]*?[.;:] [^.;!?]*?)how many (?:people|persons) "
+         r"(?:wear one|wearing one|have one on|wear them) ", r"\2 how many people wearing a \1"),
+        (rf"({_SOMEBODY}) is (?:wandering|walking|running|strolling|going) (?:about|around|through) "
+         rf"(the (?:[a-z]+ ){{1,3}}?)with (a (?:[a-z]+ )?(?:{_DRESS})) on ", r"the person wearing \3 is in \2"),
+        (r"(find|locate) (?:whoever|who) (?:it|that|this) is ", r"\1 them "),
         (rf"(?:with|having|holding|keeping) {_ARM}", r"raising \1 \2 \3 "),
         (rf"the one (?=who |whose |wearing |dressed |waving |sitting |standing |lying |pointing |raising |"
          rf"(?:with|in) (?:a|an|the) (?:[a-z]+ ){{0,2}}(?:{_DRESS}) )", "the person "),

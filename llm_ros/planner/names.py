@@ -92,7 +92,8 @@ class Names:
                     continue
                 part = [token.low for token in tokens[start : start + length]]
                 hit = self._exact.get(key_of(part))
-                if hit and self._plausible(tokens, start, start + length, hit[0]):
+                alien = length == 1 and key_of(part) in self._weak and self._alien(tokens, start, taken)
+                if hit and not alien and self._plausible(tokens, start, start + length, hit[0]):
                     literal = tuple(name for name in hit[1] if "".join(words_of(name)) == "".join(part))
                     claim(
                         Mention(
@@ -153,15 +154,27 @@ class Names:
                 said = {token.low for token in tokens[begin:start]}
                 fit = [name for name in names if said <= set(words_of(name))] or names
                 return Mention(begin, start + 1, kind, tuple(fit), many=head != tokens[start].low)
-        names = [] if tokens[start + 1 :] and tokens[start + 1].low == "of" else self._heads.get(("first", head), [])
+        any_one = start and tokens[start - 1].low in ("a", "an")  # "give him a bath" is no bath towel
+        goes_on = goes_on or any_one or start + 1 < len(tokens) and taken[start + 1] and after[0].isalnum()
+        names = [] if goes_on or after == "of" else self._heads.get(("first", head), [])
         return Mention(start, start + 1, "object", tuple(names)) if len(names) == 1 else None
+
+    def _alien(self, tokens: list[Token], start: int, taken: list[bool]) -> bool:
+        """ "the city hall" is no hall of this world: a noun before another word for a place."""
+        kind, names = self._exact[key_of([tokens[start].low])]
+        before = tokens[start - 1].low if start and not taken[start - 1] else ""
+        return kind == "place" and bool(before) and self._foreign(before, names)
 
     def _compound(self, before: str, head: str) -> bool:
         """ "the garage door" is none of the doors: a noun before the head that is in none of their names."""
-        names = [*self._heads.get(("place", head), ()), *self._heads.get(("door", head), ())]
+        names = [name for kind in ("place", "door", "object") for name in self._heads.get((kind, head), ())]
+        return bool(names) and self._foreign(before, names)
+
+    def _foreign(self, before: str, names: list[str]) -> bool:
+        """Whether a word before a noun makes it another thing than those of these names: it is a noun that is in none
+        of them, by its looks."""
         return (
-            bool(names)
-            and before.isalpha()
+            before.isalpha()
             and not self._part_of(before, names)
             and before not in self._protected
             and not any(before in words for words in (w.DETERMINERS, w.PREPOSITIONS, w.COLORS, w.FILLERS, w.NUMBERS))

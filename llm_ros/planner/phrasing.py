@@ -21,7 +21,8 @@ _BOUND = r"where|if|that|whether|when|while|because|as|and|or|until|till|who|wha
 _CURIOUS = r"(?:would like|wants|needs|is keen|is curious|is waiting|is dying|is wondering)"
 _PAST = (
     "went|came|popped|brought|took|told|gave|found|asked|said|showed|walked|got|fetched|followed|guided|checked|looked|"
-    "counted|let|handed|put|opened|closed|greeted|answered|led|carried|moved"
+    "counted|let|handed|put|opened|closed|greeted|answered|led|carried|moved|welcomed|accompanied|waited|picked|"
+    "delivered|escorted|shut|placed|returned|wished"
 )
 
 _RULES = compiled(

@@ -17,13 +17,15 @@ from dataclasses import replace
 
 from llm_ros.planner import prompt
 from llm_ros.planner.complete import Completer
+from llm_ros.planner.doubts import implausible, out_of_sight, says_less, unknown_things
 from llm_ros.planner.grammar import open_grammar, tight_grammar
 from llm_ros.planner.inquiry import Inquiry
 from llm_ros.planner.interpret import Interpreter, Question, Readings
+from llm_ros.planner.manner import Manner
 from llm_ros.planner.mood import no_order
 from llm_ros.planner.plan import REFUSALS, LineReader, Plan, PlanError, Step, clarify, parse_line, refuse
 from llm_ros.planner.refer import FreeText, Goal
-from llm_ros.planner.rewrite import SURE, VERY_SURE, Rewriter, implausible, unknown_things
+from llm_ros.planner.rewrite import SURE, SURE_OF_SECOND, VERY_SURE, Rewriter
 from llm_ros.planner.skills import Skills
 from llm_ros.planner.talk import is_task, takes_a_robot, wished
 from llm_ros.planner.validate import check_step
@@ -113,6 +115,9 @@ class Planner:
             space = self._reworded(outcome, space, cancelled)
         if isinstance(space, Plan):
             return space
+        lost = out_of_sight(space[0][0], self.skills, self.world) if len(space[0]) == 1 else None
+        if lost:
+            return clarify(self._interpreter.whereabouts(outcome, lost))
         return self._write(outcome, *space, on_step or (lambda step: None), on_text or (lambda piece: None), cancelled)
 
     def _reworded(self, command: str, space, cancelled: Callable[[], bool]):
@@ -121,10 +126,16 @@ class Planner:
         It is also asked about a plan over things that the world does not know: words that were mistaken for things ("I
         want eyes on her, wherever she wanders") are none in the plain words. A "blue mug" is one there too. And about a
         plan that passes over what the command names ("Kenji's in the lobby and can't find the bar. Would you
-        walk him there?"), or that is implausible in itself.
+        walk him there?"), or that is implausible in itself. Its opinion on other plans is heard where a command is not
+        put plainly; it must be very sure then, and may not say less.
         """
         alone = None if isinstance(space, Plan) or len(space[0]) != 1 else space[0][0]
-        sure = SURE if alone is not None and self._doubtful(command, alone) else self._needed(command, space)
+        manner = Manner(command, self._interpreter)
+        doubtful = alone is not None and self._doubtful(command, alone)
+        sure = SURE if doubtful else self._needed(manner, space)
+        second = sure is None and alone is not None and self._rewriter.trained
+        second = second and not manner.plain and not manner.restricted
+        sure = SURE_OF_SECOND if second else sure
         if sure is None:
             return space
         try:
@@ -140,6 +151,8 @@ class Planner:
         if not found.sure:
             return self._guessed(found.words, steps) or space if unclear else space
         if alone is not None and self._doubtful(command, steps) or _dropped(command, space, found.words):
+            return space
+        if second and says_less(steps, alone, self.skills, manner.frames):
             return space
         return [steps], {}
 
@@ -187,15 +200,19 @@ class Planner:
             return refuse("withdrawn")
         return clarify(outcome) if isinstance(outcome, Inquiry) else outcome
 
-    def _needed(self, command: str, space) -> float | None:
+    def _needed(self, manner: Manner, space) -> float | None:
         """How sure `rewrite` must be where it is asked; None: it is not. It is asked where several plans came of the
-        command, or none, and nothing is forbidden, left to a condition or to be chosen by whoever is asked; where there
-        is little to guess, it must be very sure."""
+        command, or none, and nothing is forbidden, left to a condition or to be chosen by whoever is asked, and it does
+        not begin with what no robot of these skills can do ("fly up and …"); where there is little to guess, or a plain
+        order was refused, it must be very sure."""
         if not isinstance(space, Plan):
             return SURE if len(space[0]) > 1 else None
-        if space.reason in _FINAL or space.inquiry and space.inquiry.choices or self._interpreter.restricted(command):
+        if space.reason in _FINAL or space.inquiry and space.inquiry.choices or manner.restricted:
             return None
-        return VERY_SURE if self._interpreter.settled(command) else SURE
+        if space.reason == "impossible" and manner.unskilled:
+            return None
+        refused = space.status == "refuse" and manner.plain
+        return VERY_SURE if refused or manner.settled else SURE
 
     def _clean(self, command: str) -> str | Plan:
         """The command as plain words, or why it is none."""

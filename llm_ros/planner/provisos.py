@@ -22,6 +22,7 @@ from llm_ros.planner.bounds import MAIN_DEEDS, Bounds, bare
 from llm_ros.planner.inquiry import Inquiry, gapped
 from llm_ros.planner.numbers import number_at
 from llm_ros.planner.openings import opening_at
+from llm_ros.planner.progress import ARRIVED, SUBJECTS, Progress
 from llm_ros.planner.times import time_end
 from llm_ros.planner.tokens import Token
 
@@ -54,19 +55,16 @@ _MARKERS = sorted(
 _OFTEN = frozenset("twice thrice repeatedly continuously constantly forever endlessly".split())
 _BE = frozenset("is are was were be been has have had does do did can could will would may might should am".split())
 _WILL = frozenset("please like want wish mind could can would will may prefer fancy insist agree".split())
-_PONDERS = frozenset("wonder wonders wondering wondered unsure knows".split())
+_PONDERS = frozenset("wonder wonders wondering wondered unsure knows knew forgotten forgot forgets remember".split())
+_LEARNS = frozenset("know told say hear learn tell".split())  # "needs to know when …"
 _ANY = frozenset("anything something nothing somebody someone anybody anyone nobody what who everything".split())
 _LEISURE = frozenset("able free ready available kind good nice willing sure near nearby around".split())
-_FIND = frozenset("find see spot meet locate have get reach know encounter found seen met notice".split())
-_ARRIVED = frozenset("arrives arrive arrived reaches reached".split())
 _GOTTEN = frozenset("got gets received receives".split())
+_ENDS = frozenset("ends gets comes reaches bring get give".split())
+_COMING = frozenset("get come arrive return".split())
 _EASE = frozenset("possible convenient ok okay alright fine any at all i".split())
 _SENTENCE = frozenset(".!?;:")
 _TELLING = frozenset("is are was were has have had".split())
-_OPPOSITE = {"open": {"closed", "shut"}, "close": {"open", "opened", "ajar"}}
-_STARTS = frozenset(
-    "he she it they we i there somebody someone nobody anybody everybody everyone nothing anything".split()
-)
 _SWAPPED = {"i": "you", "me": "you", "my": "your", "am": "are", "you": "I", "your": "my", "mine": "yours", "we": "you"}
 
 
@@ -97,11 +95,11 @@ def provisos(s: Bounds) -> list[Proviso]:
     return _Finder(s).find()
 
 
-class _Finder:
+class _Finder(Progress):
     """Looks through the tokens of one command."""
 
     def __init__(self, s: Bounds):
-        self.s, self.low = s, s.low
+        super().__init__(s)
         self._spans = [(start, end) for start, end, _ in s.spans()]
         self._opening = {k for i in range(len(self.low)) for k in range(i, opening_at(self.low, i))}
 
@@ -152,15 +150,17 @@ class _Finder:
             if (
                 not self._clause_follows(i, begin, end)
                 or self._courtesy(body)
-                or self._own_success(i, begin, end, plain)
+                or self.makes_sure(i, begin, end, plain)
             ):
                 return None
-        elif self._question_word(i, begin):
+        elif self._question_word(i, begin) or question == _EVENT and self.tells_of(i, begin, end):
             return None
-        elif self._own_progress(i, begin, end):
+        elif question == _EVENT and self.low[begin] == "i" and set(body[1:3]) & _COMING:
+            return Proviso(i, end, "")  # "on the desk when I get there": by then
+        elif self.own_progress(i, begin, end):
             idle = self.low[begin] == "you" and not self._front(i) and end - begin <= 3
             idle = idle and not any(k in self.s.at for k in range(i, end))
-            over = bool((_ARRIVED | _GOTTEN) & set(self.low[begin:end]))
+            over = bool((ARRIVED | _GOTTEN) & set(self.low[begin:end]))
             return Proviso(i, end, "") if idle or over else None
         said = self._said(begin, end)
         if self.low[begin - 1] == "of":
@@ -172,7 +172,7 @@ class _Finder:
         if self.low[i] not in ("should", "were", "had") or not self._front(i) or i + 2 >= len(self.low):
             return None
         if (
-            self.low[i + 1] not in _STARTS - {"i", "we"}
+            self.low[i + 1] not in SUBJECTS - {"i", "we"}
             and self.low[i + 1] not in w.DETERMINERS
             and i + 1 not in self.s.at
         ):
@@ -225,7 +225,7 @@ class _Finder:
 
     def _governed(self, i: int, begin: int, question: str) -> bool:
         """Whether the clause is what somebody is told, asked, or what is looked into, or part of what is said."""
-        if i and self.low[i - 1] in _PONDERS:
+        if i and self.low[i - 1] in _PONDERS or self._learned(i):
             return True
         start = next((a for a, b in reversed(self._spans) if a <= i < b), 0)
         if start == i:
@@ -241,8 +241,19 @@ class _Finder:
             if "that" in heads or any(self.low[k] == "to" and k + 1 not in self.s.at for k in between[1:]):
                 return True
             alert = question in (_EVENT, _WATCH) and verb.frame == "tell" and any(x in w.SELF for x in heads)
+            alert = alert and "will" not in self.low[begin : begin + 5]  # a time that somebody knows
             return not alert and question in (_CHECK, _EVENT, _END) and self._only(between, ("person", "place"))
         return verb.frame in ("describe", "find") and question == _CHECK and self._only(between, ("place",))
+
+    def _learned(self, i: int) -> bool:
+        """ "I need to know when lunch is", "she has to be told when …": what somebody is to learn; but "let me know
+        when the tea is ready" waits for it."""
+        k = i - 1
+        if k < 1 or self.low[k] not in _LEARNS:
+            return False
+        before = self.low[max(0, k - 2) : k]
+        able = self.low[k] == "say" and before[-1] in ("can", "could")
+        return before[-1:] == ["to"] or before == ["to", "be"] or able
 
     def _only(self, between: range, kinds: tuple[str, ...]) -> bool:
         """Whether some tokens name nothing but people or places."""
@@ -259,11 +270,13 @@ class _Finder:
         if self.low[i] not in ("provided", "providing", "assuming", "supposing") or begin - i > 1:
             return True
         first = self.low[begin]
-        return first in _STARTS | w.DETERMINERS | {"you"} or begin in self.s.at
+        return first in SUBJECTS | w.DETERMINERS | {"you"} or begin in self.s.at
 
     def _courtesy(self, body: list[str]) -> bool:
-        """ "if you please", "if that is possible", "if it is not too much trouble"."""
+        """ "if you please", "if that is possible", "if it is not too much trouble", "as long as it ends up with me"."""
         said = set(body)
+        if body[:1] in (["you"], ["it"]) and body[1:2] and body[1] in _ENDS and said & w.SELF | {"here"} & said:
+            return True
         if body[0] == "you" and "not" not in body[1:3]:
             if body[1:2] and body[1] in _WILL and len(body) <= 5:
                 return True
@@ -274,84 +287,9 @@ class _Finder:
             return True
         return all(word in _EASE or word in ("it", "that", "is", "be", "this", "with", "by", "you") for word in body)
 
-    def _own_success(self, i: int, begin: int, end: int, plain: bool) -> bool:
-        """What the plan itself makes sure of, or finds out by failing."""
-        body = self.low[begin:end]
-        negative = "not" in body or "no" in body or not plain or self.low[i] in ("unless", "except")
-        rest = self.low[:i] + self.low[end:]
-        if "not" in body and {"already", "yet"} & set(body) and plain:
-            return True
-        deeds = {
-            verb.frame for k in self._outside(i, end) if (verb := self.s.lexicon.match(self.s.tokens, k, self.s.at))
-        }
-        for frame, states in _OPPOSITE.items():
-            if frame in deeds and plain and not negative and states & set(body[-2:]):
-                return True
-        if negative:
-            return False
-        if body[0] == "you" and len(body) > 1 and body[1] in _FIND:
-            return True
-        if body[0] == "there" or body[:2] == ["we", "have"] or "available" in body:
-            things = [
-                self.s.at[k]
-                for k in range(begin, end)
-                if k in self.s.at and self.s.at[k].kind in ("object", "category")
-            ]
-            again = {name for k in self._outside(i, end, True) if k in self.s.at for name in self.s.at[k].names}
-            some = any(word in ("it", "them", "one", "some") for word in rest)
-            return some or any(name in again for thing in things for name in thing.names)
-        return False
-
-    def _outside(self, i: int, end: int, mentions: bool = False) -> list[int]:
-        return [k for k in range(len(self.low)) if not i <= k < end and (mentions or k not in self.s.at)]
-
     def _question_word(self, i: int, begin: int) -> bool:
         """ "When is lunch?" asks; "when the robot"… does not."""
         return self.low[i] == "when" and self._front(i) and self.low[begin] in _BE
-
-    def _own_progress(self, i: int, begin: int, end: int) -> bool:
-        """Whether an event is a deed of the robot or its result, or no clause at all ("after lunch", "until the
-        bar")."""
-        k = begin
-        while k < end and k not in self.s.at and self.low[k] in w.FILLERS | {"again", "all"}:
-            k += 1
-        if k >= end:
-            return True
-        said = self.low[k:end]
-        if said[0] in ("you", "having", "done", "finished", "ready", "that", "this", "everything", "there", "here"):
-            return True
-        mention = self.s.at.get(k)
-        if mention is None and self.s.lexicon.match(self.s.tokens, k, self.s.at) and said[0] not in w.DETERMINERS:
-            return True
-        after = k + 1
-        if said[0] in w.DETERMINERS:
-            after = next((self.s.at[j].end for j in range(k, min(end, k + 3)) if j in self.s.at), k + 2)
-            mention = next((self.s.at[j] for j in range(k, min(end, k + 3)) if j in self.s.at), None)
-        elif mention is not None:
-            after = mention.end
-        elif said[0] not in _STARTS:
-            return True
-        rest = self.low[after:end]
-        if not rest or rest[0] in w.PREPOSITIONS | {","}:
-            return True
-        return self._result(i, said[0], mention, rest)
-
-    def _result(self, i: int, first: str, mention, rest: list[str]) -> bool:
-        """ "once it is in the sink", "when she has it": what came before brings it about."""
-        earlier = {name for one in self.s.mentions if one.end <= i for name in one.names}
-        before = {verb.frame for k in range(i) if (verb := self.s.lexicon.match(self.s.tokens, k, self.s.at))}
-        person = first in w.PRONOUNS_PERSON or mention is not None and mention.kind == "person"
-        known = first in w.PRONOUNS_PERSON or mention is not None and bool(set(mention.names) & earlier)
-        state = rest[0] in ("is", "are", "has", "have") and bool(
-            set(rest[1:3])
-            & (w.PREPOSITIONS | w.HERE | {"open", "closed", "shut", "been", "done", "it", "them", "inside"})
-        )
-        if person:
-            answered = "ask" in before and bool(set(rest[:2]) & {"answered", "answers", "replied", "replies"})
-            arrived = bool(set(rest[:2]) & _ARRIVED) and bool(before & {"guide", "follow"})
-            given = state and bool("there" in rest[:2] or before & {"bring", "guide", "take", "follow", "wish"})
-            return known and (given or answered or arrived)
-        return state and (known or first == "it" and bool(before))
 
     # -- times
 

@@ -1,0 +1,76 @@
+"""How a command is put: plainly or with reasons and wishes, with conditions, in words that are all known.
+
+In: a command and an `Interpreter`. Out: what decides whether a model may have a say in it (planner.py). Knows nothing
+of plans.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from llm_ros.planner.again import repeats
+from llm_ros.planner.coverage import strange_words
+from llm_ros.planner.interpret import Interpreter, Question, broken_off
+from llm_ros.planner.mood import no_order
+from llm_ros.planner.plan import PlanError
+from llm_ros.planner.provisos import provisos
+from llm_ros.planner.verbs import Verb
+
+_STOPS = frozenset(".!?;")
+
+
+class Manner:
+    """How one command is put."""
+
+    def __init__(self, command: str, interpreter: Interpreter):
+        self._command, self._interpreter = command, interpreter
+        self._splitter = interpreter.splitter(command)
+
+    @cached_property
+    def restricted(self) -> bool:
+        """Whether it depends on what a plan cannot see to, forbids something, breaks off, or is no order: nobody may
+        then guess what is meant."""
+        unfinished = bool(broken_off(self._splitter.tokens))
+        return unfinished or no_order(self._command) or any(one.question for one in provisos(self._splitter))
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether it is one sentence of orders or questions and nothing else: no reasons, no wishes, nothing told."""
+        if any(token.low in _STOPS and not token.quoted for token in self._splitter.tokens[:-1]):
+            return False
+        clauses = self._splitter.clauses()
+        return bool(clauses) and all(
+            one.question or repeats(one) or one.verb and one.verb.frame != "wish" and not one.subject for one in clauses
+        )
+
+    @cached_property
+    def settled(self) -> bool:
+        """Whether, where no plan was made of it, it leaves little to guess: it is an order of words that are all known.
+        What is asked or refused then is, most likely, what the command itself calls for."""
+        verb = self._first_verb()
+        if verb is None or verb.frame == "wish" or verb.word == "i":
+            return False
+        if strange_words(self._splitter, self._splitter.clauses(), self._interpreter.world):
+            return False
+        try:
+            return self._interpreter.read(self._command).certain
+        except (PlanError, Question):
+            return True
+
+    @cached_property
+    def unskilled(self) -> bool:
+        """Whether it is plain and begins with a verb for which there is no skill: "fly up and look for the ball"."""
+        verb = self._first_verb()
+        return verb is not None and verb.frame == "work" and verb.word != "make" and self.plain
+
+    @cached_property
+    def frames(self) -> frozenset[str]:
+        """The frames of the verbs that order something."""
+        return frozenset(one.verb.frame for one in self._splitter.clauses() if one.verb and not one.negated)
+
+    def _first_verb(self) -> Verb | None:
+        """The verb that it begins with, after courtesies."""
+        s = self._splitter
+        begins = [(s.skip(start), end) for start, end, _ in s.spans()]
+        first = next((start for start, end in begins if start < end), 0)
+        return s.lexicon.match(s.tokens, first, s.at)

@@ -1,0 +1,156 @@
+"""How a command is put, what speaks against a plan, and when the model's opinion on the reader's plan is heard."""
+
+from pathlib import Path
+
+import pytest
+from planner_helpers import SKILLS, WORLDS, planned
+from test_planner_plain import planner
+
+from llm_ros.planner import load_skills, load_world
+from llm_ros.planner.doubts import out_of_sight, says_less
+from llm_ros.planner.manner import Manner
+from llm_ros.planner.names import Names
+from llm_ros.planner.plan import Step
+from llm_ros.planner.rewrite import SURE_OF_SECOND, VERY_SURE, Written, faithful
+from llm_ros.planner.tags import tag
+from llm_ros.planner.tokens import tokenize
+
+DATA = Path(__file__).parent / "data"
+SKILL_FILE, CLINIC = load_skills(SKILLS["full"]), load_world(WORLDS["clinic"])
+
+
+def steps(*lines):
+    """Steps from ("skill", values in the order of its arguments)."""
+    return [
+        Step(name, dict(zip((arg.name for arg in SKILL_FILE[name].args), values, strict=False)))
+        for name, *values in lines
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "plain", "unskilled"),
+    [
+        ("Please bring Zola the leash and tell her that it rains.", True, False),
+        ("How many leashes are on the bench?", True, False),
+        ("Put the leash on the bench and do the same with the ball.", True, False),
+        ("Zola is on the bench. Bring her the leash.", False, False),
+        ("Fly up to the roof and look for Zola.", True, True),
+        ("The drone should fly. Bring it to Zola.", False, False),
+    ],
+)
+def test_how_a_command_is_put(command, plain, unskilled):
+    manner = Manner(command, planner("")._interpreter)
+    assert (manner.plain, manner.unskilled) == (plain, unskilled)
+
+
+TOLD = "Zola ought to be on the bench somewhere. Try to spot her."
+
+
+@pytest.mark.parametrize(
+    ("written", "sure", "skills"),
+    [
+        ("find person1 in place1", SURE_OF_SECOND + 0.1, ["go_to", "find_person"]),
+        ("find person1 in place1", SURE_OF_SECOND - 0.1, ["find_person", "guide"]),
+        ("find person1", SURE_OF_SECOND + 0.1, ["find_person", "guide"]),
+    ],
+)
+def test_a_sure_second_opinion_is_heard_on_what_is_not_put_plainly(written, sure, skills):
+    plan = planner(Written(written, sure), trained=True).plan(TOLD)
+    assert [step.skill for step in plan.steps] == skills
+
+
+def test_no_second_opinion_leaves_out_what_was_ordered():
+    command = "Zola has come to see us. Greet her on the bench and guide her to the exam room."
+    plan = planner(Written("guide person1 from place1 to place2", 0.0), trained=True).plan(command)
+    assert [step.skill for step in plan.steps if step.skill in ("say", "guide")] == ["say", "guide"]
+
+
+def test_only_what_was_trained_gives_a_second_opinion():
+    asked = []
+    planner("find person1 in place1", asked).plan(TOLD)
+    assert not asked
+
+
+def test_a_plain_order_that_no_skill_serves_stays_refused():
+    asked = []
+    plan = planner(Written("find person1", 0.0), asked, trained=True).plan("Fly up to the roof and look for Zola.")
+    assert plan.reason == "impossible" and not asked
+
+
+@pytest.mark.parametrize(
+    ("mine", "others", "frames", "less"),
+    [
+        ([("guide", "zola", "bench")], [("say", "Hello!"), ("guide", "zola", "bench")], {"greet"}, True),
+        ([("guide", "zola", "bench")], [("say", "Hello!"), ("guide", "zola", "bench")], {"guide"}, False),
+        ([("say", "Hello, Zola!")], [("say", "Good luck, Zola")], {"tell"}, True),
+        ([("open", "door")], [("open", "door"), ("find_person", "me")], {"open", "go"}, True),
+        ([("count", "people")], [("count", "people wearing a red coat")], {"count"}, True),
+        ([("count", "garments")], [("count", "garments still hanging")], {"count"}, False),
+    ],
+)
+def test_what_says_less(mine, others, frames, less):
+    assert says_less(steps(*mine), steps(*others), SKILL_FILE, frames) is less
+
+
+def test_what_is_nowhere_is_out_of_sight():
+    fetched = steps(("find_object", "violin"), ("pick", "violin"))
+    assert out_of_sight(fetched, SKILL_FILE, CLINIC) == "violin"
+    assert out_of_sight(steps(("go_to", "bench")) + fetched, SKILL_FILE, CLINIC) is None
+    assert out_of_sight(steps(("find_object", "violin")), SKILL_FILE, CLINIC) is None  # to look for it is the task
+    assert out_of_sight(steps(("pick", "leash")), SKILL_FILE, CLINIC) is None
+
+
+@pytest.mark.parametrize(
+    ("command", "plain", "may"),
+    [
+        ("The guests are thirsty. Take the leash to the bench.", "move thing1 to place1", True),
+        ("It's stuffy on the bench. Open the back door.", "open door1", True),
+        ("Zola is thirsty. Take the leash to the bench.", "move thing1 to place1", False),
+        ("It's stuffy on the bench. Take the leash to Zola.", "bring thing1 to person1", False),
+    ],
+)
+def test_what_a_very_sure_model_may_leave_unsaid(command, plain, may):
+    tagged = tag(command, Names(CLINIC))
+    assert faithful(Written(plain, VERY_SURE), tagged) is may
+    assert not faithful(Written(plain, VERY_SURE - 0.1), tagged)
+
+
+@pytest.mark.parametrize(
+    ("world", "said", "found"),
+    [
+        ("firehouse", "Drive to the town hall", []),  # "hall" alone is its lobby
+        ("firehouse", "Drive to the hall with the city map", ["lobby", "city_map"]),
+        ("firehouse", "Drive to the city hall", ["lobby"]),  # at least no city map
+        ("villa", "Give Pippa a bath", ["pippa"]),  # there is a bath towel
+    ],
+)
+def test_a_part_of_a_name_beside_a_foreign_noun_is_another_thing(world, said, found):
+    names = Names(load_world(DATA / f"planner_{world}_world.yaml"))
+    assert [one.names[0] for one in names.find(tokenize(said))] == found
+
+
+@pytest.mark.parametrize(
+    ("command", "plan"),
+    [
+        (
+            "Take the apple from the desk and put it on the kitchen table, then do the same with the pear.",
+            "go_to(desk); find_object(apple); pick(apple); go_to(kitchen_table); place(apple, kitchen_table); "
+            "go_to(desk); find_object(pear); pick(pear); go_to(kitchen_table); place(pear, kitchen_table)",
+        ),
+        ("My back hurts. Bring me a cola.", "go_to(refrigerator); find_object(cola); pick(cola); find_person(me); "
+         "hand_over(cola, me)"),
+        ("The front door is shut, but it shouldn't be. Could you change that?", "go_to(hallway); open(front_door)"),
+        (
+            "Of the people in the kitchen, how many have sat down? Let me know.",
+            'go_to(kitchen); count("sitting people"); find_person(me); '
+            'say("The number of sitting people in the kitchen is {result}.")',
+        ),
+        (
+            "Everyone in the kitchen is supposed to have a red hat on. Find out how many of them actually do.",
+            'go_to(kitchen); count("people wearing a red hat"); find_person(me); '
+            'say("The number of people wearing a red hat in the kitchen is {result}.")',
+        ),
+    ],
+)  # fmt: skip
+def test_everyday_ways_of_saying_it(command, plan):
+    assert planned(command) == plan
