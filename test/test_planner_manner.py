@@ -137,8 +137,34 @@ def test_a_part_of_a_name_beside_a_foreign_noun_is_another_thing(world, said, fo
             "go_to(desk); find_object(apple); pick(apple); go_to(kitchen_table); place(apple, kitchen_table); "
             "go_to(desk); find_object(pear); pick(pear); go_to(kitchen_table); place(pear, kitchen_table)",
         ),
-        ("My back hurts. Bring me a cola.", "go_to(refrigerator); find_object(cola); pick(cola); find_person(me); "
-         "hand_over(cola, me)"),
+        (
+            "My back hurts. Bring me a cola.",
+            "go_to(refrigerator); find_object(cola); pick(cola); find_person(me); hand_over(cola, me)",
+        ),
+        (
+            "Count the apples.",
+            "go_to(kitchen_table); count(apples); find_person(me); "
+            'say("The number of apples at the kitchen table is {result}.")',
+        ),
+        ("Fetch the cola.", "go_to(refrigerator); find_object(cola); pick(cola); find_person(me); hand_over(cola, me)"),
+        (
+            "Tell me what is on the desk and then bring me the apple from it.",
+            'go_to(desk); detect("objects on the desk"); '
+            'find_person(me); say("The objects on the desk: {result}"); go_to(desk); find_object(apple); pick(apple); '
+            "find_person(me); hand_over(apple, me)",
+        ),
+        (
+            "Open the front door, go to the desk and tell me what is on it.",
+            "go_to(hallway); open(front_door); go_to(desk); "
+            'detect("objects in the desk"); find_person(me); say("The objects in the desk: {result}")',
+        ),
+        ("Open the front door, but leave it closed the whole time.", "refuse contradictory"),
+        ("Go to the kitchen, but don't leave the spot where you are.", "refuse contradictory"),
+        (
+            "Some people in the kitchen seem to be waving. How many are they?",
+            'go_to(kitchen); count("waving people"); '
+            'find_person(me); say("The number of waving people in the kitchen is {result}.")',
+        ),
         ("The front door is shut, but it shouldn't be. Could you change that?", "go_to(hallway); open(front_door)"),
         (
             "Of the people in the kitchen, how many have sat down? Let me know.",
@@ -151,6 +177,6 @@ def test_a_part_of_a_name_beside_a_foreign_noun_is_another_thing(world, said, fo
             'say("The number of people wearing a red hat in the kitchen is {result}.")',
         ),
     ],
-)  # fmt: skip
+)
 def test_everyday_ways_of_saying_it(command, plan):
     assert planned(command) == plan

@@ -147,8 +147,7 @@ def _transfer(ref: Referee, clause: Clause, mode: str) -> list[Goal]:
     verb = clause.verb.word
     if verb in ("carry", "lift", "haul") and any(item.kind == "person" and not item.prep for item in clause.items[:1]):
         raise PlanError("impossible", f"I cannot {verb} {ref.said(clause.items[0])}")
-    if ref.context.opened in ref.world.locations:
-        _out_of_it(ref, clause)
+    _out_of_it(ref, clause)
     if verb == "i" and any(item.kind == "thing_pronoun" and item.place is not None for item in clause.items):
         mode = "place"  # "I want it on the desk"
     things = whole_names(ref, [item for item in clause.items if item.kind in THINGS and not idle_text(item)])
@@ -249,10 +248,14 @@ def _homewards(clause: Clause) -> bool:
 
 
 def _out_of_it(ref: Referee, clause: Clause) -> None:
-    """ "open the locker, take the webcam out of it": the pronoun is the locker."""
-    for item in clause.items:
-        if item.kind == "thing_pronoun" and item.prep in w.SOURCE | {"in", "inside"} and item is not clause.items[0]:
-            item.kind, item.names = "place", (ref.context.opened,)
+    """ "open the locker, take the webcam out of it", "tell me what is on the desk and bring me the pen from it": the
+    pronoun is the place."""
+    opened = ref.context.opened if ref.context.opened in ref.world.locations else None
+    place = opened or (ref.context.place if ref.context.place in ref.world.places else None)
+    inside = {"in", "inside"} if opened else set()
+    for item in clause.items[1:]:
+        if place and item.kind == "thing_pronoun" and item.prep in w.SOURCE | inside:
+            item.kind, item.names = "place", (place,)
 
 
 def _to_each(ref: Referee, things: list[Item], values, people: list[Item]) -> list[Goal]:
@@ -296,8 +299,9 @@ def _taken(ref: Referee, clause: Clause, values, mode: str) -> list[Goal]:
     if mode == "place":
         what = values[0][0].replace("_", " ")
         raise Question(f"Where should I put the {what}?", "place", (clause.end, clause.end), "on")
-    kept = clause.verb.word in ("carry", "hold", "haul", "transport", "fetch")
-    if len(values) > 1 and ref.context.held is None and (mode == "take" or kept):
+    kept = clause.verb.word in ("carry", "hold", "haul", "transport")
+    going_on = kept or clause.verb.word == "fetch" and not ref.last  # "fetch a cup and a plate and put them …"
+    if len(values) > 1 and ref.context.held is None and (mode == "take" or going_on):
         ref.context.deferred = values
         ref.context.thing = values[-1][0]
         return []

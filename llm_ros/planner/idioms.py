@@ -220,7 +220,11 @@ _IDIOMS = compiled(
         (rf"({THE}{NP})is (?:wide )?open , but (?:it )?(?:should|must|ought) not (?:to )?be [.;,] "
          r"(?:[^.;!?]*(?=[.!?]|$))?", r"close \1 ."),
         (rf"but ({THE}{NP})is (?:shut|closed) [.;,] (?:please )?(?:can |could |would |will )?(?:you )?(?:please )?"
-         r"change (?:that|it) ", r". open \1"),
+         r"(?:mind )?chang(?:e|ing) (?:that|it) ", r". open \1"),
+        (rf"because ({THE}{NP})is (?:shut|closed) [.;,] (?:please )?(?:can |could |would |will )?(?:you )?(?:please )?"
+         r"(?:mind )?chang(?:e|ing) (?:that|it) ", r". open \1"),
+        (rf"let (it|{THE}{NP})stand open for {DURATION}", r"open \1 , wait for \2"),
+        (r"^i (?:would like|want|need|have) to [a-z]+ (?:myself|ourselves) [^.;!?,]*, so (?=i )", ""),
         (r"(?<=[.;!] )(?:so )?(?:please )?(?:can|could|would|will) you (?:please )?(?:take care of|see to|sort out|"
          r"look after|do something about|change) (?:it|that|this) (?:for me )?(?=[?.!]|$)", ""),
         (r"(?:walk|go|drive|move) (?:ahead|in front|before me)(?: of me)? so (?:that )?i can "
@@ -230,6 +234,7 @@ _IDIOMS = compiled(
          r"(?:waiting |standing )?(?=(?:at|in|on|by|near) )", r"wait \1"),
         (r"(?:, )?(?:though|although|but) i (?:am not sure|do not know|cannot say|can not say) (?:exactly )?where "
          r"(?:exactly )?(?=[.!]|$)", ""),
+        (r"check for (me|us) (?=(?:how many|whether|if|what|which) )", r"tell \1 "),
         # said in passing: how it stands, what is to be known, who is not to be lost
         (r"(?<=[^ ] )still (?=(?:on|in|at|under|by|near|inside|there|open|closed|shut) )", ""),
         (r"it (?:would|will) (?:[a-z]+ ){1,7}to (?:know|hear|learn|find out) "

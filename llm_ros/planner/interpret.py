@@ -204,7 +204,7 @@ class Interpreter:
         readings = [
             list(itertools.chain(*choice)) for choice in itertools.islice(itertools.product(*parts), MAX_READINGS)
         ]
-        readings = [_tidy(reading) for reading in readings if reading]
+        readings = [_reported(_tidy(reading), ref.context.report) for reading in readings if reading]
         if (
             together
             and readings
@@ -380,6 +380,13 @@ def _tidy(goals: list[Goal]) -> list[Goal]:
         else:
             result.append(goal)
     return result
+
+
+def _reported(goals: list[Goal], report: str) -> list[Goal]:
+    """With the report to the operator where a command ends with counting: a number is counted for somebody."""
+    if not report or not goals or goals[-1].role != "count":
+        return goals
+    return [*goals, Goal("find_person", {"person": OPERATOR}), Goal("say", {"text": report})]
 
 
 def _fresh(clause: Clause, goals: list[Goal], parts: list[list[list[Goal]]]) -> list[Goal]:

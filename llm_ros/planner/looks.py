@@ -10,6 +10,7 @@ from __future__ import annotations
 from llm_ros.planner.people import CLOTHES
 from llm_ros.planner.rules import compiled, replaced
 from llm_ros.planner.tokens import Token
+from llm_ros.planner.words import COLORS
 
 _ARM = (
     r"(their |his |her |a |the |one )(?:raised )?(left |right )?(arms?|hands?) "
@@ -17,6 +18,7 @@ _ARM = (
 )
 _POSE = "sitting|standing|lying|waving|kneeling|seated"
 _DRESS = "|".join(sorted(CLOTHES))
+_COLOR = "|".join(sorted(COLORS))
 _SOMEBODY = "someone|somebody|(?:a|the) (?:visitor|customer|guest|person|man|woman|lady|guy|girl|boy|patient|student)"
 _MANY = "people|persons|guests|men|women|children|visitors"
 _WHERE = r"(?:in|at|by|on|near) the (?:(?!who |that |which )[a-z]+ ){1,4}?"
@@ -46,6 +48,16 @@ _RULES = compiled(
         (rf"the ((?:[a-z]+ )?(?:{_DRESS})) wearing ([a-z]+) ", r"the \2 wearing a \1 "),
         (rf"({_MANY}|students) (?:who |that )?(?:are |is )?({_POSE}) ", r"\2 \1 "),
         (rf"(?:has|have|holds|hold|keeps) {_ARM}", r"raises \1 \2 \3 "),
+        # "some people by the bar seem to be waving, how many?", "how many of the guests in the hall have sat down"
+        (rf"(?:some |a few |several |the )?({_MANY}) ({_WHERE})(?:seem|appear|are said|are|have been seen)(?: to be)? "
+         rf"({_POSE}|pointing (?:to the )?(?:left|right)|raising [a-z]+ (?:left |right )?arms?) [.;,:] "
+         r"[^.;?!]*?how many(?: of them)?(?: (?:are|is) (?:there|they|it)| there are| they are)? (?=[?.!]|$)",
+         r"tell me how many \1 \3 are \2"),
+        (rf"how many of the ({_MANY}) ({_WHERE})(?:have|has) (?:already )?(?:sat down|taken a seat) ",
+         r"how many sitting \1 are \2"),
+        (rf"({_SOMEBODY}) ({_WHERE})is (?:said|reported|rumou?red) to be (?={_POSE}|pointing|raising)", r"\1 \2 is "),
+        (rf"({_WHERE})(?:sits|stands|waits|is) (somebody|someone|a [a-z]+) (with|in|wearing) "
+         rf"(a (?:[a-z]+ )?(?:{_DRESS})) ", r"\2 \3 \4 is \1"),
         # whom to count: "how many have sat down", "how many of them are waving", what they wear said before
         (rf"(?:of|among) the ({_MANY}) ({_WHERE}), how many (?:of them )?(?:have|has) (?:already )?"
          r"(?:sat down|taken a seat) ", r"how many sitting \1 are \2"),
@@ -57,12 +69,9 @@ _RULES = compiled(
          rf"has|have|must|ought)(?: supposed| meant)?(?: to)? (?:have|be wearing|wear) "
          rf"((?:a |an )?(?:[a-z]+ )?(?:{_DRESS})s? )(?:on )?[.;:,] ([^.;!?]*?)how many (?:of them |people |persons )?"
          r"(?:really |actually )?(?:do|have one on|wear one) ", r"\4 how many people wearing \3 are \2"),
-        (rf"([^.;:!?]*? (?:have|has|wear|wears) )(?:a |an )?((?:[a-z]+ )?(?:{_DRESS})s? )(?:on )?"
-         rf"([.;:,] [^.;!?]*?)"
-         rf"how many (?:people|persons) (?:(?:who are )?dressed like that|wear one|wearing one|have one on) ",
-         r"\3 how many people wearing a \2"),
-        (rf"((?:[a-z]+ )(?:{_DRESS})s? )(, [^.;:!?]*?[.;:] [^.;!?]*?)how many (?:people|persons) "
-         r"(?:wear one|wearing one|have one on|wear them) ", r"\2 how many people wearing a \1"),
+        (rf"((?:{_COLOR}) (?:[a-z]+ )?(?:{_DRESS})s? )(?:on )?([^!?]{{0,120}}?)how many (?:people|persons|of them) "
+         rf"({_WHERE}|in there )?(?:(?:who are )?(?:dressed )?like that|wear one|wearing one|wear them|have one on|"
+         rf"(?:with|in|wearing) such (?:a |an )?(?:{_DRESS})s?) ", r"\2 how many people wearing \1 \3"),
         (rf"({_SOMEBODY}) is (?:wandering|walking|running|strolling|going) (?:about|around|through) "
          rf"(the (?:[a-z]+ ){{1,3}}?)with (a (?:[a-z]+ )?(?:{_DRESS})) on ", r"the person wearing \3 is in \2"),
         (r"(find|locate) (?:whoever|who) (?:it|that|this) is ", r"\1 them "),

@@ -17,6 +17,7 @@ from llm_ros.planner.tokens import Token, corrected, tokenize
 _GERUND = "|".join(word for word in BASE if word.endswith("ing"))
 _DONE = "|".join(word for word in BASE if not word.endswith("ing") and word not in ("let", "said", "found"))
 _NAMED = r"(?:(?:the|this|that|my|our|any|no) )?(?:[a-z]+ ){1,3}?"
+_THROUGHOUT = r"(?:(?:the whole time|all the time|all along|throughout|always|at all times|though) )?"
 _NOT = r"(?:not|never|do not) (?:to )?(?:ever |even )?"  # tokens.py opens "never" as "do not"
 _FORBIDDING = compiled((
     (rf"(?:i|we) (?:have )?(?:already )?(?:said|told you|asked you|ordered you|warned you|want you|would like you|"
@@ -38,6 +39,13 @@ _FORBIDDING = compiled((
     (rf"(?:please )?(?:refrain from|avoid|abstain from|forget about|hold off(?: on)?|quit|stop|"
      rf"do not (?:even |ever )?(?:think (?:about|of)|bother|risk|start|keep|consider)) ({_GERUND}) ", r"do not ^1 "),
     (r"do not (?:you )?(?:dare|ever|even|bother|attempt)(?: to)? (?:and )?(?=[a-z]+ )", "do not "),
+    (r"(do not|without) (?:ever |even )?(?:leav(?:e|ing)|mov(?:e|ing) (?:away )?from|go(?:ing)? away from) "
+     r"(?:the |your )(?:spot|place|position)(?: (?:where|that|in which|on which) you (?:are|stand|are standing|are in)"
+     r"(?: now| right now| at the moment)?)? ", r"\1 move "),
+    (rf"(open {_NAMED})(?:, )?but (?:leave|keep|let) it (?:stay |remain |be )?(?:closed|shut) {_THROUGHOUT}",
+     r"\1 but do not open it "),
+    (rf"((?:close|shut) {_NAMED})(?:, )?but (?:leave|keep|let) it (?:stay |remain |be )?(?:wide )?open {_THROUGHOUT}",
+     r"\1 but do not close it "),
     (rf"({_NAMED})(?:must|should|may|can|shall|is|are|ought) (?:not|never|do not) (?:to )?(?:be )?({_DONE}) ",
      r"do not ^2 \1"),
     (rf"({_NAMED})(?:must|should|may|shall) (?:not|do not) (?:get|have|receive|be given) (?=(?:the|a|an|any|my) )",

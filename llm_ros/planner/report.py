@@ -232,7 +232,9 @@ def _announced(clause: Clause) -> bool:
 def _opened(ref: Referee, low: list[str]) -> str | None:
     """What "in it" and "there" are inside of, at the end of what is to be told."""
     within = re.search(r"\b(?:in|on|inside|on top of) (?:it|there)$", " ".join(low))
-    return (ref.context.opened or ref.context.here) if within else None
+    here, opened = ref.context.here, ref.context.opened
+    inside = opened if here in (None, opened) or opened not in ref.world.doors else None
+    return (inside or here) if within else None
 
 
 def looking_at(ref: Referee, subject: str, place: str | None, items: list[Item]):

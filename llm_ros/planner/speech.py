@@ -268,7 +268,8 @@ def describe(ref: Referee, clause: Clause) -> list[Goal]:
         return [*before, *say_to(ref, text, OPERATOR, None)]
     if not items and ref.context.reported:
         return []
-    if ref.context.opened and (not items or items[0].kind in ("thing_pronoun", "here")):
+    inside = ref.context.opened in ref.world.locations and ref.context.here in (None, ref.context.opened)
+    if inside and (not items or items[0].kind in ("thing_pronoun", "here")):
         report = looking_at(ref, f"objects in the {ref.context.opened.replace('_', ' ')}", ref.context.opened, [])
         ref.context.report = report[1]
         return report[0]
