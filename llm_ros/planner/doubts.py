@@ -20,7 +20,7 @@ _ONCE = ("ask", "answer_question", "guide")
 _HANDLING = ("find_object", "pick", "place", "hand_over")
 _HARMLESS = ("go_to", "find_object", "find_person", "detect")
 _NAMED, _WORDED = ("object", "kind"), ("what", "question", "text")
-_NOTHING = frozenset("it he she they them him there here many much left again wide".split())
+_NOTHING = frozenset("it he she they them him there here how many much left again wide".split())
 # Which frames of verbs (verbs.py) ask for a kind of deed; a deed that is not here counts whatever the verbs are.
 _ASKED_BY = {
     deed: frozenset(frames.split())
@@ -43,13 +43,14 @@ _ASKED_BY = {
     }.items()
 }
 _TELLING = COLORS | {"wearing"}  # by which somebody is known
+_UNASKED = re.compile(r"(?:when|where|who|how|whether|which|why) [^?]*$", re.IGNORECASE)  # told as if it were known
 _GREETING = re.compile(r"(hello|goodbye)\b", re.IGNORECASE)
 
 
 def implausible(steps: Sequence[Step], skills: Skills) -> bool:
-    """Whether a plan tells a result of nothing, does the same deed twice to somebody, leads somebody to where they
-    are, or has words that name nothing where a name or a text belongs: what comes of a sentence that was taken apart
-    wrongly."""
+    """Whether a plan tells a result of nothing, or a question as an answer, does the same deed twice to somebody, leads
+    somebody to where they are, or has words that name nothing where a name or a text belongs: what comes of a sentence
+    that was taken apart wrongly."""
     found, done, here = False, [], None
     for step in steps:
         role = skills[step.skill].role
@@ -60,7 +61,8 @@ def implausible(steps: Sequence[Step], skills: Skills) -> bool:
             return True
         here = place if role == "go_to" else here
         found = found or role in _FINDING
-        if role == "say" and not found and step.args.get(skills[step.skill].slots["text"]) == UNTOLD:
+        said = str(step.args.get(skills[step.skill].slots.get("text", ""), ""))
+        if role == "say" and (not found and said == UNTOLD or _UNASKED.match(said)):
             return True
         done += [step] if role in _ONCE or role == "say" and RESULT in str(step.args) else []
     return any(step in done[:number] for number, step in enumerate(done))

@@ -27,7 +27,8 @@ _BODY = frozenset("hand hands finger fingers foot feet toe toes head arm arms le
 _ACHING = frozenset("back knee knees ankle ankles stomach belly tooth shoulder shoulders wrist ear everything".split())
 _ACHES = frozenset("hurt hurts aches ache".split())
 _NOUNS = frozenset("break shot shots cut".split())
-_OCCASIONS = frozenset("the a snack lunch coffee tea short long photo first last flu".split())  # "the snack break"
+_ARTICLES = frozenset("the a an".split())
+_OCCASIONS = _ARTICLES | frozenset("snack lunch coffee tea short long photo first last flu".split())
 _WHOSE = frozenset("my your his her their our".split())
 _GESTURE = frozenset("raising raises raised raise lifting holding with waving has have up".split())
 
@@ -62,8 +63,8 @@ def harm(ref: Referee, clause: Clause) -> list[Goal]:
     start = clause.verb.start
     if start and word in _ACHES and clause.tokens[start - 1].low in _BODY | _ACHING:
         return []  # "my back hurts" tells why
-    if start and word in _NOUNS and clause.tokens[start - 1].low in _OCCASIONS:
-        return []
+    if start and clause.tokens[start - 1].low in (_OCCASIONS if word in _NOUNS else _ARTICLES):
+        return []  # "the snack break", "has a crush on somebody"
     refused = f"I will do no {word}" if word.endswith("ing") else f"I will not {word} anybody or anything"
     raise PlanError("unsafe", refused)
 

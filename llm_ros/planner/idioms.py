@@ -234,6 +234,15 @@ _IDIOMS = compiled(
          r"(?:waiting |standing )?(?=(?:at|in|on|by|near) )", r"wait \1"),
         (r"(?:, )?(?:though|although|but) i (?:am not sure|do not know|cannot say|can not say) (?:exactly )?where "
          r"(?:exactly )?(?=[.!]|$)", ""),
+        (r"(put|place|bring|take|carry|give|move|leave|lay|set|hand|deliver|return) (?:both|the two)(?: of them)? "
+         r"(?=(?:on|in|to|at|into|onto|down|over|back|beside|next) )", r"\1 them "),
+        (r"(wait|stay|stand|remain) (there|here) [.;,] (?:about |around )?(an? |one |two |five |ten |half an? )(minutes?|"
+         r"seconds?) (?:is|are|will be|should be) (?:enough|fine|sufficient) ", r"\1 \2 for \3\4 "),
+        (r"^i (?:will be|am) (?:busy|occupied|away|gone) [^.;!?]*[.;] in the meantime (?:, )?", ""),
+        (rf"(some {NP})or other ", r"\1"),
+        (rf"i would be (?:glad|happy|grateful|pleased) if ({THE}{NP})(?:were|was|is) open ", r"open \1"),
+        (rf"i would be (?:glad|happy|grateful|pleased) if ({THE}{NP})(?:were|was|is) (?:closed|shut) ",
+         r"close \1"),
         (r"check for (me|us) (?=(?:how many|whether|if|what|which) )", r"tell \1 "),
         # said in passing: how it stands, what is to be known, who is not to be lost
         (r"(?<=[^ ] )still (?=(?:on|in|at|under|by|near|inside|there|open|closed|shut) )", ""),

@@ -9,11 +9,12 @@ from __future__ import annotations
 from functools import cached_property
 
 from llm_ros.planner.again import repeats
+from llm_ros.planner.clauses import Splitter
 from llm_ros.planner.coverage import strange_words
 from llm_ros.planner.interpret import Interpreter, Question, broken_off
 from llm_ros.planner.mood import no_order
 from llm_ros.planner.plan import PlanError
-from llm_ros.planner.provisos import provisos
+from llm_ros.planner.provisos import CONDITIONAL, Proviso, provisos
 from llm_ros.planner.verbs import Verb
 
 _STOPS = frozenset(".!?;")
@@ -31,7 +32,26 @@ class Manner:
         """Whether it depends on what a plan cannot see to, forbids something, breaks off, or is no order: nobody may
         then guess what is meant."""
         unfinished = bool(broken_off(self._splitter.tokens))
-        return unfinished or no_order(self._command) or any(one.question for one in provisos(self._splitter))
+        return unfinished or no_order(self._command) or any(map(self._binds, self._provisos))
+
+    @cached_property
+    def hedged(self) -> bool:
+        """Whether it speaks of times and events, but not where it orders something."""
+        return bool(self._provisos) and not any(map(self._binds, self._provisos))
+
+    @cached_property
+    def _provisos(self) -> list[Proviso]:
+        return [one for one in provisos(self._splitter) if one.question]
+
+    def _binds(self, proviso: Proviso) -> bool:
+        """Whether a proviso is a condition, or one of the orders of its own sentence is subject to it: "bring me a tea
+        at noon"; but "for tonight I have to know how many there are" only says why."""
+        s, checked = self._splitter, proviso.question.startswith(CONDITIONAL)
+        begin = next((k + 1 for k in range(proviso.start - 1, -1, -1) if s.low[k] in _STOPS), 0)
+        end = next((k for k in range(proviso.end, len(s.low)) if s.low[k] in _STOPS), len(s.low))
+        rest = [s.tokens[k] for k in range(begin, end) if not proviso.start <= k < proviso.end]
+        clauses = Splitter(rest, self._interpreter.names, self._interpreter.lexicon).clauses() if rest else []
+        return checked or any(one.verb and one.verb.frame != "wish" and not one.subject for one in clauses)
 
     @cached_property
     def plain(self) -> bool:

@@ -207,10 +207,14 @@ class Planner:
         order was refused, it must be very sure."""
         if not isinstance(space, Plan):
             return SURE if len(space[0]) > 1 else None
-        if space.reason in _FINAL or space.inquiry and space.inquiry.choices or manner.restricted:
+        if space.reason in _FINAL or manner.restricted:
             return None
+        if space.inquiry and space.inquiry.choices:
+            return None if manner.plain else VERY_SURE
         if space.reason == "impossible" and manner.unskilled:
             return None
+        if manner.hedged:
+            return SURE_OF_SECOND
         refused = space.status == "refuse" and manner.plain
         return VERY_SURE if refused or manner.settled else SURE
 

@@ -12,7 +12,7 @@ from llm_ros.planner.bounds import Bounds
 
 ARRIVED = frozenset("arrives arrive arrived reaches reached".split())
 _FIND = frozenset("find see spot meet locate have get reach know encounter found seen met notice".split())
-_LEAVES = frozenset("sets leaves goes walks heads moves starts".split())
+_LEAVES = frozenset("sets leaves goes walks heads moves starts set leave go walk head move start".split())
 _OPPOSITE = {"open": {"closed", "shut"}, "close": {"open", "opened", "ajar"}}
 SUBJECTS = frozenset(
     "he she it they we i there somebody someone nobody anybody everybody everyone nothing anything".split()
@@ -72,6 +72,8 @@ class Progress:
         if k >= end:
             return True
         said = self.low[k:end]
+        if self.low[i] == "after" and said[0] in ("it", "that", "this") and said[1:2] and said[1] in SUBJECTS:
+            return True  # "after it she has a question"
         if said[:2] == ["i", "do"] or said[1:] in (["is", "over"], ["are", "over"], ["is", "up"], ["are", "up"]) and i:
             return True
         if said[:2] in (["we", "have"], ["we", "are"], ["both", "of"]) and set(said) & _THERE:

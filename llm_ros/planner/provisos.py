@@ -28,6 +28,7 @@ from llm_ros.planner.tokens import Token
 
 _CHECK = "I cannot check whether {}. Should I do it anyway?"
 _INVERTED = "I cannot check that ({}). Should I do it anyway?"
+CONDITIONAL = ("I cannot check", "I carry out")  # how the questions about conditions begin
 _EVENT = "I cannot tell when {}. Should I do it now?"
 _END = "I cannot tell when {}. How long should I go on?"
 _WATCH = "I cannot keep watching whether {}. Should I do it once, now?"
@@ -55,12 +56,15 @@ _MARKERS = sorted(
 _OFTEN = frozenset("twice thrice repeatedly continuously constantly forever endlessly".split())
 _BE = frozenset("is are was were be been has have had does do did can could will would may might should am".split())
 _WILL = frozenset("please like want wish mind could can would will may prefer fancy insist agree".split())
-_PONDERS = frozenset("wonder wonders wondering wondered unsure knows knew forgotten forgot forgets remember".split())
+_PONDERS = frozenset(
+    "wonder wonders wondering wondered unsure knows knew forgotten forgot forgets remember clue idea".split()
+)
 _LEARNS = frozenset("know told say hear learn tell".split())  # "needs to know when …"
 _ANY = frozenset("anything something nothing somebody someone anybody anyone nobody what who everything".split())
 _LEISURE = frozenset("able free ready available kind good nice willing sure near nearby around".split())
 _GOTTEN = frozenset("got gets received receives".split())
 _ENDS = frozenset("ends gets comes reaches bring get give".split())
+_WITH_ME = frozenset("here hand hands".split())
 _COMING = frozenset("get come arrive return".split())
 _EASE = frozenset("possible convenient ok okay alright fine any at all i".split())
 _SENTENCE = frozenset(".!?;:")
@@ -275,7 +279,7 @@ class _Finder(Progress):
     def _courtesy(self, body: list[str]) -> bool:
         """ "if you please", "if that is possible", "if it is not too much trouble", "as long as it ends up with me"."""
         said = set(body)
-        if body[:1] in (["you"], ["it"]) and body[1:2] and body[1] in _ENDS and said & w.SELF | {"here"} & said:
+        if body[:1] in (["you"], ["it"]) and body[1:2] and body[1] in _ENDS and said & (w.SELF | _WITH_ME):
             return True
         if body[0] == "you" and "not" not in body[1:3]:
             if body[1:2] and body[1] in _WILL and len(body) <= 5:
