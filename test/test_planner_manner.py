@@ -71,6 +71,21 @@ def test_only_what_was_trained_gives_a_second_opinion():
     assert not asked
 
 
+@pytest.mark.parametrize(
+    ("command", "restricted", "hedged"),
+    [
+        ("For tonight I have to know how many leashes we have. Count the ones on the bench.", False, True),
+        ("Zola has been waiting since noon. Bring her the leash.", False, False),
+        ("Bring me the leash at noon.", True, False),
+        ("When Ravi comes, bring me the leash.", True, False),
+        ("If it rains, I'd like the leash to be on the bench.", True, False),
+    ],
+)
+def test_times_that_are_only_told_bind_nobody(command, restricted, hedged):
+    manner = Manner(command, planner("")._interpreter)
+    assert (manner.restricted, manner.hedged) == (restricted, hedged)
+
+
 def test_a_plain_order_that_no_skill_serves_stays_refused():
     asked = []
     plan = planner(Written("find person1", 0.0), asked, trained=True).plan("Fly up to the roof and look for Zola.")
@@ -141,6 +156,25 @@ def test_a_part_of_a_name_beside_a_foreign_noun_is_another_thing(world, said, fo
             "My back hurts. Bring me a cola.",
             "go_to(refrigerator); find_object(cola); pick(cola); find_person(me); hand_over(cola, me)",
         ),
+        ("Thank Alice for her help.", 'find_person(alice); say("Thank you for the help")'),
+        (
+            "Thanks for the help, now bring me a cola.",
+            "go_to(refrigerator); find_object(cola); pick(cola); find_person(me); hand_over(cola, me)",
+        ),
+        (
+            "Take the apple from the desk and the cola from the kitchen counter and put both on the kitchen table.",
+            "go_to(desk); find_object(apple); pick(apple); go_to(kitchen_table); place(apple, kitchen_table); "
+            "go_to(kitchen_counter); find_object(cola); pick(cola); go_to(kitchen_table); place(cola, kitchen_table)",
+        ),
+        (
+            "Go to the desk, wait there for a minute, and when it's over come back to me.",
+            "go_to(desk); wait(60); find_person(me)",
+        ),
+        (
+            "Go to the desk and stay there. A minute is enough, then come back to me.",
+            "go_to(desk); wait(60); find_person(me)",
+        ),
+        ("Has Alice got a crush on Dana? Ask her.", "clarify"),
         (
             "Count the apples.",
             "go_to(kitchen_table); count(apples); find_person(me); "

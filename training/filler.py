@@ -55,6 +55,8 @@ class Filler:
     def _text(self, slot: str) -> str:
         rows = {"q": w.LOOKS, "q0": w.LOOKS, "Ws": w.STATEMENTS, "Wt": w.ORDERS, "Wq": w.QUESTIONS}[slot]
         inner = self.rng.choice(rows)
+        if slot in ("Ws", "Wq", "Wt") and self.rng.random() < 0.4:
+            inner += self.rng.choice(w.TAILS)
         # What is said names people and places of its own.
         for letter in "QTM":
             if slot.startswith("W"):

@@ -94,6 +94,14 @@ LOOKS = (
     "colour the {T} {inL} is|is the {most} thing {inL}|there is {inL}|"
     "{K} is closest to the edge {inL}|{nK} do we have {inL}"
 ).split("|")
+# What statements and questions go on with; all of it is part of what is said.
+TAILS = (
+    " at three| at half past four| on Friday| this afternoon| in ten minutes| in a quarter of an hour|"
+    " tomorrow morning| to market| for the meeting| with {his} sister| next week| because of the rain|"
+    " at the main gate| after all| until further notice| for the first time| in the evening| from now on|"
+    " together with the others| on the first floor|"
+    " before it gets dark| as soon as possible| at last"
+).split("|")
 DURATIONS = (
     "10 seconds|ten seconds|a minute|half a minute|two minutes|5 seconds|thirty seconds|one minute|3 minutes|a moment|"
     "twenty seconds|five minutes|45 seconds|a couple of minutes|fifteen seconds|"

@@ -111,7 +111,8 @@ _IDIOMS = compiled(
         (r"(?:and )?(?:once|when|after|as soon as) (?:he|she|they|everybody) (?:have|has) (?:got )?"
          r"(?:it|that|them|those) (?=[.!]|$)", ""),
         (r"(?<=[.,;!] )(?:and |then )?(?:once|when|as soon as) (?:we (?:get|are|arrive) there|"
-         r"(?:those|these) are (?:there|in place|done)|the time is up|time is up) (?:, )?", "then "),
+         r"(?:those|these) are (?:there|in place|done)|(?:the )?(?:time|minute)s? (?:is|are) (?:up|over)|"
+         r"(?:it|that) is (?:over|up)|they are (?:over|up)) (?:, )?", "then "),
         (r"(?:and )?tell me what you (?:saw|found|have seen|have found|see|find|discovered)(?: in it| there| inside)? "
          r"(?=[.!]|$)", "and tell me the result "),
         (r"(?:have a look|take a look|look|see)(?: at)? what is (in|on|inside) (it|there) (?=,|and (?:close|shut))",
@@ -236,12 +237,17 @@ _IDIOMS = compiled(
          r"(?:exactly )?(?=[.!]|$)", ""),
         (r"(put|place|bring|take|carry|give|move|leave|lay|set|hand|deliver|return) (?:both|the two)(?: of them)? "
          r"(?=(?:on|in|to|at|into|onto|down|over|back|beside|next) )", r"\1 them "),
-        (r"(wait|stay|stand|remain) (there|here) [.;,] (?:about |around )?(an? |one |two |five |ten |half an? )(minutes?|"
-         r"seconds?) (?:is|are|will be|should be) (?:enough|fine|sufficient) ", r"\1 \2 for \3\4 "),
+        (rf"(wait|stay|stand|remain) (there|here) [.;,] {DURATION}(?:is|are|will be|should be) (?:enough|sufficient) ",
+         r"\1 \2 for \3"),
         (r"^i (?:will be|am) (?:busy|occupied|away|gone) [^.;!?]*[.;] in the meantime (?:, )?", ""),
+        (r"(?:give|get) (me|us) (?:a |the |an exact )?head ?count (?:for|of|in) ", r"tell \1 how many people are in "),
+        (r"(?:is there )?any sign of ((?:the )?(?:[^ .,;!?]+ ){1,4}?)(?=(?:in|at|on) )", r"is \1"),
+        (r"(?<=[;.,] )(?:please )?go (?:over|up|down|across) and (?=(?:say|express|tell|ask|greet|thank) )", ""),
+        (r"(?:say|express|give) (?:our|my) (?:thanks|gratitude) to ", "say thank you to "),
+        (r"((?:tell|say) (?:[^ .,;!?]+ ){0,9}?thank you for )(?:her|his|their) ", r"\1 the "),
         (rf"(some {NP})or other ", r"\1"),
         (rf"i would be (?:glad|happy|grateful|pleased) if ({THE}{NP})(?:were|was|is) open ", r"open \1"),
-        (rf"i would be (?:glad|happy|grateful|pleased) if ({THE}{NP})(?:were|was|is) (?:closed|shut) ",
+        (rf"i would be (?:glad|happy|grateful|pleased) if ({THE}{NP})(?:were|is) (?:closed|shut) ",
          r"close \1"),
         (r"check for (me|us) (?=(?:how many|whether|if|what|which) )", r"tell \1 "),
         # said in passing: how it stands, what is to be known, who is not to be lost

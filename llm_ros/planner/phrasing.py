@@ -27,6 +27,8 @@ _PAST = (
 
 _RULES = compiled(
     (
+        (r"^for (?:the help|your help|helping|everything|coming|that)[^.;!?,]*[,.;!] (?:now |so )?(?=[^ ])",
+         ""),  # thanks have gone already
         # "of all the snacks on the tray, which one is the heaviest" → what is the heaviest snacks on the tray
         (rf"(?:of|among|out of) (?:all )?(?:the |these |those )?({NP}), (?:which|what) (?:would you say )?(?:one )?"
          rf"(?:of them )?is {_SUPERLATIVE}",
@@ -62,7 +64,7 @@ _RULES = compiled(
         (r"(?:(?:i want|i need|i would like) you|you are (?:needed|wanted)) (?:over )?(?:at|in|by) (?=the )", "go to "),
         (rf"(?:after|once|when) you have (?:got |had )?(the {NP})(?:closed|shut) (?:, )?", r"close \1 , then "),
         (rf"(?:after|once|when) you have (?:got |had )?(the {NP})open(?:ed)? (?:, )?", r"open \1 , then "),
-        (r"thank (?!you )((?:[^ .,;]+ ){1,8}?)(?=and |then |for |from |[.,;!])", r"tell \1 thank you "),
+        (r"thank (?!you )((?:[^ .,;]+ ){1,12}?)(?=and |then |for |from |[.,;!])", r"tell \1 thank you "),
         (rf"(?:find|look for|search for) ({THE}{NP})and (?:tell me|let me know) where (?:it|they) (?:is|are) ",
          r"tell me where \1 is "),
         (rf"(?:see to it|make sure|ensure|take care) (?:that )?(the {NP})(?:is|gets) (opened|closed|shut) "
