@@ -28,19 +28,17 @@ def steps(*lines):
 
 
 @pytest.mark.parametrize(
-    ("command", "plain", "unskilled"),
+    ("command", "plain"),
     [
-        ("Please bring Zola the leash and tell her that it rains.", True, False),
-        ("How many leashes are on the bench?", True, False),
-        ("Put the leash on the bench and do the same with the ball.", True, False),
-        ("Zola is on the bench. Bring her the leash.", False, False),
-        ("Fly up to the roof and look for Zola.", True, True),
-        ("The drone should fly. Bring it to Zola.", False, False),
+        ("Please bring Zola the leash and tell her that it rains.", True),
+        ("How many leashes are on the bench?", True),
+        ("Put the leash on the bench and do the same with the ball.", True),
+        ("Fly up to the roof and look for Zola.", True),
+        ("Zola is on the bench. Bring her the leash.", False),
     ],
 )
-def test_how_a_command_is_put(command, plain, unskilled):
-    manner = Manner(command, planner("")._interpreter)
-    assert (manner.plain, manner.unskilled) == (plain, unskilled)
+def test_how_a_command_is_put(command, plain):
+    assert Manner(command, planner("")._interpreter).plain is plain
 
 
 TOLD = "Zola ought to be on the bench somewhere. Try to spot her."
@@ -86,10 +84,13 @@ def test_times_that_are_only_told_bind_nobody(command, restricted, hedged):
     assert (manner.restricted, manner.hedged) == (restricted, hedged)
 
 
-def test_a_plain_order_that_no_skill_serves_stays_refused():
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [("Fly up to the roof and look for Zola.", "impossible"), ("Pick up Zola and put her on the bench.", "impossible")],
+)
+def test_a_plain_order_that_is_refused_stays_refused(command, reason):
     asked = []
-    plan = planner(Written("find person1", 0.0), asked, trained=True).plan("Fly up to the roof and look for Zola.")
-    assert plan.reason == "impossible" and not asked
+    assert planner(Written("find person1", 0.0), asked, trained=True).plan(command).reason == reason and not asked
 
 
 @pytest.mark.parametrize(
@@ -156,6 +157,7 @@ def test_a_part_of_a_name_beside_a_foreign_noun_is_another_thing(world, said, fo
             "My back hurts. Bring me a cola.",
             "go_to(refrigerator); find_object(cola); pick(cola); find_person(me); hand_over(cola, me)",
         ),
+        ("Go to the desk and congratulate Alice.", "go_to(desk); find_person(alice); say(Congratulations)"),
         ("Thank Alice for her help.", 'find_person(alice); say("Thank you for the help")'),
         (
             "Thanks for the help, now bring me a cola.",

@@ -244,6 +244,7 @@ _IDIOMS = compiled(
         (r"(?:is there )?any sign of ((?:the )?(?:[^ .,;!?]+ ){1,4}?)(?=(?:in|at|on) )", r"is \1"),
         (r"(?<=[;.,] )(?:please )?go (?:over|up|down|across) and (?=(?:say|express|tell|ask|greet|thank) )", ""),
         (r"(?:say|express|give) (?:our|my) (?:thanks|gratitude) to ", "say thank you to "),
+        (r"congratulate ((?:[^ .,;!?]+ ){1,10}?)(?=(?:on|for) |and |then |[.,;!?]|$)", r"tell \1 congratulations "),
         (r"((?:tell|say) (?:[^ .,;!?]+ ){0,9}?thank you for )(?:her|his|their) ", r"\1 the "),
         (rf"(some {NP})or other ", r"\1"),
         (rf"i would be (?:glad|happy|grateful|pleased) if ({THE}{NP})(?:were|was|is) open ", r"open \1"),

@@ -78,12 +78,6 @@ class Manner:
             return True
 
     @cached_property
-    def unskilled(self) -> bool:
-        """Whether it is plain and begins with a verb for which there is no skill: "fly up and look for the ball"."""
-        verb = self._first_verb()
-        return verb is not None and verb.frame == "work" and verb.word != "make" and self.plain
-
-    @cached_property
     def frames(self) -> frozenset[str]:
         """The frames of the verbs that order something."""
         return frozenset(one.verb.frame for one in self._splitter.clauses() if one.verb and not one.negated)

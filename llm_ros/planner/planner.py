@@ -202,21 +202,19 @@ class Planner:
 
     def _needed(self, manner: Manner, space) -> float | None:
         """How sure `rewrite` must be where it is asked; None: it is not. It is asked where several plans came of the
-        command, or none, and nothing is forbidden, left to a condition or to be chosen by whoever is asked, and it does
-        not begin with what no robot of these skills can do ("fly up and …"); where there is little to guess, or a plain
-        order was refused, it must be very sure."""
+        command, or none, but not where a plain order was refused, something is forbidden or left to a condition, or to
+        be chosen by whoever is asked; where there is little to guess, it must be very sure."""
         if not isinstance(space, Plan):
             return SURE if len(space[0]) > 1 else None
         if space.reason in _FINAL or manner.restricted:
             return None
         if space.inquiry and space.inquiry.choices:
             return None if manner.plain else VERY_SURE
-        if space.reason == "impossible" and manner.unskilled:
+        if space.status == "refuse" and manner.plain:
             return None
         if manner.hedged:
             return SURE_OF_SECOND
-        refused = space.status == "refuse" and manner.plain
-        return VERY_SURE if refused or manner.settled else SURE
+        return VERY_SURE if manner.settled else SURE
 
     def _clean(self, command: str) -> str | Plan:
         """The command as plain words, or why it is none."""
