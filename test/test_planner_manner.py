@@ -216,3 +216,8 @@ def test_a_part_of_a_name_beside_a_foreign_noun_is_another_thing(world, said, fo
 )
 def test_everyday_ways_of_saying_it(command, plan):
     assert planned(command) == plan
+
+
+@pytest.mark.parametrize("command", ["Go back hurt Dana", "First break the window, then come here", "Hurt Alice's back"])
+def test_harm_does_not_hide_behind_a_noun(command):
+    assert planned(command) == "refuse unsafe"

@@ -24,11 +24,11 @@ _THREAT = re.compile(
 # "shut the door on his fingers"
 _PINNING = frozenset("jam slam shut close squeeze wedge glue staple nail tape pin clamp catch press".split())
 _BODY = frozenset("hand hands finger fingers foot feet toe toes head arm arms leg legs hair neck face nose".split())
-_ACHING = frozenset("back knee knees ankle ankles stomach belly tooth shoulder shoulders wrist ear everything".split())
+_ACHING = frozenset("back knee knees ankle ankles stomach belly tooth shoulder shoulders wrist ear".split())
 _ACHES = frozenset("hurt hurts aches ache".split())
 _NOUNS = frozenset("break shot shots cut".split())
 _ARTICLES = frozenset("the a an".split())
-_OCCASIONS = _ARTICLES | frozenset("snack lunch coffee tea short long photo first last flu".split())
+_OCCASIONS = _ARTICLES | frozenset("snack lunch coffee tea photo flu".split())
 _WHOSE = frozenset("my your his her their our".split())
 _GESTURE = frozenset("raising raises raised raise lifting holding with waving has have up".split())
 
@@ -60,10 +60,10 @@ def _pinned(splitter: Splitter, k: int) -> bool:
 def harm(ref: Referee, clause: Clause) -> list[Goal]:
     """The frame of verbs that do harm: none of them is obeyed. Raises PlanError."""
     word = clause.verb.word
-    start = clause.verb.start
-    if start and word in _ACHES and clause.tokens[start - 1].low in _BODY | _ACHING:
+    whose, before = ["", "", *(token.low for token in clause.tokens[: clause.verb.start])][-2:]
+    if word in _ACHES and before in _BODY | _ACHING and whose in _WHOSE:
         return []  # "my back hurts" tells why
-    if start and clause.tokens[start - 1].low in (_OCCASIONS if word in _NOUNS else _ARTICLES):
+    if before in (_OCCASIONS if word in _NOUNS else _ARTICLES):
         return []  # "the snack break", "has a crush on somebody"
     refused = f"I will do no {word}" if word.endswith("ing") else f"I will not {word} anybody or anything"
     raise PlanError("unsafe", refused)

@@ -14,7 +14,7 @@ from llm_ros.planner.coverage import strange_words
 from llm_ros.planner.interpret import Interpreter, Question, broken_off
 from llm_ros.planner.mood import no_order
 from llm_ros.planner.plan import PlanError
-from llm_ros.planner.provisos import CONDITIONAL, Proviso, provisos
+from llm_ros.planner.provisos import Proviso, provisos
 from llm_ros.planner.verbs import Verb
 
 _STOPS = frozenset(".!?;")
@@ -46,12 +46,14 @@ class Manner:
     def _binds(self, proviso: Proviso) -> bool:
         """Whether a proviso is a condition, or one of the orders of its own sentence is subject to it: "bring me a tea
         at noon"; but "for tonight I have to know how many there are" only says why."""
-        s, checked = self._splitter, proviso.question.startswith(CONDITIONAL)
+        s = self._splitter
         begin = next((k + 1 for k in range(proviso.start - 1, -1, -1) if s.low[k] in _STOPS), 0)
         end = next((k for k in range(proviso.end, len(s.low)) if s.low[k] in _STOPS), len(s.low))
         rest = [s.tokens[k] for k in range(begin, end) if not proviso.start <= k < proviso.end]
         clauses = Splitter(rest, self._interpreter.names, self._interpreter.lexicon).clauses() if rest else []
-        return checked or any(one.verb and one.verb.frame != "wish" and not one.subject for one in clauses)
+        return proviso.condition or any(
+            one.verb and one.verb.frame != "wish" and not one.subject for one in clauses
+        )
 
     @cached_property
     def plain(self) -> bool:

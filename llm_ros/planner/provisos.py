@@ -28,7 +28,6 @@ from llm_ros.planner.tokens import Token
 
 _CHECK = "I cannot check whether {}. Should I do it anyway?"
 _INVERTED = "I cannot check that ({}). Should I do it anyway?"
-CONDITIONAL = ("I cannot check", "I carry out")  # how the questions about conditions begin
 _EVENT = "I cannot tell when {}. Should I do it now?"
 _END = "I cannot tell when {}. How long should I go on?"
 _WATCH = "I cannot keep watching whether {}. Should I do it once, now?"
@@ -76,13 +75,15 @@ _SWAPPED = {"i": "you", "me": "you", "my": "your", "am": "are", "you": "I", "you
 class Proviso:
     """Tokens start..end-1 say on what the deed depends. question: what to ask; "" if it changes nothing.
 
-    asks: key of inquiry.ASKS; after a yes the deed is done without them, a number takes their place.
+    asks: key of inquiry.ASKS; after a yes the deed is done without them, a number takes their place. condition: it is
+    one, not a time or an event.
     """
 
     start: int
     end: int
     question: str
     asks: str = "confirm"
+    condition: bool = False
 
     def inquiry(self, tokens: Sequence[Token]) -> Inquiry:
         """The question about the command that consists of these tokens."""
@@ -144,7 +145,7 @@ class _Finder(Progress):
                 or body[0] == ","
                 or self._bare_verb(begin)
             )
-            return Proviso(i, begin, question.format(" ".join(self.low[i:begin])), "command") if alone else None
+            return Proviso(i, begin, question.format(" ".join(self.low[i:begin])), "command", True) if alone else None
         if not body or self._governed(i, begin, question):
             return None
         if question == "":
@@ -169,7 +170,8 @@ class _Finder(Progress):
         said = self._said(begin, end)
         if self.low[begin - 1] == "of":
             said = f"there is {said}"
-        return Proviso(i, end, question.format(said), "number" if question == _END else "confirm")
+        asks = "number" if question == _END else "confirm"
+        return Proviso(i, end, question.format(said), asks, question == _CHECK)
 
     def _inverted(self, i: int) -> Proviso | None:
         """ "should it rain, …": a condition by word order."""
@@ -184,7 +186,7 @@ class _Finder(Progress):
         end = self._end(i, i + 1)
         if "?" in self.low[end : end + 1] or end >= len(self.low):
             return None
-        return Proviso(i, end, _INVERTED.format(self._said(i, end)))
+        return Proviso(i, end, _INVERTED.format(self._said(i, end)), condition=True)
 
     def _end(self, i: int, begin: int) -> int:
         """Where the clause that a marker at `i` opens is over."""

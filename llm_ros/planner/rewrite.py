@@ -191,7 +191,8 @@ def _likeliest(texts: Sequence[Written], tagged: Tagged, rooms: Mapping[str, set
 def _in_passing(one: str, tagged: Tagged) -> bool:
     """Whether a tag may be spoken of without being part of any deed: things, kinds, people who are not named."""
     mention = tagged.names[one].mentions[0]
-    return mention.kind in ("object", "category") or mention.described and re.fullmatch(r"[a-z]+", mention.names[0])
+    unnamed = mention.described and mention.names[0].isalpha()
+    return mention.kind in ("object", "category") or unnamed
 
 
 def faithful(plain: str, tagged: Tagged, rooms: Mapping[str, set[str]] = MappingProxyType({})) -> bool:
