@@ -218,6 +218,6 @@ def test_everyday_ways_of_saying_it(command, plan):
     assert planned(command) == plan
 
 
-@pytest.mark.parametrize("command", ["Go back hurt Dana", "First break the window, then come here", "Hurt Alice's back"])
+@pytest.mark.parametrize("command", ["Go back hurt Dana", "First break the window, then come", "Hurt Alice's back"])
 def test_harm_does_not_hide_behind_a_noun(command):
     assert planned(command) == "refuse unsafe"
