@@ -6,7 +6,7 @@ the head's values, values as panels of 16 over the rows), `full_attention` takes
 weighted sum, all in scratch memory of the thread. The threads draw (segment, head, tile) triples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -61,13 +61,13 @@ def packed_bytes(n_head: int, head_dim: int, rows: int) -> int:
     return n_head * (-(-rows // 16) * 16 * head_dim + -(-head_dim // 16) * 16 * rows) * 4
 
 
-def segments(starts: Sequence[int], n_head: int, head_dim: int) -> np.ndarray:
-    """int32 [segments + 1, 3] for segments of rows starts[s]…starts[s + 1] - 1: first row, tiles of queries before it
-    and cache lines of PACKED before it."""
+def segments(starts: Sequence[int], columns: int, n_bytes: Callable[[int], int]) -> np.ndarray:
+    """int32 [segments + 1, 3] for segments of rows starts[s]…starts[s + 1] - 1: first row, tiles of `columns` queries
+    before it and cache lines of PACKED before it, of which a segment of so many rows takes `n_bytes`."""
     table = np.zeros((len(starts), 3), np.int32)
     for s, (first, last) in enumerate(zip(starts, starts[1:], strict=False)):
-        lines = packed_bytes(n_head, head_dim, last - first) // 64
-        table[s + 1] = last, table[s, 1] - (first - last) // COLUMNS, table[s, 2] + lines
+        lines = n_bytes(last - first) // 64
+        table[s + 1] = last, table[s, 1] - (first - last) // columns, table[s, 2] + lines
     return table
 
 
@@ -139,18 +139,24 @@ def pack_heads(op, ctx, tid, n_threads):
 
 
 @inline
-def softmax(scores, rows):
-    """Scores of one query → weights, unscaled; returns their sum."""
+def highest(scores, rows, chunk, step):
+    """The largest score of one query, `chunk` of them every `step` bytes; the lanes behind the last row are masked."""
     last = rows & 15
-    if last != 0:  # the lanes behind the last row
-        at = (rows >> 4 << 4) // CHUNK * TILE + ((rows >> 4 << 4) % CHUNK) * 4
+    if last != 0:
+        at = (rows >> 4 << 4) // chunk * step + (rows >> 4 << 4) % chunk * 4
         s = less(to_f32(lane_numbers()), fill(np.float32(last)), load_f32(scores, at), fill(MASKED))
         store(scores, at, s)
     top = fill(MASKED)
     for row in range(0, rows, 16):
-        s = load_f32(scores, row // CHUNK * TILE + row % CHUNK * 4)
+        s = load_f32(scores, row // chunk * step + row % chunk * 4)
         top = less(top, s, s, top)
-    peak, sums = fill(largest(top)), fill(np.float32(0.0))
+    return largest(top)
+
+
+@inline
+def softmax(scores, rows):
+    """Scores of one query → weights, unscaled; returns their sum."""
+    peak, sums = fill(highest(scores, rows, CHUNK, TILE)), fill(np.float32(0.0))
     for row in range(0, rows, 16):
         at = row // CHUNK * TILE + row % CHUNK * 4
         w = exp(load_f32(scores, at) - peak)
@@ -221,3 +227,6 @@ def full_attention(op, ctx, tid, n_threads):
             out = get_i64(op, OUT) + (start + query + c) * get_i64(op, OUT_STRIDE) + head * d * 4
             put_row(out, outputs + c * MAX_HEAD_DIM * 4, np.float32(1.0) / get_f32(q, c * 4), d)
         i = draw(op, TICKETS, ctx, n_items, n_threads)
+
+
+OPS = pack_heads, full_attention

@@ -11,8 +11,10 @@ from llm_core.kernels.simd import absolute, fma, less, maximum, minimum
 from llm_core.kernels.vectors import I32, call, const, f32, splat
 
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
-# Taylor's coefficients of exp on ±ln(2)/2, highest power first: relative error below 2e-7.
-_POLYNOMIAL = tuple(1 / math.factorial(n) for n in range(7, -1, -1))
+# exp on ±ln(2)/2, highest power first: the polynomial of degree 5 with the smallest largest relative error, 1e-7, among
+# those that are 1 at 0.
+_SHIFT = 1.5 * 2**23 + 127
+_POLYNOMIAL = 0.00829023, 0.04189839, 0.1666764, 0.49999146, 0.99999971, 1.0
 
 
 def _f(vector_type, value):
@@ -28,18 +30,17 @@ def exp(_ctx, x):
         suffix = f"v{vector.count}f32"
         integer = ir.VectorType(I32, vector.count)
         clamped = builder.select(builder.fcmp_ordered(">", args[0], _f(vector, 88.3)), _f(vector, 88.3), args[0])
-        scaled = builder.fmul(clamped, _f(vector, 1 / math.log(2)))
-        n = call(builder, f"llvm.rint.{suffix}", vector, scaled)
+        # n = x / ln(2) to the nearest is in the last bits of this sum, with the exponent's bias.
+        shifted = call(builder, f"llvm.fma.{suffix}", vector, clamped, _f(vector, 1 / math.log(2)), _f(vector, _SHIFT))
+        n = builder.fsub(shifted, _f(vector, _SHIFT))
         r = call(builder, f"llvm.fma.{suffix}", vector, n, _f(vector, -LN2_HIGH), clamped)
         r = call(builder, f"llvm.fma.{suffix}", vector, n, _f(vector, -LN2_LOW), r)
         p = _f(vector, _POLYNOMIAL[0])
         for c in _POLYNOMIAL[1:]:
             p = call(builder, f"llvm.fma.{suffix}", vector, p, r, _f(vector, c))
+        power = builder.shl(builder.bitcast(shifted, integer), const(integer, 23))
+        value = builder.fmul(p, builder.bitcast(power, vector))
         too_low = builder.fcmp_ordered("<", args[0], _f(vector, -87.3))
-        safe = builder.select(too_low, const(vector, 0.0), n)  # fptosi of huge numbers is undefined
-        safe = builder.select(builder.fcmp_unordered("uno", args[0], args[0]), const(vector, 0.0), safe)
-        bits = builder.shl(builder.add(builder.fptosi(safe, integer), const(integer, 127)), const(integer, 23))
-        value = builder.fmul(p, builder.bitcast(bits, vector))
         return builder.select(too_low, const(vector, 0.0), value)
 
     return x(x), generate

@@ -225,18 +225,19 @@ def fma(_ctx, a, b, c):
     return a(a, b, c), generate
 
 
-def _float_pair(name):
+def _chosen(sign):
     @intrinsic
     def operation(_ctx, a, b):
         def generate(_context, builder, sig, args):
-            return call(builder, f"llvm.{name}.v{sig.return_type.lanes}f32", sig.return_type.llvm, *args)
+            return builder.select(builder.fcmp_ordered(sign, *args), args[1], args[0])
 
         return a(a, b), generate
 
     return operation
 
 
-maximum, minimum = _float_pair("maxnum"), _float_pair("minnum")
+# Of a NaN in b nothing is seen, one in a stays: then x86 has an instruction for each.
+maximum, minimum = _chosen("<"), _chosen(">")
 
 
 def _float_single(name):
@@ -250,13 +251,26 @@ def _float_single(name):
     return operation
 
 
-rint, absolute = _float_single("rint"), _float_single("fabs")
+rint, absolute, root = _float_single("rint"), _float_single("fabs"), _float_single("sqrt")
 
 
 @intrinsic
 def to_i32(_ctx, a):
     """Truncate floats to int32."""
     return i32(a.lanes)(a), lambda _c, builder, sig, args: builder.fptosi(args[0], sig.return_type.llvm)
+
+
+@intrinsic
+def nearest(_ctx, a, times):
+    """int32 nearest to the product of two vectors of floats, ties to even, where it is below 2^22: added to 1.5 * 2^23,
+    a float's last bits are that integer."""
+
+    def generate(_context, builder, sig, args):
+        vector, lanes = sig.args[0].llvm, sig.args[0].lanes
+        shifted = call(builder, f"llvm.fma.v{lanes}f32", vector, *args, const(vector, 1.5 * 2**23))
+        return builder.sub(builder.bitcast(shifted, sig.return_type.llvm), const(sig.return_type.llvm, 0x4B400000))
+
+    return i32(a.lanes)(a, times), generate
 
 
 @intrinsic

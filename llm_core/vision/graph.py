@@ -4,12 +4,13 @@ for each number that occurs, behind its own.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
 from llm_core.errors import ModelError
 from llm_core.gguf import GGMLType
-from llm_core.kernels import activation, full_attention, layer_norm, rope, rows
+from llm_core.kernels import activation, full_attention, full_attention16, layer_norm, rope, rows
 from llm_core.kernels import step as header
 from llm_core.kernels.jit import Op
 from llm_core.kernels.matmul import ROWS, int16, panels
@@ -51,7 +52,7 @@ class VisionGraph(Graph):
     `order`: which patch each row after the first ones is, window by window; `starts`: the first row of each window, and
     the number of rows. `counts`: how many rows there are, by the header's word; `lists`: the numbers that operations on
     rows read. `packed16`: forms of weights that graphs of one model share. `exact`: half-precision weights meet floats,
-    not 16-bit integers.
+    not 16-bit integers, and so do keys and values where weights are no float32.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class VisionGraph(Graph):
         self.lists: dict[str, np.ndarray] = {}
         self._packed16 = packed16
         self._exact = exact or not int16.AVAILABLE
+        self._full = True  # all weights so far are float32
         self._int16: dict[Value, Buffer] = {}
 
     def squares(self, merge: int) -> np.ndarray:
@@ -115,6 +117,7 @@ class VisionGraph(Graph):
         """As in `Graph`; half-precision weights take rows as 16-bit integers."""
         n_out = weight.rows if n_out is None else n_out
         weight.expect(n_out, x.width)
+        self._full &= weight.type is GGMLType.F32
         if self._exact or weight.type not in (GGMLType.F16, GGMLType.BF16):
             return super().linear(x, weight, n_out, bias=bias, residual=residual)
         source = self._as_int16(x)
@@ -225,7 +228,9 @@ class VisionGraph(Graph):
         `starts` (and the number of rows at the end); None: one of all rows."""
         at_q, at_k, at_v = self._floats(q), self._floats(k), self._floats(v)
         n_rows = self.rows_of(q)
-        table = full_attention.segments(starts or (0, n_rows), self.n_head, self.head_dim)
+        kind = full_attention if self._exact or self._full else full_attention16
+        n_bytes = partial(kind.packed_bytes, self.n_head, self.head_dim)
+        table = full_attention.segments(starts or (0, n_rows), kind.COLUMNS, n_bytes)
         name = f"segments of {starts and tuple(starts)}"
         self.lists[name] = table
         packed = Buffer(-(-int(table[-1, 2]) // n_rows) * 64 + 64, q.count)
@@ -249,8 +254,9 @@ class VisionGraph(Graph):
             full_attention.SEGMENTS: Address(("list", name)),
             full_attention.N_SEGMENTS: len(table) - 1,
         }
-        self._record(out, full_attention.pack_heads, dict(words), None, (at_k.target, at_v.target), (packed,))
-        self._record(out, full_attention.full_attention, words, None, (at_q.target, packed), (buffer,))
+        pack, attend = kind.OPS
+        self._record(out, pack, dict(words), None, (at_k.target, at_v.target), (packed,))
+        self._record(out, attend, words, None, (at_q.target, packed), (buffer,))
         return out
 
     def concat_rows(self, x: Value, name: str, indexes: Sequence) -> Value:

@@ -5,9 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from llm_core.errors import LLMCoreError
-from llm_core.kernels import step, threads
+from llm_core.kernels import full_attention, full_attention16, step, threads
 from llm_core.kernels.compiler import compile_missing
-from llm_core.kernels.full_attention import scratch_bytes
 from llm_core.kernels.threads import ThreadPool
 from llm_core.program import link
 from llm_core.program.weights import Weights
@@ -50,7 +49,8 @@ class VisionRunner:
     def _link(self, graph: VisionGraph) -> None:
         """Make `graph` the program that runs."""
         self._graph = graph
-        placed, per_thread = link.Placed(graph, graph.counts), scratch_bytes(graph.n_rows)
+        placed = link.Placed(graph, graph.counts)
+        per_thread = max(kind.scratch_bytes(graph.n_rows) for kind in (full_attention, full_attention16))
         self._scratch = np.zeros(per_thread * self._pool.n_threads, np.uint8)
         named = {"scratch": self._scratch.ctypes.data, "scratch_bytes": per_thread}
         named |= {("list", name): numbers.ctypes.data for name, numbers in graph.lists.items()}
