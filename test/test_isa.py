@@ -1,6 +1,7 @@
 """The ISA levels: each gives the same products (`isa_matrix.py`; here with a few formats), each becomes the
 instructions that it is named for, and half precision without instructions for it is numpy's."""
 
+import contextlib
 import ctypes
 import platform
 import sys
@@ -12,7 +13,8 @@ import pytest
 from llvmlite import ir
 
 from llm_core.kernels import cpu, dot, halves
-from llm_core.kernels.vectors import I16, I64, load_at, store_at
+from llm_core.kernels.matmul import words16
+from llm_core.kernels.vectors import I16, I32, I64, load_at, store_at
 
 # One per way of multiplying: 4-bit and 6-bit unsigned weights, signed bytes, signed bytes by a table.
 CHOSEN = ("Q4_1", "Q6_K", "Q8_0", "IQ4_NL")
@@ -42,6 +44,7 @@ def test_products_of_16_bit_integers_at_every_level():
         "sys.path.insert(0, 'test')",
         "import test_vision_kernels as own",
         "own.int16.AVAILABLE and own.check_products_of_16_bit_integers(37, 40, 588)",
+        "own.int16.AVAILABLE and own.check_attention(own.full_attention16, 150, 2, 40, (64, 65, 129), 1.5e-3)",
     )
     isa_matrix.at_every_level("-c", "\n".join(lines))
 
@@ -106,19 +109,25 @@ def test_levels_become_their_instructions(level, count, peak):
     assert not (others - {INSTRUCTIONS[level]}) & set(words)
 
 
+@contextlib.contextmanager
+def compiled(emit, features=""):
+    """A function of two addresses, compiled for this machine with `features` as far as it has them."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(features=features, opt=2)
+    module = llvm.parse_assembly(str(function(emit)))
+    with llvm.create_mcjit_compiler(module, machine) as engine:
+        engine.finalize_object()
+        yield ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(engine.get_function_address("f"))
+
+
 def run_halves(convert, source, out, source_type):
     """Convert 16 numbers at a time, compiled for this machine."""
 
     def emit(builder, a, b):
         store_at(builder, b, convert(builder, load_at(builder, a, ir.VectorType(source_type, 16))))
 
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(opt=2)
-    module = llvm.parse_assembly(str(function(emit)))
-    with llvm.create_mcjit_compiler(module, machine) as engine:
-        engine.finalize_object()
-        call = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(engine.get_function_address("f"))
+    with compiled(emit) as call:
         for i in range(0, len(source), 16):
             call(source[i:].ctypes.data, out[i:].ctypes.data)
     return out
@@ -147,3 +156,78 @@ def test_halves_without_instructions_are_numpys(monkeypatch):
     ours = run_halves(halves.to_halves, floats, np.zeros(len(floats), np.uint16), ir.FloatType()).view(np.float16)
     real = ~np.isnan(expected)
     assert np.array_equal(ours.view(np.uint16)[real], expected.view(np.uint16)[real]) and np.isnan(ours[~real]).all()
+
+
+PMADDWD = ("llvm.x86.avx2.pmadd.wd", 8, False)  # what every x86-64 level has
+
+
+def words_of(words, n):
+    """int16 [16, chunk] that `words` takes as weights, zeros behind n values of each row; and the tile of activations
+    that it makes of the first rows (of all, again and again)."""
+    values = np.random.default_rng(n).random((16, words.chunk)) - 0.5
+    values[:, n:] = 0
+    norm, peak = np.linalg.norm(values, axis=1, keepdims=True), np.abs(values).max(1, keepdims=True)
+    q = np.rint(values / np.maximum(norm / words.norms[0], peak / words.peak)).astype(np.int16)
+    rows, tile = q.astype(np.int32), np.full(words.tile_bytes, 0xFF, np.uint8)
+    for c in range(words.columns):
+
+        def store(builder, source, out, c=c):
+            for i in range(0, -(-n // words16.SPAN) * words16.SPAN, 16):
+                row = load_at(builder, builder.add(source, I64(4 * i)), ir.VectorType(I32, 16))
+                words.store(builder, out, I64(c), I64(i), row)
+            words.stored(builder, out, I64(c), I64(n))
+
+        with compiled(store, "+avx2") as call:
+            call(rows[c % 16].ctypes.data, tile.ctypes.data)
+    return q, tile
+
+
+if platform.machine() in cpu.X86 and "avx2" in cpu.host_features():
+    PAIRS, CROSSED, PLANES = words16.Pairs(*PMADDWD), words16.Crossed(*PMADDWD), words16.Planes()
+
+    @pytest.mark.parametrize("words", [PAIRS, CROSSED, PLANES], ids=lambda words: type(words).__name__)
+    def test_16_bit_integers_become_the_panels_that_arrange_makes(words):
+        """Row by row from a tile, and four values of all rows at a time: the same bytes as far as there are values."""
+        n = words.chunk - words16.SPAN - 5
+        q, tile = words_of(words, n)
+        panel = np.zeros((2, words.panel_bytes), np.uint8)
+
+        def turn(builder, source, out):
+            for lane in range(words.columns):
+                words.turn(builder, source, I64(lane), builder.add(out, I64(4 * lane)), I64(n))
+
+        def four(builder, source, out):
+            for i in range(0, n + 1, 4):
+                at = builder.add(source, I64(64 * i))
+                rows = [load_at(builder, builder.add(at, I64(64 * j)), ir.VectorType(I32, 16)) for j in range(4)]
+                words.four(builder, out, I64(i), rows)
+
+        by_row = np.ascontiguousarray(q.T.astype(np.int32))
+        for emit, source, out in ((turn, tile, panel[0]), (four, by_row, panel[1])):
+            with compiled(emit, "+avx2") as call:
+                call(source.ctypes.data, out.ctypes.data)
+        assert np.array_equal(panel[1], words.arrange(q[None, :, None])[0, 0])
+        q[words.columns :] = 0  # a tile has no more rows
+        assert np.array_equal(panel[0], words.arrange(q[None, :, None])[0, 0])
+
+    @pytest.mark.parametrize("n", [8, 100, 123, 128])
+    @pytest.mark.parametrize("words", [PAIRS, CROSSED], ids=lambda words: type(words).__name__)
+    def test_16_bit_sums_are_exact(words, n):
+        """Also where half of the products is saved and what is between the sums wraps around."""
+        q, tile = words_of(words, n)
+        panels = np.concatenate([words.arrange(part[None, :, None])[0, 0] for part in (q, q[::-1])])
+        out = np.zeros((2, words.columns, 16), np.float32)
+
+        def sums(builder, source, at):
+            tile_at, panels_at = (load_at(builder, builder.add(source, I64(8 * i)), I64) for i in (0, 1))
+            bases = [panels_at, builder.add(panels_at, I64(words.panel_bytes))]
+            found = words.sums(builder, bases, tile_at, I64(n))
+            for p in range(2):
+                for c in range(words.columns):
+                    store_at(builder, builder.add(at, I64(64 * (p * words.columns + c))), found(p, c))
+
+        places = np.array([tile.ctypes.data, panels.ctypes.data])
+        with compiled(sums, "+avx2") as call:
+            call(places.ctypes.data, out.ctypes.data)
+        exact = (q[: words.columns].astype(np.int64) @ q.T.astype(np.int64)).astype(np.float32)
+        assert np.array_equal(out[0], exact) and np.array_equal(out[1], exact[:, ::-1])

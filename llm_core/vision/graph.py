@@ -24,7 +24,7 @@ from llm_core.vision.tensors import vector
 class Int16Param(Param):
     """A matrix of half-precision numbers, packed as 16-bit integers with scales (`kernels/matmul/int16.py`)."""
 
-    layout = "int16"
+    layout = f"int16 {type(int16.WORDS).__name__}"
 
     @property
     def packed_shape(self) -> tuple[int, int]:
