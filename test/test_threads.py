@@ -183,6 +183,31 @@ def test_without_pinning_nothing_is_pinned(make_pool):
     assert os.sched_getaffinity(0) == before == os.sched_getaffinity(pool._helpers[0].native_id)
 
 
+@pytest.mark.parametrize("n_cpus, n_threads, expected", [(2, 2, [{1}]), (4, 4, [{1}, {2}, {3}]), (4, 2, [{1, 2, 3}]),
+                                                         (2, 3, [{1}, {1}]), (1, 2, [])])  # fmt: skip
+def test_helpers_wake_beside_the_caller_and_not_under_it(n_cpus, n_threads, expected, make_pool, monkeypatch):
+    """One CPU each where there are as many, else any but the caller's; then where they like, and only after a sleep."""
+    pool, told, cpus = make_pool(n_threads), [], set(range(n_cpus))
+    soon(lambda: pool._words[threads.SLEEPING // 8] == n_threads - 1)
+    monkeypatch.setattr(threads, "_this_cpu", lambda: 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _thread: cpus)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda thread, allowed: told.append((thread, set(allowed))))
+    Chain().check(pool)
+    sleepers = [helper.native_id for helper in pool._helpers]
+    apart = list(zip(sleepers, expected, strict=bool(expected)))
+    assert told == apart + [(sleeper, cpus) for sleeper, _ in apart]
+
+
+def test_a_cpu_that_is_taken_away_hurts_nobody(make_pool, monkeypatch):
+    def refuse(_thread, _allowed):
+        raise OSError(22, "no such CPU")
+
+    pool = make_pool(2)
+    soon(lambda: pool._words[threads.SLEEPING // 8] == 1)
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    Chain().check(pool)
+
+
 def test_more_pinned_threads_than_cpus_are_refused():
     n = len(cpu.cpus_by_core())
     with pytest.raises(RequestError, match=rf"pin: {n + 1} threads cannot be pinned to the {n} CPUs"):

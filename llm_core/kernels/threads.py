@@ -9,6 +9,7 @@ that wait for one another's waking up would go on to sleep at every barrier). So
 ever sleep, and where there are fewer free cores than threads, those that wait make room at once for those that work.
 """
 
+import contextlib
 import ctypes
 import os
 import threading
@@ -42,6 +43,7 @@ _FUTEX = {"x86_64": 202, "AMD64": 202, "aarch64": 98, "arm64": 98, "riscv64": 98
 _WAIT, _WAKE, _ALL = 128, 129, 0x7FFFFFFF  # FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE, everybody
 _MONOTONIC = 1
 
+_this_cpu = getattr(ctypes.CDLL(None), "sched_getcpu", None)
 _syscall = types.ExternalFunction("syscall", types.int64(*[types.int64] * 7))
 _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int64, types.int64))
 
@@ -268,8 +270,26 @@ class ThreadPool:
             header.ctypes.data,
         )
         if self._helpers:
-            self._publish(self._state, 0, 0, self.n_threads)
+            if self._cpus is None and words[SLEEPING // 8]:
+                self._wake_apart()
+            else:
+                self._publish(self._state, 0, 0, self.n_threads)
         self._run(self._state, 0, 0, self.n_threads)
+
+    def _wake_apart(self) -> None:
+        """Publish the step to helpers that sleep. Linux likes to wake a thread where it ran last; where that is the
+        caller's CPU, both share it for some 40 ms, three times as long as a short prompt takes. So each is made to wake
+        elsewhere, and may go where it likes again once it has."""
+        sleepers = [helper.native_id for helper in self._helpers]
+        allowed = os.sched_getaffinity(sleepers[0])
+        others = sorted(allowed - {_this_cpu()})
+        with contextlib.suppress(OSError):  # of CPUs that were taken away in between
+            for at, sleeper in enumerate(sleepers if others else ()):
+                os.sched_setaffinity(sleeper, {others[at]} if len(others) == len(sleepers) else others)
+        self._publish(self._state, 0, 0, self.n_threads)
+        with contextlib.suppress(OSError):
+            for sleeper in sleepers if others else ():
+                os.sched_setaffinity(sleeper, allowed)
 
     def close(self) -> None:
         """End the helper threads."""
