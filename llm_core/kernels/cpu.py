@@ -123,6 +123,11 @@ def available(level: Level) -> bool:
     return host_features().issuperset(level.features) and level.granted()
 
 
+def is_zen4() -> bool:
+    """Is this an AMD processor with AVX-512 (Zen 4 or later)? Only AMD's have SSE4a."""
+    return "sse4a" in host_features() and available(LEVELS["avx512vnni"])
+
+
 @functools.cache
 def isa() -> Level:
     """The level in use. Raises ModelError when LLM_CORE_ISA names one that does not exist or that this CPU lacks."""

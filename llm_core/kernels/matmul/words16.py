@@ -309,8 +309,8 @@ class Planes:
 
 
 def _avx512vnni() -> Pairs:
-    """Processors that have SSE4a too, AMD's, add on four pipes and multiply on two of them."""
-    return (Crossed if "sse4a" in cpu.host_features() else Pairs)("llvm.x86.avx512.vpdpwssd.512", 16, adds=True)
+    """Zen 4 adds on four pipes and multiplies on two of them."""
+    return (Crossed if cpu.is_zen4() else Pairs)("llvm.x86.avx512.vpdpwssd.512", 16, adds=True)
 
 
 _LEVELS = {
