@@ -27,7 +27,7 @@ from llm_core.kernels.simd import (
     load_i8,
     maximum,
     per_column,
-    prefetch_apart,
+    prefetch,
     put_f16,
     rint,
     scatter_f16,
@@ -93,7 +93,7 @@ def score_f16(piece, panel, q, stride, ahead, head_dim, columns):
     k, ahead = piece + panel * head_dim * 32, ahead + panel * head_dim * 32
     s = zeros(columns)
     for d in range(0, head_dim, 2):
-        prefetch_apart(ahead, d * 32)
+        prefetch(ahead, d * 32)
         s = fma(wide(load_f16(k, d * 32), columns), per_column(q, d * 4, stride, columns), s)
         s = fma(wide(load_f16(k, d * 32 + 32), columns), per_column(q, d * 4 + 4, stride, columns), s)
     return s
@@ -106,7 +106,7 @@ def add_f16(piece, weights, stride, n_positions, acc, acc_stride, ahead, _room, 
         a = load_columns(acc, d * 4, acc_stride, columns)
         for t in range(n_positions):
             at = (t * head_dim + d) * 2
-            prefetch_apart(ahead, at)
+            prefetch(ahead, at)
             a = fma(wide(load_f16(piece, at), columns), per_column(weights, t * 4, stride, columns), a)
         store_columns(acc, d * 4, acc_stride, a)
 
@@ -155,7 +155,7 @@ def score_q8_0(piece, panel, q, stride, ahead, head_dim, columns):
         k = start + d // 32 * GROUP
         products = zeros(columns)
         for i in range(0, 32, 4):
-            prefetch_apart(ahead, k + i * 16)
+            prefetch(ahead, k + i * 16)
             for j in range(i, i + 4):
                 x = wide(load_i8(piece, k + j * 16), columns)
                 products = fma(x, per_column(q, (d + j) * 4, stride, columns), products)
@@ -175,6 +175,6 @@ def add_q8_0(piece, weights, stride, n_positions, acc, acc_stride, ahead, room, 
             a = load_columns(acc, half * 4, acc_stride, columns)
             for t in range(n_positions):
                 at = t * head_dim + half
-                prefetch_apart(ahead, at)
+                prefetch(ahead, at)
                 a = fma(wide(load_i8(piece, at), columns), per_column(room, t * 4, BLOCK * 4, columns), a)
             store_columns(acc, half * 4, acc_stride, a)

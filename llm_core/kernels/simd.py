@@ -156,10 +156,10 @@ def _prefetch(locality):
     return ask
 
 
-# Ask for the cache line at address + at (read); never faults. `prefetch`: into all levels. `prefetch_apart`: of pieces
-# that lie apart, so that the processor does not foresee them; Zen 4 gets them sooner if they stop in the second level,
-# where more requests may be open than in the first.
-prefetch, prefetch_apart = _prefetch(3), _prefetch(2 if cpu.is_zen4() else 3)
+# Ask for the cache line at address + at (to be read); never faults. Zen 4 gets lines sooner that stop in the second
+# level, where more requests may be open than in the first.
+LOCALITY = 2 if cpu.is_zen4() else 3
+prefetch = _prefetch(LOCALITY)
 
 
 def stack_area(n_bytes):

@@ -12,7 +12,7 @@ from llm_core.kernels.deferred import cgutils, intrinsic, types
 from llm_core.kernels.dot import DOT
 from llm_core.kernels.jit import static
 from llm_core.kernels.matmul.layout import Block, Layout
-from llm_core.kernels.simd import zeros
+from llm_core.kernels.simd import LOCALITY, zeros
 from llm_core.kernels.vectors import F32, I8, I32, I64, LANES, call, const, join, load_at, part, splat, store_at
 
 # How many values of k are expanded at a time, and where the parts of the scratch area are (bytes).
@@ -89,7 +89,7 @@ def prefetch(builder, address, lines):
     builder.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], side_effect=True)
     for at in (64 * line for line in lines):
         pointer = builder.inttoptr(builder.add(address, I64(at)), I8.as_pointer())
-        call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, I32(0), I32(3), I32(1))
+        call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, I32(0), I32(LOCALITY), I32(1))
 
 
 def named(function, layout, *sizes):
