@@ -20,7 +20,7 @@ def panel_of(load, size, w, end, then, k, x, stride, columns):
     step = 16 * size
     for i in range(k):
         if len(columns) == 1 and i & 3 == 0:
-            ahead = early(w + i * step, end, then)
+            ahead = early(w + i * step, w, end, then)
             for line in range(0, 4 * step, 64):
                 prefetch(ahead, line)
         acc = fma(wide(load(w, i * step), columns), per_column(x, i * 4, stride, columns), acc)

@@ -100,7 +100,7 @@ def named(function, layout, *sizes):
 
 def few_rows(layout: Layout, early):
     """The panel function `panel(w, end, then, k, x, stride, columns)` of a layout; one or two rows ask for the weights
-    at `early(address, end, then)` while they read those at `address`."""
+    at `early(address, w, end, then)` while they read those at `address`."""
 
     @intrinsic
     def add_block(_ctx, acc, w, ahead, x, k, first, stride):
@@ -138,7 +138,7 @@ def few_rows(layout: Layout, early):
         acc = zeros(columns)
         for i in range(k // size):
             at = w + i * nbytes
-            acc = add_block(acc, at, early(at, end, then), x, k, i * size, stride)
+            acc = add_block(acc, at, early(at, w, end, then), x, k, i * size, stride)
         return acc
 
     return named(panel, layout)

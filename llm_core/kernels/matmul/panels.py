@@ -36,8 +36,10 @@ from llm_core.kernels.step import CHOSEN, panel_at, panel_count
 from llm_core.kernels.vectors import Columns
 
 ROWS = 16
-# Prefetch distance in bytes while one or two rows of activations stream the weights (decode); found by measurement.
-AHEAD = 4096
+# Prefetch distances in bytes while one or two rows of activations stream the weights (decode), in a panel shorter than
+# LONG and in others; found by measurement.
+LONG = 12288
+NEAR, FAR = (2048, 8192) if cpu.is_zen4() else (4096, 4096)
 
 # Words of a matmul's row in the program, after the operation's address and flags. CHOOSES: 1 if the step says which
 # panels are wanted (the output layer), 0 if all are. NEXT: WEIGHT, PANEL_BYTES and N_PANELS of the product that comes
@@ -95,9 +97,10 @@ def assemble(*parts: np.ndarray) -> np.ndarray:
 
 
 @inline
-def early(at, end, then):
-    """The address that is read AHEAD bytes after `at`, where the panel ends at `end` and reading goes on at `then`."""
-    ahead = at + AHEAD
+def early(at, start, end, then):
+    """The address that is read NEAR or FAR bytes after `at`, in a panel from `start` to `end` after which reading goes
+    on at `then`."""
+    ahead = at + (NEAR if end - start < LONG else FAR)
     return ahead if ahead < end else then + (ahead - end)
 
 
