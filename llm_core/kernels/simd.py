@@ -143,23 +143,20 @@ def store_i8(_ctx, address, at, value):
     return types.void(types.int64, types.int64, value), generate
 
 
-def _prefetch(locality):
-    @intrinsic
-    def ask(_ctx, address, at):
-        def generate(_context, builder, _sig, args):
-            pointer = builder.inttoptr(builder.add(args[0], args[1]), I8.as_pointer())
-            call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, I32(0), I32(locality), I32(1))
-            return cgutils.get_null_value(ir.IntType(8).as_pointer())
-
-        return types.void(types.int64, types.int64), generate
-
-    return ask
-
-
-# Ask for the cache line at address + at (to be read); never faults. Zen 4 gets lines sooner that stop in the second
-# level, where more requests may be open than in the first.
+# Zen 4 gets lines sooner that stop in the second level, where more requests may be open than in the first.
 LOCALITY = 2 if cpu.is_zen4() else 3
-prefetch = _prefetch(LOCALITY)
+
+
+@intrinsic
+def prefetch(_ctx, address, at):
+    """Ask for the cache line at address + at (to be read); never faults."""
+
+    def generate(_context, builder, _sig, args):
+        pointer = builder.inttoptr(builder.add(args[0], args[1]), I8.as_pointer())
+        call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, I32(0), I32(LOCALITY), I32(1))
+        return cgutils.get_null_value(ir.IntType(8).as_pointer())
+
+    return types.void(types.int64, types.int64), generate
 
 
 def stack_area(n_bytes):
